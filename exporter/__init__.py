@@ -1,0 +1,3 @@
+"""Prometheus exporter for Harness Artifact Registry."""
+
+__version__ = "0.1.0"

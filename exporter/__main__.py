@@ -1,0 +1,8 @@
+"""`python -m exporter` is `har-exporter`."""
+
+import sys
+
+from exporter.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

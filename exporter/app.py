@@ -1,0 +1,135 @@
+"""Wiring: from settings to spaces that refresh themselves and a page that shows them."""
+
+import random
+from collections.abc import Callable
+from concurrent.futures import Future
+from functools import partial
+
+import structlog
+
+from exporter import __version__
+from exporter.client import Listing
+from exporter.clock import Clock
+from exporter.counters import ApiCounters
+from exporter.exposition import Exposition
+from exporter.labels import clean
+from exporter.links import RegistryLink
+from exporter.metrics import ProcessView, SpaceView
+from exporter.refresh import Refresher, SpaceStatus
+from exporter.settings import Settings, Space
+from exporter.snapshot import Snapshot
+from exporter.tally import Tally
+from exporter.upstreams import Upstream, Upstreams, listing_of
+from exporter.walk import FetchPage, Walker
+from exporter.workers import Workers
+
+_log = structlog.get_logger()
+
+OnPage = Callable[[str, int, int | None], None]
+"""Told of each page of a walk: the space, the rows so far, and the rows that the API reports, where it does."""
+
+
+class App:
+    """The exporter without its commands: what lives as long as the process.
+
+    Attributes:
+        upstreams: the servers and keys.
+        refresher: the spaces and their snapshots.
+        exposition: renders /metrics.
+    """
+
+    def __init__(self, settings: Settings, clock: Clock, on_page: OnPage = lambda *_: None) -> None:
+        """Send nothing yet.
+
+        Args:
+            settings: valid settings.
+            clock: where the time comes from.
+            on_page: told of each page that a walk reads.
+
+        Raises:
+            OSError: a key file cannot be read any more.
+            ValueError: a key file holds no key any more.
+        """
+        self._settings = settings
+        self._clock = clock
+        self._started = clock.time()
+        self._counters = ApiCounters()
+        self._base_urls = {space.ref: space.base_url for space in settings.targets}
+        self.upstreams = Upstreams(settings, clock, self._counters)
+        self.refresher = Refresher(
+            {space.ref: self._walk(space, on_page) for space in settings.targets},
+            submit=Workers(settings.concurrency, "walk").submit,
+            clock=clock,
+            cache_ttl=settings.cache_ttl,
+            max_stale=settings.max_stale,
+            jitter=random.Random(),
+        )
+        self.exposition = Exposition(self._space_views, self._process_view)
+
+    def _walk(self, space: Space, on_page: OnPage) -> Callable[[], Snapshot]:
+        settings = self._settings
+        walker = Walker(
+            _fetch_page(self.upstreams.of(space), listing_of(space)),
+            partial(
+                Tally,
+                findings=settings.findings,
+                findings_limit=settings.findings_limit,
+                stale_ages=[threshold.seconds for threshold in settings.stale_scan_after],
+            ),
+            self._clock,
+            page_size=settings.page_size,
+            concurrency=settings.concurrency,
+            timeout=settings.refresh_timeout,
+            on_page=partial(on_page, space.ref),
+        )
+        return _telling_of_missing_registries(space, walker.walk)
+
+    def _space_views(self) -> tuple[SpaceView, ...]:
+        return tuple(map(self._space_view, self.refresher.statuses()))
+
+    def _space_view(self, status: SpaceStatus) -> SpaceView:
+        settings = self._settings
+        base_url = self._base_urls[status.space]
+        return SpaceView(
+            status=status,
+            refresh_interval=settings.cache_ttl,
+            stale_labels=tuple(threshold.label for threshold in settings.stale_scan_after),
+            link=RegistryLink(settings.link_template, base_url, status.space),
+        )
+
+    def _process_view(self) -> ProcessView:
+        version, _, revision = __version__.partition("+")
+        return ProcessView(
+            version=version,
+            revision=revision or "unknown",
+            api=self._counters.read(),
+            cache=self.refresher.cache_counts(),
+            reload_succeeded=self.upstreams.keys_usable(),
+            reload_time=self._started,
+        )
+
+
+def _fetch_page(upstream: Upstream, listing: Listing) -> FetchPage:
+    def fetch_page(page: int, size: int, deadline: float) -> Future[bytes]:
+        return upstream.workers.submit(upstream.client.page, listing, page, size, deadline)
+
+    return fetch_page
+
+
+def _telling_of_missing_registries(space: Space, walk: Callable[[], Snapshot]) -> Callable[[], Snapshot]:
+    """Warn when a registry that is asked for is not listed: the API answers a misspelt name with nothing."""
+    wanted = {clean(registry) for registry in space.registries}
+    told: frozenset[str] = frozenset()
+
+    def walk_and_tell() -> Snapshot:
+        nonlocal told
+        snapshot = walk()
+        missing = frozenset(wanted - {key.registry for key in snapshot.inventory.registries})
+        if missing - told:
+            _log.warning(
+                "registries are configured that the API does not list", space=space.ref, registries=sorted(missing)
+            )
+        told = missing
+        return snapshot
+
+    return walk_and_tell

@@ -1,0 +1,110 @@
+"""The command line: which command, with which settings, and what its exit code says.
+
+What only one command needs is imported when that runs, so that `--help` answers at once.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from exporter import __version__
+from exporter.settings import FLAGLESS, Settings, SettingsError, default_text, load
+
+DONE = 0
+SPACE_FAILED = 1
+UNUSABLE_SETTINGS = 2
+INTERRUPTED = 130
+
+_COMMANDS = ("serve", "demo", "check", "dump")
+_DESCRIPTION = """\
+Prometheus exporter for Harness Artifact Registry.
+
+commands:
+  serve   serve metrics until SIGTERM or SIGINT; the default
+  demo    the same over an embedded demo registry, without account or settings
+  check   ask each space for one page, and say what to change where that fails
+  dump    walk through each space once, and print the metrics
+"""
+_EPILOG = """\
+A setting comes from its flag, else from the environment variable HAR_EXPORTER_<NAME> in capitals, else from the YAML
+file of --config, else it has its default. All but demo need spaces and a key (api_key_file, or api_key without a flag).
+
+exit codes: 0 done; 1 a space failed (check, dump); 2 settings that cannot be used
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command, and return the exit code."""
+    parser = _parser()
+    options, unknown = parser.parse_known_intermixed_args(arguments)
+    if unknown and not unknown[0].startswith("--"):
+        parser.error(f"unexpected argument; a command is one of {', '.join(_COMMANDS)}, a setting begins with --")
+    flags = {name: _text(value) for name, value in vars(options).items() if name not in {"command", "output"}}
+    # The settings know the nearest name of a flag that nobody knows.
+    flags |= {_name(argument): "?" for argument in unknown if argument.startswith("--")}
+    try:
+        return _run(options.command, flags, options.output)
+    except SettingsError as error:
+        for fault in error.faults:
+            print(f"har-exporter: {fault}", file=sys.stderr)
+        return UNUSABLE_SETTINGS
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def _run(command: str, flags: dict[str, str], output: str | None) -> int:
+    from exporter import commands  # noqa: PLC0415 - see above
+
+    if output is not None and (command not in {"check", "dump"} or (command == "check" and output != "json")):
+        raise SettingsError(["--output: accepted are json for check, and a file for dump"])
+    if command == "demo":
+        return commands.demo(flags)
+    settings = load(flags)
+    if command == "check":
+        return commands.check(settings, as_json=output is not None)
+    if command == "dump":
+        return commands.dump(settings, Path(output) if output else None)
+    return commands.serve(settings)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="har-exporter",
+        usage="har-exporter [serve | demo | check | dump] [--SETTING VALUE ...]",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"har-exporter {__version__}")
+    parser.add_argument("command", nargs="?", choices=_COMMANDS, default="serve", help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--output", metavar="json|FILE", help="check: json, for a machine; dump: a file to replace once all is there"
+    )
+    settings = parser.add_argument_group("settings")
+    settings.add_argument("--config", metavar="FILE", default=argparse.SUPPRESS, help="YAML file that holds settings")
+    for name in Settings.model_fields:
+        if name not in FLAGLESS:
+            _add_flag(settings, name)
+    return parser
+
+
+def _add_flag(group: argparse._ArgumentGroup, name: str) -> None:
+    field = Settings.model_fields[name]
+    default = default_text(name)
+    text = f"{field.description} (default: {default})" if default else f"{field.description}"
+    text = text.replace("%", "%%")
+    flag = f"--{name.replace('_', '-')}"
+    if field.annotation in {bool, bool | None}:
+        group.add_argument(flag, action=argparse.BooleanOptionalAction, default=argparse.SUPPRESS, help=text)
+    else:
+        group.add_argument(flag, metavar="VALUE", default=argparse.SUPPRESS, help=text)
+
+
+def _name(flag: str) -> str:
+    return flag.removeprefix("--").partition("=")[0].replace("-", "_")
+
+
+def _text(value: str | bool) -> str:  # noqa: FBT001 - what argparse makes of a switch
+    return value if isinstance(value, str) else str(value).lower()

@@ -1,0 +1,171 @@
+"""What each command does, from settings to exit code."""
+
+import json
+import os
+import socket
+import sys
+from collections.abc import Iterable, Mapping
+from concurrent.futures import wait
+from dataclasses import asdict
+from pathlib import Path
+
+import structlog
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from exporter import __version__, log, web
+from exporter.app import App, OnPage
+from exporter.check import Verdict, check_spaces
+from exporter.clock import Clock, SystemClock
+from exporter.demo import KEY, PREFIX, SPACES, Registry
+from exporter.settings import Settings, SettingsError, load
+from exporter.values import ListenAddress
+
+DONE = 0
+SPACE_FAILED = 1
+
+_log = structlog.get_logger()
+_WIDE = 10_000
+
+
+def serve(settings: Settings) -> int:
+    """Serve metrics until the process is asked to end.
+
+    Raises:
+        SettingsError: the address cannot be listened on, or a key file cannot be used any more.
+    """
+    log.configure(settings.log_level, settings.log_format)
+    clock = SystemClock()
+    app = _app(settings, clock)
+    endpoints = web.Endpoints(
+        app.refresher,
+        app.exposition,
+        clock=clock,
+        scrape_timeout_offset=settings.scrape_timeout_offset,
+        version=__version__,
+    )
+    sock = _listen(settings.listen_address)
+
+    def stop() -> None:
+        endpoints.stop()
+        clock.stop()
+
+    host, port, *_ = sock.getsockname()
+    _log.info("listening", version=__version__, host=host, port=port, spaces=len(settings.targets))
+    app.refresher.start()
+    web.Server(endpoints, sock, on_shutdown=stop).run()
+    return DONE
+
+
+def demo(flags: Mapping[str, str]) -> int:
+    """Serve metrics of an embedded registry until the process is asked to end.
+
+    Raises:
+        SettingsError: the settings cannot be used.
+    """
+    with Registry() as registry:
+        pinned = {"base_url": registry.url, "api_prefix": PREFIX, "api_key": KEY, "spaces": ",".join(SPACES)}
+        settings = load(flags, pinned=pinned)
+        host = settings.listen_address.host or "localhost"
+        print(f"""\
+Demo: made-up artifacts in {len(SPACES)} spaces, from a registry inside this process. Stop it with Ctrl-C.
+
+  for people      http://{host}:{settings.listen_address.port}/
+  for Prometheus  http://{host}:{settings.listen_address.port}/metrics
+""", file=sys.stderr)  # fmt: skip
+        return serve(settings)
+
+
+def check(settings: Settings, *, as_json: bool) -> int:
+    """Ask every space for one page, print the verdicts, and return whether all were good.
+
+    Raises:
+        SettingsError: a key file cannot be used any more.
+    """
+    log.configure(_quieter(settings.log_level), settings.log_format)
+    verdicts = check_spaces(settings, SystemClock())
+    if as_json:
+        print(json.dumps([{"ok": verdict.ok, **asdict(verdict)} for verdict in verdicts], indent=2))
+    else:
+        _print_table(verdicts)
+    return DONE if all(verdict.ok for verdict in verdicts) else SPACE_FAILED
+
+
+def dump(settings: Settings, output: Path | None) -> int:
+    """Walk through every space once, and write the metrics; a file is replaced at once, when all is there.
+
+    Raises:
+        SettingsError: a key file cannot be used any more, or the output cannot be written.
+    """
+    log.configure(_quieter(settings.log_level), settings.log_format)
+    with _progress() as progress:
+        tasks = {space.ref: progress.add_task(space.ref, total=None) for space in settings.targets}
+        app = _app(
+            settings,
+            SystemClock(),
+            lambda space, rows, reported: progress.update(tasks[space], completed=rows, total=reported),
+        )
+        wait(app.refresher.start())
+    _write(app.exposition.render_spaces(), output)
+    return DONE if all(status.up for status in app.refresher.statuses()) else SPACE_FAILED
+
+
+def _app(settings: Settings, clock: Clock, on_page: OnPage = lambda *_: None) -> App:
+    try:
+        return App(settings, clock, on_page)
+    except (OSError, ValueError):
+        # The settings were good when they were read: the file changed in between.
+        raise SettingsError(["api_key_file: cannot be used any more; accepted is a file that holds a key"]) from None
+
+
+def _listen(address: ListenAddress) -> socket.socket:
+    try:
+        return web.listen(*address)
+    except OSError as error:
+        raise SettingsError([f"listen_address: {error.strerror}; accepted is an address that is free here"]) from None
+
+
+def _quieter(level: str) -> str:
+    """Leave out what only says that all goes well: the output of a command says that itself."""
+    return "warning" if level == "info" else level
+
+
+def _print_table(verdicts: Iterable[Verdict]) -> None:
+    table = Table("SPACE", "VERDICT", "ARTIFACTS", "LATENCY", "HINT", box=None, pad_edge=False)
+    for verdict in verdicts:
+        artifacts = "" if verdict.artifacts is None else str(verdict.artifacts)
+        hint = "; ".join(text for text in (verdict.message, verdict.hint) if text)
+        cells = (verdict.space, "ok" if verdict.ok else verdict.reason, artifacts, f"{verdict.seconds:.2f}s", hint)
+        table.add_row(*map(Text, cells), style="" if verdict.ok else "red")
+    # Only a terminal has a width; a pipe gets one line for each space.
+    Console(width=None if sys.stdout.isatty() else _WIDE).print(table)
+
+
+def _progress() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        disable=not sys.stderr.isatty(),
+    )
+
+
+def _write(exposition: bytes, output: Path | None) -> None:
+    if output is None:
+        sys.stdout.buffer.write(exposition)
+        sys.stdout.flush()
+        return
+    # Beside the target, since only within one file system a rename replaces a file at once.
+    unfinished = output.with_name(f".{output.name}.{os.getpid()}")
+    try:
+        unfinished.write_bytes(exposition)
+        unfinished.replace(output)
+    except OSError as error:
+        unfinished.unlink(missing_ok=True)
+        raise SettingsError(
+            [f"--output: {error.strerror}; accepted is a file in a folder that can be written"]
+        ) from None

@@ -1,0 +1,75 @@
+"""The pages of /metrics: what is known of spaces and process, as text or OpenMetrics."""
+
+import threading
+from collections.abc import Callable
+from typing import NamedTuple, cast
+
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from prometheus_client.openmetrics import exposition as openmetrics
+from prometheus_client.registry import Collector
+
+from exporter.metrics import PROCESS_FAMILIES, SPACE_FAMILIES, FamilyCollector, ProcessView, SpaceView
+
+_OPENMETRICS = "application/openmetrics-text"
+_OPENMETRICS_1_0 = f"{_OPENMETRICS}; version=1.0.0; charset=utf-8"
+_END = b"# EOF\n"
+
+
+class Page(NamedTuple):
+    """A page, and the Content-Type to send it with."""
+
+    content_type: str
+    body: bytes
+
+
+class Exposition:
+    """Renders pages; the part that only a refresh changes is rendered once for each of its states."""
+
+    def __init__(self, spaces: Callable[[], tuple[SpaceView, ...]], process: Callable[[], ProcessView]) -> None:
+        """Render nothing yet.
+
+        Args:
+            spaces: returns what is known of every space; equal while nothing changed.
+            process: returns what is known of the process.
+        """
+        self._spaces = spaces
+        self._process = CollectorRegistry(auto_describe=False)
+        self._process.register(FamilyCollector(PROCESS_FAMILIES, lambda: [process()]))
+        for collector in (ProcessCollector, PlatformCollector, GCCollector):
+            collector(registry=self._process)
+        self._lock = threading.Lock()
+        self._rendered: dict[str, tuple[tuple[SpaceView, ...], bytes]] = {}
+
+    def render(self, accept: str) -> Page:
+        """Return the page in the format that an Accept header asks for; text where it asks for none of ours."""
+        content_type = _content_type(accept)
+        # OpenMetrics ends in a mark, and there is one end to two parts.
+        spaces = self._render_spaces(content_type).removesuffix(_END)
+        return Page(content_type, spaces + _generate(self._process, content_type))
+
+    def render_spaces(self) -> bytes:
+        """Return the families of the spaces alone, as text."""
+        return self._render_spaces(CONTENT_TYPE_PLAIN_0_0_4)
+
+    def _render_spaces(self, content_type: str) -> bytes:
+        with self._lock:
+            spaces = self._spaces()
+            before, body = self._rendered.get(content_type, ((), b""))
+            if before != spaces:
+                body = _generate(FamilyCollector(SPACE_FAMILIES, lambda: spaces), content_type)
+                self._rendered[content_type] = (spaces, body)
+            return body
+
+
+def _content_type(accept: str) -> str:
+    ranges = (media_range.partition(";")[0].strip().lower() for media_range in accept.split(","))
+    return _OPENMETRICS_1_0 if _OPENMETRICS in ranges else CONTENT_TYPE_PLAIN_0_0_4
+
+
+def _generate(collector: Collector, content_type: str) -> bytes:
+    # The renderers ask no more of a registry than what every collector has, whatever their types say.
+    registry = cast("CollectorRegistry", collector)
+    if content_type == _OPENMETRICS_1_0:
+        return cast("bytes", openmetrics.generate_latest(registry))  # type: ignore[no-untyped-call]
+    return generate_latest(registry)

@@ -1,0 +1,253 @@
+"""The snapshot of each space over time: who may start a walk, who waits for it, and how long its result counts.
+
+A space is, at any moment, in one of five states:
+
+- `cold`: there never was a snapshot. A scrape starts a refresh and waits for it.
+- `fresh`: the snapshot is younger than the time to live. A scrape is answered at once.
+- `due`: it is older. A scrape starts a refresh, and waits only if the last walk was short enough.
+- `failing`: the last refresh failed; the last good snapshot is still served. A scrape is answered at once.
+- `expired`: the last good snapshot is older than it may be served. As `cold`.
+
+After a failure the next refresh has to wait for a back-off. Ages count from the end of a walk.
+"""
+
+import random
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+
+import structlog
+from cachetools import TTLCache
+
+from exporter.clock import Clock, Stopped
+from exporter.errors import REASONS, InternalError, RefreshError
+from exporter.labels import clean
+from exporter.snapshot import Snapshot
+
+_log = structlog.get_logger()
+
+_FIRST_BACKOFF = 5.0
+_LONGEST_BACKOFF = 300.0
+_TELL_AGAIN = 600.0
+
+Walk = Callable[[], Snapshot]
+"""Walks through one space; raises `RefreshError`, or `Stopped` at shutdown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a refresh failed.
+
+    Attributes:
+        reason: one of `errors.REASONS`.
+        message: what happened, one printable line.
+        hint: what the operator can change; empty where there is nothing.
+        time: when, wall clock, seconds since the epoch.
+    """
+
+    reason: str
+    message: str
+    hint: str
+    time: float
+
+
+@dataclass(frozen=True, slots=True)
+class SpaceStatus:
+    """What is known of one space at one moment.
+
+    Attributes:
+        space: the space.
+        state: `cold`, `fresh`, `due`, `failing` or `expired`.
+        snapshot: what is served; None where there is nothing.
+        up: the last refresh that ended succeeded.
+        refresh_seconds: how long the last walk took; None before the first one ended.
+        failures: refreshes that failed, by reason; every reason is there.
+        last_failure: the failure of the last refresh; None if it succeeded or there was none.
+    """
+
+    space: str
+    state: str
+    snapshot: Snapshot | None
+    up: bool
+    refresh_seconds: float | None
+    failures: Mapping[str, int]
+    last_failure: Failure | None
+
+
+@dataclass(frozen=True, slots=True)
+class CacheCounts:
+    """How often scrapes asked for a space, and how often a fresh snapshot answered them."""
+
+    requests: int
+    hits: int
+
+
+@dataclass(slots=True)
+class _Space:
+    walk: Walk
+    running: Future[None] | None = None
+    not_before: float = 0.0
+    failures_in_a_row: int = 0
+    told: float = 0.0
+    had_snapshot: bool = False
+    refresh_seconds: float | None = None
+    failures: Mapping[str, int] = field(default_factory=lambda: dict.fromkeys(REASONS, 0))
+    last_failure: Failure | None = None
+    requests: int = 0
+    hits: int = 0
+
+
+class Refresher:
+    """Refreshes spaces when scrapes ask for them, one walk of a space at a time."""
+
+    def __init__(
+        self,
+        walks: Mapping[str, Walk],
+        *,
+        submit: Callable[[Callable[[str], None], str], Future[None]],
+        clock: Clock,
+        cache_ttl: float,
+        max_stale: float,
+        jitter: random.Random,
+    ) -> None:
+        """Start with every space cold.
+
+        Args:
+            walks: how to walk through each space.
+            submit: queues a call on a thread that may be kept busy for the length of a walk.
+            clock: where the time comes from.
+            cache_ttl: seconds that a snapshot counts as fresh.
+            max_stale: seconds that a snapshot is served at all; never less than `cache_ttl`.
+            jitter: spreads the back-off after a failure.
+        """
+        self._spaces = {space: _Space(walk) for space, walk in walks.items()}
+        self._submit = submit
+        self._clock = clock
+        self._longest_backoff = min(cache_ttl, _LONGEST_BACKOFF)
+        self._jitter = jitter
+        self._lock = threading.Lock()
+        self._fresh: TTLCache[str, Snapshot] = TTLCache(max(1, len(walks)), cache_ttl, timer=clock.monotonic)
+        self._good: TTLCache[str, Snapshot] = TTLCache(
+            max(1, len(walks)), max(cache_ttl, max_stale), timer=clock.monotonic
+        )
+
+    def start(self) -> list[Future[None]]:
+        """Begin the first refresh of every space, so that there is data before the first scrape."""
+        with self._lock:
+            for name, space in self._spaces.items():
+                self._start_if_due(name, space)
+            return [space.running for space in self._spaces.values() if space.running is not None]
+
+    def scrape(self, budget: float) -> list[Future[None]]:
+        """Begin whatever refresh is due, and return those that are worth waiting for.
+
+        Args:
+            budget: seconds that the scrape has.
+        """
+        with self._lock:
+            joined = (self._scrape_space(name, space, budget) for name, space in self._spaces.items())
+            return [refresh for refresh in joined if refresh is not None]
+
+    def statuses(self) -> tuple[SpaceStatus, ...]:
+        """Return what is known of every space, in the order of the configuration."""
+        with self._lock:
+            return tuple(self._status(name, space) for name, space in self._spaces.items())
+
+    def cache_counts(self) -> dict[str, CacheCounts]:
+        """Return how often each space was asked for."""
+        with self._lock:
+            return {name: CacheCounts(space.requests, space.hits) for name, space in self._spaces.items()}
+
+    def all_tried(self) -> bool:
+        """Return whether the first refresh of every space has ended, well or not."""
+        with self._lock:
+            return all(space.refresh_seconds is not None for space in self._spaces.values())
+
+    def _scrape_space(self, name: str, space: _Space, budget: float) -> Future[None] | None:
+        space.requests += 1
+        if name in self._fresh:
+            space.hits += 1
+            return None
+        self._start_if_due(name, space)
+        if name not in self._good:
+            return space.running
+        short = space.last_failure is None and (space.refresh_seconds or 0.0) <= budget
+        return space.running if short else None
+
+    def _start_if_due(self, name: str, space: _Space) -> None:
+        if space.running is None and self._clock.monotonic() >= space.not_before:
+            space.running = self._submit(self._refresh, name)
+
+    def _refresh(self, name: str) -> None:
+        space = self._spaces[name]
+        began = self._clock.monotonic()
+        try:
+            result: Snapshot | RefreshError = space.walk()
+        except Stopped:
+            return
+        except RefreshError as error:
+            result = error
+        except Exception as error:  # noqa: BLE001 - whatever goes wrong in one space, the others and the scrape go on
+            _log.exception("refresh met a fault of the exporter", space=name)
+            result = InternalError(f"{type(error).__name__}")
+        with self._lock:
+            space.running = None
+            space.refresh_seconds = self._clock.monotonic() - began
+            if isinstance(result, Snapshot):
+                self._succeeded(name, space, result)
+            else:
+                self._failed(name, space, result)
+
+    def _succeeded(self, name: str, space: _Space, snapshot: Snapshot) -> None:
+        if not space.had_snapshot or space.last_failure is not None:
+            _log.info(
+                "space is up",
+                space=name,
+                artifacts=snapshot.inventory.artifacts,
+                pages=snapshot.pages,
+                duration=round(space.refresh_seconds or 0.0, 3),
+            )
+        self._fresh[name] = self._good[name] = snapshot
+        space.had_snapshot = True
+        space.failures_in_a_row = 0
+        space.last_failure = None
+
+    def _failed(self, name: str, space: _Space, error: RefreshError) -> None:
+        now = self._clock.monotonic()
+        before = space.last_failure
+        space.last_failure = Failure(error.reason, clean(str(error)), error.hint, self._clock.time())
+        space.failures = {**space.failures, error.reason: space.failures[error.reason] + 1}
+        backoff = min(_FIRST_BACKOFF * 2 ** min(space.failures_in_a_row, 10), self._longest_backoff)
+        space.failures_in_a_row += 1
+        pause = max(backoff * self._jitter.uniform(0.5, 1), error.retry_after or 0.0)
+        space.not_before = now + pause
+        if before is None or before.reason != error.reason or now - space.told >= _TELL_AGAIN:
+            space.told = now
+            _log.warning(
+                "refresh failed",
+                space=name,
+                reason=error.reason,
+                problem=space.last_failure.message,
+                hint=error.hint,
+                next_try_in=round(pause, 1),
+            )
+
+    def _status(self, name: str, space: _Space) -> SpaceStatus:
+        snapshot = self._good.get(name)
+        return SpaceStatus(
+            space=name,
+            state=self._state(name, space, snapshot),
+            snapshot=snapshot,
+            up=space.refresh_seconds is not None and space.last_failure is None,
+            refresh_seconds=space.refresh_seconds,
+            failures=space.failures,
+            last_failure=space.last_failure,
+        )
+
+    def _state(self, name: str, space: _Space, snapshot: Snapshot | None) -> str:
+        if name in self._fresh:
+            return "fresh"
+        if snapshot is None:
+            return "expired" if space.had_snapshot else "cold"
+        return "due" if space.last_failure is None else "failing"

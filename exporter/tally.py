@@ -1,0 +1,104 @@
+"""Adds up the rows of one walk, each artifact once and without an object per row.
+
+Rows that are alike in every trait share one `Kind`, so a row costs a few look-ups and leaves behind no more than its
+identity, 64 bits, and a reference to its kind. That reference lets a row that is listed again, with another quarantine
+reason or a worse scan status, move from one kind to another.
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+
+from exporter.artifact import Artifact
+from exporter.findings import Findings
+from exporter.kinds import Kind, Traits
+from exporter.snapshot import Inventory, RegistryKey
+from exporter.sums import RegistrySums
+
+
+class Tally:
+    """The rows of one walk so far."""
+
+    def __init__(
+        self, began: float, *, findings: Collection[str], findings_limit: int, stale_ages: Sequence[float]
+    ) -> None:
+        """Start at nothing.
+
+        Args:
+            began: the wall clock's time that the ages of scans are measured from.
+            findings: which of `FINDINGS` to name.
+            findings_limit: how many artifacts to name at most.
+            stale_ages: ages in seconds, ascending, that scans are counted by.
+        """
+        self._began = began
+        self._wanted = findings
+        self._limit = findings_limit
+        self._stale_ages = stale_ages
+        self._kind_of: dict[int, Kind] = {}
+        self._kinds: dict[tuple[object, ...], Kind] = {}
+        self._sums: dict[RegistryKey, RegistrySums] = {}
+        self._sums_of: dict[tuple[str, str | None], RegistrySums] = {}
+        self._findings = Findings(findings_limit)
+
+    def add(self, rows: Iterable[Artifact]) -> int:
+        """Add rows, and return how many of them were not there before."""
+        before = len(self._kind_of)
+        for row in rows:
+            live = row.deleted is None
+            # Without `uuid`, which all tags of an image share.
+            identity = hash(
+                (row.registry_uuid or row.registry, row.package_type, row.artifact_type, row.name, row.version, live)
+            )
+            kind = self._kind(row)
+            known = self._kind_of.get(identity)
+            if known is not None:
+                kind = self._merged(known, kind)
+                known.rows -= 1
+            elif live:
+                self._sums_of[row.registry, row.package_type].add(row, self._began)
+            self._kind_of[identity] = kind
+            kind.rows += 1
+            if kind.findings:
+                self._findings.keep(identity, row, kind)
+        return len(self._kind_of) - before
+
+    def inventory(self) -> Inventory:
+        """Return what the rows add up to."""
+        found = sum(kind.rows for kind in self._kinds.values() if kind.findings)
+        return Inventory(
+            registries={key: self._sums[key].totals() for key in sorted(self._sums)},
+            findings=self._findings.most_urgent(),
+            findings_dropped=max(0, found - self._limit),
+            artifacts=len(self._kind_of),
+        )
+
+    def _kind(self, row: Artifact) -> Kind:
+        deployments = row.deployments
+        traits = (
+            row.registry,
+            row.package_type,
+            row.registry_type,
+            row.scan_status,
+            row.firewall_mode,
+            row.quarantined,
+            deployments is not None and bool(deployments.prod),
+            deployments is not None and bool(deployments.nonprod),
+            row.deleted is None,
+        )
+        return self._kinds.get(traits) or self._new_kind(Traits(*traits))
+
+    def _new_kind(self, traits: Traits) -> Kind:
+        kind = self._kinds[traits] = Kind(traits, self._wanted)
+        key = RegistryKey.of(traits.registry, traits.package_type)
+        sums = self._sums.setdefault(key, RegistrySums(self._stale_ages))
+        self._sums_of[traits.registry, traits.package_type] = sums
+        sums.kinds.append(kind)
+        return kind
+
+    def _merged(self, known: Kind, again: Kind) -> Kind:
+        """Return the kind of a row that is listed twice: quarantined if any says so, with the worst scan status."""
+        if known is again:
+            return known
+        traits = known.traits._replace(
+            scan_status=max(known, again, key=lambda kind: kind.scan_rank).traits.scan_status,
+            quarantined=known.traits.quarantined or again.traits.quarantined,
+        )
+        return self._kinds.get(traits) or self._new_kind(traits)

@@ -1,0 +1,60 @@
+"""How many requests one key may send to one host."""
+
+import threading
+from collections import deque
+
+from exporter.clock import Clock
+from exporter.counters import ApiCounters
+
+
+class Throttle:
+    """Lets through so many requests in any window of time, and none while the server asked to be left alone."""
+
+    def __init__(self, rate: tuple[int, float] | None, clock: Clock, counters: ApiCounters) -> None:
+        """Start with an empty window.
+
+        Args:
+            rate: requests, and the seconds of the window that they may be sent in; None for no limit.
+            clock: where the time comes from.
+            counters: what the waits are added to.
+        """
+        self._rate = rate
+        self._clock = clock
+        self._counters = counters
+        self._lock = threading.Lock()
+        self._sent: deque[float] = deque(maxlen=rate[0] if rate else 0)
+        self._held_until = 0.0
+
+    def acquire(self, deadline: float) -> bool:
+        """Wait for the turn of one request.
+
+        Args:
+            deadline: monotonic time; a turn that comes later is not taken.
+
+        Returns:
+            Whether the request may be sent; False at once where its turn would come after the deadline.
+
+        Raises:
+            Stopped: the process is shutting down.
+        """
+        while True:
+            now = self._clock.monotonic()
+            with self._lock:
+                turn = self._next_turn(now)
+                if turn <= now:
+                    self._sent.append(now)
+                    return True
+            if turn > deadline:
+                return False
+            self._counters.count_throttle_wait(turn - now)
+            self._clock.wait(turn - now)
+
+    def hold(self, seconds: float) -> None:
+        """Let nothing through for some time: the server asked for it."""
+        with self._lock:
+            self._held_until = max(self._held_until, self._clock.monotonic() + seconds)
+
+    def _next_turn(self, now: float) -> float:
+        full = self._rate is not None and len(self._sent) == self._rate[0]
+        free = self._sent[0] + self._rate[1] if self._rate is not None and full else now
+        return max(free, self._held_until)

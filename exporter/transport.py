@@ -1,0 +1,370 @@
+"""One HTTP exchange that ends in time, whatever the other side does.
+
+No timeout of requests or urllib3 bounds a whole call: each address, the handshake and every read has its own, and a
+name look-up has none. The connections here carry one deadline through all of them.
+"""
+
+import http.client
+import io
+import ipaddress
+import socket
+import threading
+import time
+import zlib
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self, cast
+from urllib.parse import urlsplit
+
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+from requests.exceptions import InvalidProxyURL, InvalidSchema
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    HTTPError,
+    MaxRetryError,
+    NameResolutionError,
+    NewConnectionError,
+    ReadTimeoutError,
+    SSLError,
+)
+from urllib3.exceptions import ProxyError as UrllibProxyError
+from urllib3.util import Timeout
+from urllib3.util.connection import create_connection
+
+from exporter.errors import (
+    BadJsonError,
+    BadShapeError,
+    ConnectError,
+    DnsError,
+    ProxyError,
+    RefreshError,
+    RequestTimeout,
+    TlsError,
+    TooLargeError,
+)
+from exporter.labels import clean
+
+MAX_BODY = 16 * 2**20
+"""Bytes of the largest body that is read, before and after decompression."""
+
+_MAX_ERROR_BODY = 64 * 2**10
+_STEP = 2**20
+_GZIP = 31
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the server answered.
+
+    Attributes:
+        status: the HTTP status.
+        content_type: the Content-Type without its parameters, in lower case; empty where there is none.
+        retry_after: the Retry-After as it was sent; None where it was not.
+        body: the whole body, decompressed; of an error only its first 64 KiB.
+    """
+
+    status: int
+    content_type: str
+    retry_after: str | None
+    body: bytes
+
+
+class Transport:
+    """A pool of connections to one server; safe to share between threads."""
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        connections: int,
+        ca_file: Path | None = None,
+        client_cert: tuple[Path, Path | None] | None = None,
+        proxy_url: str | None = None,
+    ) -> None:
+        """Connect to nothing yet.
+
+        Args:
+            base_url: the server that all URLs belong to.
+            connections: how many connections are kept open.
+            ca_file: certificate authorities to trust in place of the public ones.
+            client_cert: files of the certificate and the key to show; without a key file the first holds both.
+            proxy_url: the proxy for every request; None for what the environment says.
+        """
+        self._session = requests.Session()
+        self._session.trust_env = False
+        adapter = _DeadlineAdapter(pool_connections=1, pool_maxsize=connections)
+        self._session.mount("https://", adapter)
+        self._session.mount("http://", adapter)
+        self._verify = str(ca_file) if ca_file else True
+        # Without a key file of its own OpenSSL would ask the terminal for the key's password, if it has one.
+        self._cert = (str(client_cert[0]), str(client_cert[1] or client_cert[0])) if client_cert else None
+        self._proxies = _proxies(base_url, proxy_url)
+
+    def get(self, url: str, headers: dict[str, str], timeout: float) -> Answer:
+        """Send one GET and read the whole answer; redirects are not followed.
+
+        Args:
+            url: what to get.
+            headers: what to send along.
+            timeout: seconds that the whole exchange may take, name look-up included.
+
+        Raises:
+            RefreshError: there was no whole answer; the subclass says why.
+        """
+        try:
+            request = requests.Request("GET", url, headers={"Accept-Encoding": "gzip", **headers}).prepare()
+            # Through the adapter and not the session, which would follow redirects and read ~/.netrc.
+            response = self._session.get_adapter(url).send(
+                request,
+                stream=True,
+                timeout=cast("Any", _WholeTimeout(timeout)),
+                verify=self._verify,
+                cert=self._cert,
+                proxies=self._proxies,
+            )
+            with response:
+                return _read_answer(response)
+        except (requests.RequestException, HTTPError, OSError) as error:
+            raise _translated(error) from None
+
+
+def _read_answer(response: requests.Response) -> Answer:
+    encoding = response.headers.get("Content-Encoding", "").lower()
+    if response.status_code == requests.codes.ok:
+        if encoding not in {"", "identity", "gzip"}:
+            raise BadShapeError(f"the answer's Content-Encoding is {clean(encoding)!r}, which was not asked for")
+        body = _decompressed(_read_body(response, MAX_BODY), encoding, MAX_BODY)
+        if len(body) > MAX_BODY:
+            raise TooLargeError(f"the answer is larger than {MAX_BODY} bytes")
+    else:
+        body = _read_body(response, _MAX_ERROR_BODY)
+        # The status tells what is wrong, whatever became of the text.
+        with suppress(BadJsonError):
+            body = _decompressed(body, encoding, _MAX_ERROR_BODY)
+    return Answer(
+        status=response.status_code,
+        content_type=response.headers.get("Content-Type", "").partition(";")[0].strip().lower(),
+        retry_after=response.headers.get("Retry-After"),
+        body=body,
+    )
+
+
+def _read_body(response: requests.Response, limit: int) -> bytes:
+    """Read a body as it was sent, and stop one byte beyond the limit."""
+    body = io.BytesIO()
+    # In steps, because the library below holds twice what it is asked for, and far more where chunks are tiny.
+    while chunk := response.raw.read(min(limit + 1 - body.tell(), _STEP), decode_content=False):
+        body.write(chunk)
+    return body.getvalue()
+
+
+def _decompressed(body: bytes, encoding: str, limit: int) -> bytes:
+    """Decompress a body, and stop one byte beyond the limit: a small body can hold an endless one."""
+    if encoding != "gzip" or len(body) > limit:
+        return body
+    gzip = zlib.decompressobj(_GZIP)
+    text = io.BytesIO()
+    try:
+        while body and not gzip.eof and text.tell() <= limit:
+            text.write(gzip.decompress(body, min(limit + 1 - text.tell(), _STEP)))
+            body = gzip.unconsumed_tail
+    except zlib.error:
+        raise BadJsonError("the answer is not the gzip that it claims to be") from None
+    if text.tell() <= limit and (not gzip.eof or gzip.unused_data):
+        raise BadJsonError("the answer's gzip does not end where the answer does")
+    return text.getvalue()
+
+
+def _proxies(base_url: str, proxy_url: str | None) -> dict[str, str]:
+    if proxy_url is not None:
+        return {"all": proxy_url}
+    return {} if _is_loopback(urlsplit(base_url).hostname or "") else requests.utils.get_environ_proxies(base_url)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+_ERRORS: tuple[tuple[type[Exception], type[RefreshError], str], ...] = (
+    (NameResolutionError, DnsError, "the name of the host cannot be resolved"),
+    (UrllibProxyError, ProxyError, "the proxy refused the connection or cannot be reached"),
+    (SSLError, TlsError, "no TLS connection"),
+    (NewConnectionError, ConnectError, "no connection"),
+    (ConnectTimeoutError, RequestTimeout, "no connection in time"),
+    (ReadTimeoutError, RequestTimeout, "no whole answer in time"),
+    (HTTPError, ConnectError, "the connection broke"),
+    (InvalidProxyURL, ProxyError, "the address of the proxy cannot be used"),
+    (InvalidSchema, ProxyError, "proxies of this kind cannot be used"),
+    (requests.RequestException, ConnectError, "the request could not be sent"),
+    (OSError, TlsError, "a certificate file cannot be used"),
+)
+"""What the libraries raise, and what it means; the first row that fits decides."""
+
+
+def _translated(error: Exception) -> RefreshError:
+    """Say in this program's words why there was no answer."""
+    cause = _cause(error)
+    kind, text = next((kind, text) for caught, kind, text in _ERRORS if isinstance(cause, caught))
+    root = _root(cause)
+    # The libraries' own texts may hold what was sent, those of the system do not.
+    return kind(text if root is cause else f"{text}: {clean(str(root))}")
+
+
+def _cause(error: Exception) -> Exception:
+    """Unpack what requests and urllib3 wrap around the error that tells."""
+    inner = error.reason if isinstance(error, MaxRetryError) else None
+    if isinstance(error, requests.RequestException):
+        inner = next((arg for arg in error.args if isinstance(arg, HTTPError | OSError)), None)
+    return _cause(inner) if inner else error
+
+
+def _root(error: BaseException) -> BaseException:
+    """Follow an error to the one that it began with."""
+    inner = error.__cause__ or next((arg for arg in reversed(error.args) if isinstance(arg, Exception)), None)
+    return _root(inner) if inner else error
+
+
+class _WholeTimeout(Timeout):
+    """One timeout for a whole exchange, which starts at once: the way through a proxy counts too."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(total=seconds)
+        super().start_connect()
+
+    def clone(self) -> Self:
+        return self
+
+    def start_connect(self) -> float:
+        return time.monotonic()
+
+
+class _DeadlineReader(io.RawIOBase):
+    """Reads from a socket until the time that is left on it has passed, however slowly bytes come."""
+
+    def __init__(self, raw: io.RawIOBase, sock: socket.socket) -> None:
+        self._raw = raw
+        self._sock = sock
+        self._deadline = time.monotonic() + (sock.gettimeout() or 0.0)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:  # noqa: ANN401 - as the base class has it
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("timed out")
+        self._sock.settimeout(left)
+        return self._raw.readinto(buffer)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _DeadlineResponse(http.client.HTTPResponse):
+    """Reads its status, headers and body within the time that was left once the request had been sent."""
+
+    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
+        super().__init__(sock, *args, **kwargs)
+        self.fp = io.BufferedReader(_DeadlineReader(self.fp.detach(), sock))
+
+
+class _DeadlineConnection(HTTPConnection):
+    """Looks up its host, connects, and talks to a proxy, all within its one timeout."""
+
+    response_class = _DeadlineResponse
+
+    def _new_conn(self) -> socket.socket:
+        self._deadline = time.monotonic() + cast("float", self.timeout)
+        addresses = self._look_up()
+        error: HTTPError | None = None
+        for number, address in enumerate(addresses):
+            try:
+                # A share for each address, so that one that swallows packets leaves time for the next.
+                share = self._left() / (len(addresses) - number)
+                sock = create_connection((address, self.port), share, socket_options=self.socket_options)
+            except TimeoutError as problem:
+                error = ConnectTimeoutError(self, f"{address} does not answer")
+                error.__cause__ = problem
+            except OSError as problem:
+                error = NewConnectionError(self, f"{address} refuses")
+                error.__cause__ = problem
+            else:
+                sock.settimeout(self._left())
+                return sock
+        raise error or NewConnectionError(self, "the host has no address")
+
+    def _look_up(self) -> list[str]:
+        answer: Future[list[Any]] = Future()
+
+        def look_up() -> None:
+            try:
+                answer.set_result(socket.getaddrinfo(self._dns_host, self.port, type=socket.SOCK_STREAM))
+            except (OSError, UnicodeError) as error:
+                answer.set_exception(socket.gaierror(str(error)))
+
+        # On a thread of its own: a look-up cannot be told when to give up.
+        threading.Thread(target=look_up, name="name-lookup", daemon=True).start()
+        try:
+            return list(dict.fromkeys(info[4][0] for info in answer.result(self._left())))
+        except TimeoutError:
+            raise ConnectTimeoutError(self, "the name look-up does not end") from None
+        except socket.gaierror as error:
+            raise NameResolutionError(self.host, self, error) from error
+
+    def _tunnel(self) -> None:
+        try:
+            super()._tunnel()
+        except (OSError, http.client.HTTPException) as error:
+            raise UrllibProxyError("no tunnel", error) from error
+        self.sock.settimeout(self._left())
+
+    def _left(self) -> float:
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise ConnectTimeoutError(self, "the time is up")
+        return left
+
+
+class _DeadlineTlsConnection(_DeadlineConnection, HTTPSConnection):
+    """The same with TLS; a handshake that does not end is a fault of TLS."""
+
+    def connect(self) -> None:
+        try:
+            super().connect()
+        except TimeoutError as error:
+            raise SSLError(error) from error
+
+
+class _DeadlinePool(HTTPConnectionPool):
+    ConnectionCls = _DeadlineConnection
+
+
+class _DeadlineTlsPool(HTTPSConnectionPool):
+    ConnectionCls = _DeadlineTlsConnection
+
+
+class _DeadlineAdapter(HTTPAdapter):
+    """Makes requests use these connections, to the server and through a proxy alike."""
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - as the base class has it
+        super().init_poolmanager(*args, **kwargs)
+        _use_deadlines(self.poolmanager)
+
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> urllib3.ProxyManager:  # noqa: ANN401
+        manager = cast("urllib3.ProxyManager", super().proxy_manager_for(proxy, **kwargs))
+        _use_deadlines(manager)
+        return manager
+
+
+def _use_deadlines(manager: urllib3.PoolManager) -> None:
+    manager.pool_classes_by_scheme = {"http": _DeadlinePool, "https": _DeadlineTlsPool}

@@ -1,0 +1,189 @@
+"""The page for people: says what is known in words, and lets nothing from outside become markup."""
+
+import base64
+import hashlib
+import re
+from html.parser import HTMLParser
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from exporter import landing
+from exporter.artifact import Rejected
+from exporter.errors import REASONS
+from exporter.refresh import Failure, SpaceStatus
+from exporter.snapshot import Finding, Inventory, RegistryKey, Snapshot
+
+NOW = 1_800_000_000.0
+VOID = {"meta", "link", "br"}
+
+
+def snapshot(*, age=0.0, artifacts=1_234, findings=0, dropped=0, reported=1_234, complete=True):
+    finding = Finding(RegistryKey("npm", "NPM"), "a", "1", ("blocked",), {}, None, "BLOCKED", "", "", "", "")
+    inventory = Inventory({}, findings=(finding,) * findings, findings_dropped=dropped, artifacts=artifacts)
+    return Snapshot(
+        NOW - age, inventory, pages=1, duplicates=0, rejected=Rejected(), reported=reported, complete=complete
+    )
+
+
+def status(space="acct", state="fresh", snapshot=None, failure=None):
+    failures = dict.fromkeys(REASONS, 0)
+    return SpaceStatus(space, state, snapshot, failure is None, 1.0, failures, failure)
+
+
+def page(*statuses, version="1.2.3"):
+    return landing.page(statuses, version=version, now=NOW).decode()
+
+
+class Outline(HTMLParser):
+    """Reads a page, and fails where tags do not match."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.open = []
+        self.tags = []
+        self.texts = []
+        self.rows = []
+        self.feed(html)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+        if tag == "tr":
+            self.rows.append([])
+        if tag in {"th", "td"}:
+            self.rows[-1].append("")
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.texts.append(data)
+        if {"th", "td"} & set(self.open):
+            self.rows[-1][-1] += data
+
+    def named(self, name):
+        return [attributes for tag, attributes in self.tags if tag == name]
+
+
+def cells(*statuses):
+    """Return the texts of the row of the first space."""
+    return Outline(page(*statuses)).rows[1]
+
+
+def test_tells_all_that_is_known_of_a_good_space():
+    """A row reads like a sentence about the space."""
+    good = status(snapshot=snapshot(age=200, findings=3, dropped=1_500))
+    assert cells(good) == [
+        "acct", "freshup to date", "3 min", "1,234", "31,500 more over the limit", "complete", "none",
+    ]  # fmt: skip
+
+
+def test_tells_why_a_space_failed_and_what_helps():
+    """A failure comes with its reason, its message, its age and its hint."""
+    failure = Failure("auth", "401 Unauthorized", "check api_key", NOW - 7_200)
+    assert cells(status(state="cold", failure=failure)) == [
+        "acct", "coldnothing was read yet", "no data", "auth, 2 h ago: 401 UnauthorizedHint: check api_key",
+    ]  # fmt: skip
+
+
+def test_leaves_out_a_hint_that_is_not_there():
+    """No empty hint is shown."""
+    failure = Failure("server_error", "503", "", NOW)
+    assert cells(status(state="failing", snapshot=snapshot(), failure=failure))[-1] == "server_error, 0 s ago: 503"
+
+
+@pytest.mark.parametrize(
+    ("artifacts", "reported", "complete", "text"),
+    [
+        (5, 5, True, "complete"),
+        (5, None, True, "unknown: the API reports no number"),
+        (1_005, 1_007, False, "incomplete: 1,005 read, 1,007 reported"),
+        (5, 5, False, "incomplete: it changed while it was read"),
+    ],
+)
+def test_tells_how_complete_the_data_is(artifacts, reported, complete, text):
+    """What is missing is told in numbers."""
+    known = snapshot(artifacts=artifacts, reported=reported, complete=complete)
+    assert cells(status(snapshot=known))[-2] == text
+
+
+@pytest.mark.parametrize(
+    ("age", "text"),
+    [
+        (-86_400, "0 s"), (-0.5, "0 s"), (0, "0 s"), (59.9, "59 s"), (60, "1 min"), (3_599.9, "59 min"), (3_600, "1 h"),
+        (172_799, "47 h"), (172_800, "2 d"), (8_640_000, "100 d"),
+    ],
+)  # fmt: skip
+def test_tells_ages_as_people_do(age, text):
+    """An age has one unit, and is never negative."""
+    assert cells(status(snapshot=snapshot(age=age)))[2] == text
+
+
+@pytest.mark.parametrize("state", ["cold", "fresh", "due", "failing", "expired"])
+def test_tells_each_state_in_words(state):
+    """A state is a word and its meaning, not only a colour."""
+    told = cells(status(state=state))[1]
+    assert told.startswith(state)
+    assert len(told) > len(state) + 5
+
+
+def test_tells_that_there_are_no_spaces():
+    """A shard may have none."""
+    assert cells() == ["No space is served here."]
+
+
+def test_has_the_structure_that_readers_of_all_kinds_need():
+    """The page has a language, one heading, a table with a caption and scoped headers, and a viewport."""
+    outline = Outline(page(status(), status("acct/org", snapshot=snapshot())))
+    assert outline.named("html") == [{"lang": "en"}]
+    assert len(outline.named("h1")) == len(outline.named("caption")) == len(outline.named("title")) == 1
+    assert {header.get("scope") for header in outline.named("th")} == {"col", "row"}
+    assert {"name": "viewport", "content": "width=device-width, initial-scale=1"} in outline.named("meta")
+    assert len({len(row) for row in outline.rows if "no data" not in row}) == 1
+
+
+def test_links_to_what_else_there_is():
+    """All endpoints for people are one click away."""
+    links = [link["href"] for link in Outline(page()).named("a")]
+    assert links == ["/metrics", "/-/healthy", "/-/ready"]
+
+
+def test_needs_nothing_from_elsewhere():
+    """There is no script, and nothing is loaded."""
+    outline = Outline(page(status(snapshot=snapshot())))
+    assert not {"script", "link", "img", "iframe", "object", "form"} & {tag for tag, _ in outline.tags}
+    assert not re.search(r"url\(|@import|https?:", page(status()))
+
+
+def test_its_policy_allows_its_own_style_only():
+    """The hash in the policy is that of the style as it is sent."""
+    style = re.search("<style>(.*)</style>", page(), re.DOTALL)[1]
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    policy = landing.CONTENT_SECURITY_POLICY.split("; ")
+    assert policy[:2] == ["default-src 'none'", f"style-src 'sha256-{digest}'"]
+
+
+HOSTILE = st.text() | st.sampled_from(["<script>alert(1)</script>", '" onload="x', "' x='", "&lt;b&gt;", "{version}"])
+
+
+@given(HOSTILE, HOSTILE, HOSTILE, HOSTILE, HOSTILE, HOSTILE)
+@example(*['"><script>alert(1)</script>'] * 6)
+@example(*["\ud800{style}"] * 6)
+def test_nothing_from_outside_becomes_markup(space, state, reason, message, hint, version):
+    """Whatever the texts are, the tags and attributes of the page stay what they are with harmless ones."""
+    harmless = Outline(page(status("a", "a", failure=Failure("a", "a", "a", NOW)), version="a"))
+    hostile = Outline(page(status(space, state, failure=Failure(reason, message, hint or "-", NOW)), version=version))
+    assert [(tag, sorted(attributes)) for tag, attributes in hostile.tags] == [
+        (tag, sorted(attributes)) for tag, attributes in harmless.tags
+    ]
+
+
+def test_texts_are_shown_as_they_are():
+    """Escaping is for markup, not for readers."""
+    failure = Failure("bad_shape", "<b>&amp; {x} \"q\" 'p'", "", NOW)
+    assert cells(status(state="failing", failure=failure))[-1] == "bad_shape, 0 s ago: <b>&amp; {x} \"q\" 'p'"

@@ -1,0 +1,361 @@
+"""The snapshot of a space over time: states, single flight, last good data, back-off."""
+
+import random
+from collections.abc import Callable
+from concurrent.futures import Future
+
+import pytest
+from clocks import FakeClock
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from exporter.artifact import Rejected
+from exporter.clock import Stopped
+from exporter.errors import REASONS, AuthError, PaginationError, RateLimitedError, RefreshError, ServerError
+from exporter.refresh import Refresher
+from exporter.snapshot import Inventory, Snapshot
+
+TTL = 300.0
+MAX_STALE = 3_600.0
+
+
+def snapshot(began: float = 0.0) -> Snapshot:
+    inventory = Inventory(registries={}, findings=(), findings_dropped=0, artifacts=7)
+    return Snapshot(began, inventory, pages=1, duplicates=0, rejected=Rejected(), reported=7, complete=True)
+
+
+class Walks:
+    """Runs refreshes when the test says so, and lets it choose how each ends."""
+
+    def __init__(self, *spaces: str, cache_ttl: float = TTL, max_stale: float = MAX_STALE) -> None:
+        self.clock = FakeClock()
+        self.queue: list[tuple[Future[None], Callable[[str], None], str]] = []
+        self.outcome: Snapshot | Exception = snapshot()
+        self.takes = 2.0
+        self.walked: list[str] = []
+        self.refresher = Refresher(
+            {space: lambda space=space: self._walk(space) for space in spaces or ("acct",)},
+            submit=self._submit,
+            clock=self.clock,
+            cache_ttl=cache_ttl,
+            max_stale=max_stale,
+            jitter=random.Random(1),
+        )
+
+    def _submit(self, refresh: Callable[[str], None], space: str) -> Future[None]:
+        future: Future[None] = Future()
+        self.queue.append((future, refresh, space))
+        return future
+
+    def _walk(self, space: str) -> Snapshot:
+        self.walked.append(space)
+        self.clock.tick(self.takes)
+        if isinstance(self.outcome, Exception):
+            raise self.outcome
+        return self.outcome
+
+    def finish(self, outcome: Snapshot | Exception | None = None) -> None:
+        """Let the oldest queued refresh run to its end."""
+        self.outcome = outcome or snapshot(self.clock.time())
+        future, refresh, space = self.queue.pop(0)
+        refresh(space)
+        future.set_result(None)
+
+    def scrape(self, budget: float = 10.0) -> list[Future[None]]:
+        return self.refresher.scrape(budget)
+
+    @property
+    def status(self):
+        return self.refresher.statuses()[0]
+
+
+def test_a_space_is_cold_and_down_before_its_first_refresh():
+    status = Walks().status
+    assert (status.state, status.up, status.snapshot, status.refresh_seconds) == ("cold", False, None, None)
+    assert status.failures == dict.fromkeys(REASONS, 0)
+
+
+def test_scrapes_of_a_cold_space_wait_for_one_refresh():
+    walks = Walks()
+    waits = [walks.scrape() for _ in range(20)]
+    assert len(walks.queue) == 1
+    assert all(wait == [walks.queue[0][0]] for wait in waits)
+
+
+def test_a_good_refresh_makes_the_space_fresh_and_up():
+    walks = Walks()
+    walks.scrape()
+    good = snapshot(1.0)
+    walks.finish(good)
+    status = walks.status
+    assert (status.state, status.up, status.refresh_seconds, status.last_failure) == ("fresh", True, 2.0, None)
+    assert status.snapshot is good
+
+
+def test_a_fresh_space_answers_at_once_and_starts_nothing():
+    walks = Walks()
+    walks.scrape()
+    walks.finish()
+    walks.clock.tick(TTL - 1)
+    assert walks.scrape() == []
+    assert walks.queue == []
+
+
+def test_age_counts_from_the_end_of_the_walk():
+    walks = Walks()
+    walks.takes = 100.0
+    walks.scrape()
+    walks.finish()
+    walks.clock.tick(TTL - 1)
+    assert walks.status.state == "fresh"
+    walks.clock.tick(2)
+    assert walks.status.state == "due"
+
+
+@pytest.mark.parametrize(("budget", "waits"), [(2.0, True), (1.9, False)])
+def test_a_scrape_of_a_due_space_waits_only_for_a_walk_that_is_short_enough(budget, waits):
+    walks = Walks()
+    walks.scrape()
+    walks.finish()
+    walks.clock.tick(TTL)
+    assert bool(walks.scrape(budget)) is waits
+    assert len(walks.queue) == 1
+    assert walks.status.up
+    assert walks.status.snapshot is not None
+
+
+def test_a_failed_refresh_leaves_the_last_good_snapshot_down_and_counted():
+    walks = Walks()
+    walks.scrape()
+    good = snapshot(1.0)
+    walks.finish(good)
+    walks.clock.tick(TTL)
+    walks.scrape()
+    walks.finish(AuthError("no\nsuch key", hint="look"))
+    status = walks.status
+    assert (status.state, status.up) == ("failing", False)
+    assert status.snapshot is good
+    assert status.failures == dict.fromkeys(REASONS, 0) | {"auth": 1}
+    failure = status.last_failure
+    assert failure is not None
+    assert (failure.reason, failure.message, failure.hint) == ("auth", "no\ufffdsuch key", "look")
+    assert failure.time == walks.clock.time()
+
+
+def test_a_failing_space_answers_at_once_even_while_it_is_refreshed():
+    walks = Walks()
+    walks.scrape()
+    walks.finish()
+    walks.clock.tick(TTL)
+    walks.scrape()
+    walks.finish(ServerError("down"))
+    walks.clock.tick(60)
+    assert walks.scrape() == []
+    assert len(walks.queue) == 1
+
+
+def test_a_cold_space_that_failed_answers_at_once_until_its_backoff_is_over():
+    walks = Walks()
+    walks.scrape()
+    walks.finish(ServerError("down"))
+    walks.clock.tick(2.4)
+    assert walks.scrape() == []
+    assert walks.queue == []
+    walks.clock.tick(2.6)
+    assert len(walks.scrape()) == 1
+
+
+def backoffs(failures: int, error: RefreshError, cache_ttl: float = TTL) -> list[float]:
+    """Fail so often, and return the pauses that kept the next refresh away."""
+    walks = Walks(cache_ttl=cache_ttl)
+    pauses = []
+    for _ in range(failures):
+        walks.scrape()
+        walks.finish(error)
+        pause = 0.0
+        while not walks.scrape():
+            walks.clock.tick(0.5)
+            pause += 0.5
+        pauses.append(pause)
+    return pauses
+
+
+def test_the_backoff_doubles_from_5_s_up_to_5_minutes_with_jitter_downwards():
+    full = [5, 10, 20, 40, 80, 160, 300, 300]
+    for pause, longest in zip(backoffs(8, ServerError("down")), full, strict=True):
+        assert longest / 2 <= pause <= longest + 0.5
+
+
+def test_the_backoff_never_exceeds_the_time_to_live():
+    assert max(backoffs(6, ServerError("down"), cache_ttl=8.0)) <= 8.5
+
+
+def test_the_backoff_starts_again_after_a_success():
+    walks = Walks()
+    for _ in range(5):
+        walks.scrape()
+        walks.finish(ServerError("down"))
+        walks.clock.tick(TTL)
+    walks.scrape()
+    walks.finish()
+    walks.clock.tick(TTL)
+    walks.scrape()
+    walks.finish(ServerError("down"))
+    walks.clock.tick(5)
+    walks.scrape()
+    assert len(walks.queue) == 1
+
+
+def test_a_space_that_the_server_put_on_hold_is_left_alone_that_long():
+    assert backoffs(1, RateLimitedError("slow down", retry_after=700.0)) == [700.0]
+
+
+def test_data_is_gone_once_it_is_older_than_it_may_be():
+    walks = Walks()
+    walks.scrape()
+    walks.finish()
+    walks.clock.tick(MAX_STALE - 1)
+    assert walks.status.snapshot is not None
+    walks.clock.tick(2)
+    assert (walks.status.state, walks.status.snapshot) == ("expired", None)
+    assert len(walks.scrape()) == 1
+
+
+@pytest.mark.parametrize("max_stale", [0.0, 10.0])
+def test_data_is_never_served_for_less_than_the_time_to_live(max_stale):
+    walks = Walks(max_stale=max_stale)
+    walks.scrape()
+    walks.finish()
+    walks.clock.tick(TTL - 1)
+    assert walks.status.snapshot is not None
+    walks.clock.tick(2)
+    assert walks.status.snapshot is None
+
+
+def test_spaces_fail_alone():
+    walks = Walks("good", "bad")
+    walks.refresher.start()
+    walks.finish()
+    walks.finish(PaginationError("loop"))
+    good, bad = walks.refresher.statuses()
+    assert (good.up, bad.up) == (True, False)
+    assert sum(good.failures.values()) == 0
+    assert walks.walked == ["good", "bad"]
+
+
+def test_a_fault_of_the_exporter_fails_the_refresh_as_internal():
+    walks = Walks()
+    walks.scrape()
+    walks.finish(ZeroDivisionError("x"))
+    assert walks.status.failures["internal"] == 1
+    assert walks.status.last_failure is not None
+    assert walks.status.last_failure.message == "ZeroDivisionError"
+
+
+def test_a_refresh_that_shutdown_cuts_short_changes_nothing():
+    walks = Walks()
+    walks.scrape()
+    walks.finish(Stopped())
+    assert (walks.status.state, walks.status.last_failure) == ("cold", None)
+
+
+def test_start_begins_one_refresh_of_every_space_and_no_second_one():
+    walks = Walks("a", "b")
+    assert len(walks.refresher.start()) == 2
+    assert len(walks.refresher.start()) == 2
+    assert [space for _, _, space in walks.queue] == ["a", "b"]
+
+
+def test_all_are_tried_once_every_first_refresh_has_ended_well_or_not():
+    walks = Walks("a", "b")
+    walks.refresher.start()
+    walks.finish(ServerError("down"))
+    assert not walks.refresher.all_tried()
+    walks.finish()
+    assert walks.refresher.all_tried()
+
+
+def test_requests_and_hits_are_counted_for_each_space():
+    walks = Walks("a", "b")
+    walks.scrape()
+    walks.finish()
+    walks.scrape()
+    counts = walks.refresher.cache_counts()
+    assert (counts["a"].requests, counts["a"].hits) == (2, 1)
+    assert (counts["b"].requests, counts["b"].hits) == (2, 0)
+
+
+def test_statuses_are_equal_while_nothing_happens_and_differ_after_a_refresh():
+    walks = Walks()
+    walks.scrape()
+    walks.finish()
+    before = walks.refresher.statuses()
+    walks.scrape()
+    assert walks.refresher.statuses() == before
+    walks.clock.tick(TTL)
+    walks.scrape()
+    walks.finish()
+    assert walks.refresher.statuses() != before
+
+
+class RefreshMachine(RuleBasedStateMachine):
+    """Any order of scrapes, outcomes and time keeps what the states promise."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.walks = Walks()
+        self.last_ok: bool | None = None
+        self.good_at: float | None = None
+        self.failed = 0
+
+    @rule(budget=st.sampled_from([0.0, 2.0, 10.0]))
+    def scrape(self, budget):
+        status = self.walks.status
+        waits = self.walks.scrape(budget)
+        assert len(self.walks.queue) <= 1
+        if status.state in {"fresh", "failing"}:
+            assert waits == []
+
+    @rule(seconds=st.sampled_from([1.0, 4.0, 100.0, TTL, MAX_STALE]))
+    def tick(self, seconds):
+        self.walks.clock.tick(seconds)
+
+    @precondition(lambda self: self.walks.queue)
+    @rule(took=st.sampled_from([0.0, 5.0, 500.0]))
+    def succeed(self, took):
+        self.walks.takes = took
+        self.walks.finish()
+        self.last_ok = True
+        self.good_at = self.walks.clock.monotonic()
+
+    @precondition(lambda self: self.walks.queue)
+    @rule(took=st.sampled_from([0.0, 5.0, 500.0]), error=st.sampled_from(RefreshError.__subclasses__()))
+    def fail(self, took, error):
+        self.walks.takes = took
+        self.walks.finish(error("no"))
+        self.last_ok = False
+        self.failed += 1
+
+    @invariant()
+    def up_tells_the_last_refresh(self):
+        assert self.walks.status.up is bool(self.last_ok)
+
+    @invariant()
+    def data_is_there_exactly_as_long_as_it_may_be(self):
+        age = None if self.good_at is None else self.walks.clock.monotonic() - self.good_at
+        assert (self.walks.status.snapshot is not None) == (age is not None and age < MAX_STALE)
+
+    @invariant()
+    def failures_are_all_counted(self):
+        assert sum(self.walks.status.failures.values()) == self.failed
+
+    @invariant()
+    def the_state_says_what_is_served(self):
+        status = self.walks.status
+        assert (status.state in {"fresh", "due", "failing"}) == (status.snapshot is not None)
+        assert (status.state == "failing") <= (not status.up)
+
+
+TestRefreshMachine = RefreshMachine.TestCase
+TestRefreshMachine.settings = settings(max_examples=300, stateful_step_count=30, deadline=None)
