@@ -126,9 +126,7 @@ def _telling_of_missing_registries(space: Space, walk: Callable[[], Snapshot]) -
         snapshot = walk()
         missing = frozenset(wanted - {key.registry for key in snapshot.inventory.registries})
         if missing - told:
-            _log.warning(
-                "registries are configured that the API does not list", space=space.ref, registries=sorted(missing)
-            )
+            _log.warning("configured registries are not listed", space=space.ref, registries=",".join(sorted(missing)))
         told = missing
         return snapshot
 

@@ -38,13 +38,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command, and return the exit code."""
     parser = _parser()
     options, unknown = parser.parse_known_intermixed_args(arguments)
-    if unknown and not unknown[0].startswith("--"):
-        parser.error(f"unexpected argument; a command is one of {', '.join(_COMMANDS)}, a setting begins with --")
+    # A word that is no command may be the value of a flag that nobody knows, and then the flag is what is told.
+    words = [word for word in options.command if word in _COMMANDS or not unknown]
+    if len(words) > 1 or not set(words) <= set(_COMMANDS):
+        parser.error(f"expected one command of {', '.join(_COMMANDS)}, and settings that begin with --")
     flags = {name: _text(value) for name, value in vars(options).items() if name not in {"command", "output"}}
     # The settings know the nearest name of a flag that nobody knows.
     flags |= {_name(argument): "?" for argument in unknown if argument.startswith("--")}
     try:
-        return _run(options.command, flags, options.output)
+        return _run(words[0] if words else _COMMANDS[0], flags, options.output)
     except SettingsError as error:
         for fault in error.faults:
             print(f"har-exporter: {fault}", file=sys.stderr)
@@ -78,7 +80,7 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"har-exporter {__version__}")
-    parser.add_argument("command", nargs="?", choices=_COMMANDS, default="serve", help=argparse.SUPPRESS)
+    parser.add_argument("command", nargs="*", help=argparse.SUPPRESS)
     parser.add_argument(
         "--output", metavar="json|FILE", help="check: json, for a machine; dump: a file to replace once all is there"
     )

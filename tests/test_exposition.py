@@ -1,0 +1,189 @@
+"""From what is known to the page: object in, text out."""
+
+import json
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+from prometheus_client.parser import text_string_to_metric_families as parse_text
+from upstream import make_row, make_rows
+
+from exporter.artifact import Rejected, decode_page
+from exporter.counters import ApiCounters
+from exporter.errors import REASONS
+from exporter.exposition import Exposition
+from exporter.links import RegistryLink
+from exporter.metrics import PROCESS_FAMILIES, SPACE_FAMILIES, ProcessView, SpaceView
+from exporter.refresh import CacheCounts, SpaceStatus
+from exporter.snapshot import Snapshot
+from exporter.tally import Tally
+
+NOW = 1_800_000_000.0
+DAY = 86_400
+TEMPLATE = "{base}/ng/account/{account}/module/har/orgs/{org}/projects/{project}/registries/{registry}"
+
+
+def snapshot_of(rows, findings=("quarantined", "blocked")) -> Snapshot:
+    tally = Tally(NOW, findings=findings, findings_limit=500, stale_ages=[7 * DAY, 30 * DAY])
+    page = decode_page(json.dumps({"status": "SUCCESS", "data": {"artifacts": rows}}).encode(), NOW)
+    tally.add(page.artifacts)
+    return Snapshot(NOW, tally.inventory(), 2, 3, Rejected(4, 5, 6), len(rows), complete=True)
+
+
+def view_of(snapshot: Snapshot | None, space: str = "acct/org") -> SpaceView:
+    status = SpaceStatus(space, "fresh", snapshot, True, 1.5, dict.fromkeys(REASONS, 0), None)
+    return SpaceView(status, 300.0, ("7d", "30d"), RegistryLink(TEMPLATE, "https://h", space))
+
+
+def process_view() -> ProcessView:
+    return ProcessView("1.2.3", "abc", ApiCounters().read(), {"acct/org": CacheCounts(3, 2)}, True, NOW)
+
+
+def exposition_of(*views: SpaceView) -> Exposition:
+    return Exposition(lambda: views, process_view)
+
+
+RICH = make_row(
+    isQuarantined=True,
+    scanStatus="BLOCKED",
+    firewallMode="BLOCK",
+    quarantineReason="CVE-2021-44228",
+    purl="pkg:npm/artifact@1.0.0",
+    downloadsCount=12,
+    fileCount=3,
+    digestCount=2,
+    deploymentMetadata={"prodEnvCount": 2, "nonProdEnvCount": 0},
+    lastScannedAt=str(int((NOW - 8 * DAY) * 1000)),
+    registryUUID="reg-uuid",
+    uuid="art-uuid",
+)
+
+
+def samples(text: bytes, prefix: str) -> dict[str, float]:
+    lines = (line.rpartition(" ") for line in text.decode().splitlines() if line.startswith(prefix))
+    return {series: float(value) for series, _, value in lines}
+
+
+def test_a_finding_is_told_with_all_that_is_known_of_it():
+    text = exposition_of(view_of(snapshot_of([RICH]))).render_spaces()
+    assert set(samples(text, "har_artifact_finding{").values()) == {1.0}
+    assert len(samples(text, "har_artifact_finding{")) == 2
+    (info,) = samples(text, "har_artifact_finding_info{")
+    for label in (
+        'reason="CVE-2021-44228"',
+        'purl="pkg:npm/artifact@1.0.0"',
+        'uuid="art-uuid"',
+        'scan_status="BLOCKED"',
+        'firewall_mode="BLOCK"',
+        'url="https://h/ng/account/acct/module/har/orgs/org/registries/npm-remote"',
+    ):
+        assert label in info
+    assert sorted(samples(text, "har_artifact_finding_environments{").values()) == [0.0, 2.0]
+    assert list(samples(text, "har_artifact_finding_downloads{").values()) == [12.0]
+
+
+def test_every_family_is_exported_and_has_the_labels_of_the_table():
+    text = exposition_of(view_of(snapshot_of([RICH]))).render("").body.decode()
+    exported = {family.name: family for family in parse_text(text)}
+    for row in (*SPACE_FAMILIES, *PROCESS_FAMILIES):
+        family = exported[row.name.removesuffix("_total")]
+        assert (family.type, family.documentation) == (row.type, row.help)
+        assert family.samples
+        for sample in family.samples:
+            assert set(sample.labels) - {"le"} == set(row.labels)
+
+
+def test_without_a_snapshot_only_what_needs_none_is_there():
+    text = exposition_of(view_of(None)).render_spaces().decode()
+    names = {line.partition("{")[0] for line in text.splitlines() if not line.startswith("#")}
+    assert names == {
+        "har_up",
+        "har_space_info",
+        "har_refresh_duration_seconds",
+        "har_refresh_interval_seconds",
+        "har_refresh_failures_total",
+    }
+
+
+def test_there_are_no_created_series_no_timestamps_and_no_nan():
+    page = exposition_of(view_of(snapshot_of([RICH]))).render("application/openmetrics-text; version=1.0.0")
+    lines = [line for line in page.body.decode().splitlines() if line.startswith("har_")]
+    assert not [line for line in lines if "_created" in line or "NaN" in line]
+    assert all(len(line.rpartition("}")[2].split()) == 1 for line in lines if "{" in line)
+
+
+@pytest.mark.parametrize(
+    ("accept", "content_type"),
+    [
+        ("", "text/plain; version=0.0.4; charset=utf-8"),
+        ("*/*", "text/plain; version=0.0.4; charset=utf-8"),
+        ("text/plain;version=abc", "text/plain; version=0.0.4; charset=utf-8"),
+        (
+            "application/openmetrics-text;version=1.0.0,text/plain;q=0.5",
+            "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        ),
+        ("\x00;;;=,,", "text/plain; version=0.0.4; charset=utf-8"),
+    ],
+)
+def test_the_accept_header_chooses_the_format(accept, content_type):
+    page = exposition_of(view_of(None)).render(accept)
+    assert page.content_type == content_type
+    assert page.body.endswith(b"# EOF\n") is content_type.startswith("application")
+    assert page.body.count(b"# EOF") <= 1
+
+
+def test_what_did_not_change_is_not_rendered_again_and_what_did_is():
+    views = [view_of(snapshot_of([RICH]))]
+    exposition = Exposition(lambda: tuple(views), process_view)
+    first = exposition.render_spaces()
+    assert exposition.render_spaces() is first
+    views[0] = replace(views[0], status=replace(views[0].status, up=False))
+    assert b'har_up{space="acct/org"} 0.0' in exposition.render_spaces()
+
+
+@pytest.mark.parametrize(
+    ("space", "link"),
+    [
+        ("a", "https://h/ng/account/a/module/har/registries/r%2Fx"),
+        ("a/o", "https://h/ng/account/a/module/har/orgs/o/registries/r%2Fx"),
+        ("a/o/p", "https://h/ng/account/a/module/har/orgs/o/projects/p/registries/r%2Fx"),
+    ],
+)
+def test_a_link_leaves_out_what_the_space_has_not(space, link):
+    assert RegistryLink(TEMPLATE, "https://h", space)("r/x") == link
+    assert RegistryLink("", "https://h", space)("r/x") == ""
+
+
+TEXTS = st.text(min_size=1, max_size=300) | st.text(
+    st.characters(categories=["Cs", "Cc", "Cf"]), min_size=1, max_size=9
+)
+ROWS = st.lists(
+    st.builds(
+        lambda name, registry, version, status, mode, reason, quarantined: make_row(
+            name=name, registryIdentifier=registry, version=version, scanStatus=status, firewallMode=mode,
+            quarantineReason=reason, isQuarantined=quarantined,
+        ),
+        TEXTS, TEXTS, TEXTS, TEXTS, TEXTS, TEXTS, st.booleans(),
+    ),
+    max_size=5,
+)  # fmt: skip
+
+
+@given(ROWS)
+@settings(max_examples=150, deadline=None)
+def test_whatever_the_texts_the_page_parses_and_no_series_is_there_twice(rows):
+    exposition = exposition_of(view_of(snapshot_of(rows)))
+    text = exposition.render("").body.decode()
+    series = [line.rpartition(" ")[0] for line in text.split("\n") if line and not line.startswith("#")]
+    assert len(series) == len(set(series))
+    assert sum(1 for family in parse_text(text) for _ in family.samples) == len(series)
+    openmetrics = exposition.render("application/openmetrics-text").body.decode()
+    assert {family.name for family in parse_openmetrics(openmetrics)} >= {"har_up", "har_artifacts"}
+
+
+def test_ten_rows_of_two_registries_add_up():
+    rows = [*make_rows(7), *make_rows(3, registryIdentifier="other", registryUUID="other")]
+    text = exposition_of(view_of(snapshot_of(rows))).render_spaces()
+    assert sum(samples(text, "har_artifacts{").values()) == 10
