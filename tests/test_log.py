@@ -1,0 +1,60 @@
+"""The log: one line an event, in either format, with the libraries' own lines among them."""
+
+import io
+import json
+import logging
+
+import pytest
+import structlog
+
+from exporter.log import configure
+
+
+@pytest.fixture
+def stream():
+    root = logging.getLogger()
+    before = root.handlers, root.level
+    yield io.StringIO()
+    root.handlers, root.level = before
+    structlog.reset_defaults()
+
+
+def test_logfmt_is_one_line_an_event_with_time_level_and_message_first(stream):
+    configure("info", "logfmt", stream)
+    structlog.get_logger().warning("refresh failed", space="acct", problem='two\nlines and "quotes"')
+    (line,) = stream.getvalue().splitlines()
+    assert line.startswith("ts=")
+    assert 'level=warning msg="refresh failed" space=acct problem="two\\nlines and \\"quotes\\""' in line
+
+
+def test_json_is_one_object_an_event(stream):
+    configure("info", "json", stream)
+    structlog.get_logger().warning("refresh failed", space="acct", problem="two\nlines")
+    (line,) = stream.getvalue().splitlines()
+    event = json.loads(line)
+    assert event.pop("ts").endswith("Z")
+    assert event == {"level": "warning", "msg": "refresh failed", "space": "acct", "problem": "two\nlines"}
+
+
+@pytest.mark.parametrize(("level", "lines"), [("debug", 4), ("info", 3), ("warning", 2), ("error", 1)])
+def test_lines_below_the_level_are_left_out(level, lines, stream):
+    configure(level, "logfmt", stream)
+    for severity in ("debug", "info", "warning", "error"):
+        getattr(structlog.get_logger(), severity)("said")
+    assert len(stream.getvalue().splitlines()) == lines
+
+
+def test_lines_of_libraries_have_the_same_form(stream):
+    configure("info", "json", stream)
+    logging.getLogger("some.library").error("it %s", "broke")
+    event = json.loads(stream.getvalue())
+    assert (event["level"], event["msg"]) == ("error", "it broke")
+
+
+def test_a_fault_is_logged_with_where_it_happened(stream):
+    configure("info", "json", stream)
+    try:
+        json.loads("")
+    except ValueError:
+        structlog.get_logger().exception("fault")
+    assert "test_log.py" in json.loads(stream.getvalue())["exception"]
