@@ -25,6 +25,10 @@ class Findings:
         if len(self._found) > 2 * self._limit:
             self._found = dict(heapq.nsmallest(self._limit, self._found.items(), key=_urgency))
 
+    def drop(self, identity: int) -> None:
+        """Forget a row that turned out to be no finding: one that is warned of, say, when it is blocked after all."""
+        self._found.pop(identity, None)
+
     def most_urgent(self) -> tuple[Finding, ...]:
         """Return the findings in order of urgency; rows whose labels are equal make one."""
         alike: defaultdict[tuple[RegistryKey, str, str], list[tuple[Artifact, Kind]]] = defaultdict(list)

@@ -58,6 +58,8 @@ class Tally:
             kind.rows += 1
             if kind.findings:
                 self._findings.keep(identity, row, kind)
+            elif known is not None:
+                self._findings.drop(identity)
         return len(self._kind_of) - before
 
     def inventory(self) -> Inventory:
