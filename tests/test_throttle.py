@@ -1,0 +1,56 @@
+"""How many requests are let through, and when."""
+
+import pytest
+from clocks import FakeClock
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.counters import ApiCounters
+from exporter.throttle import Throttle
+
+FOREVER = 1e12
+
+
+@given(
+    st.integers(1, 10),
+    st.sampled_from([1.0, 60.0]),
+    st.lists(st.sampled_from([0.0, 0.1, 1.0, 7.0, 100.0]), max_size=60),
+)
+def test_no_window_has_more_than_it_may_and_none_waits_without_need(requests, seconds, pauses):
+    clock = FakeClock()
+    throttle = Throttle((requests, seconds), clock, ApiCounters())
+    sent = []
+    for pause in pauses:
+        clock.tick(pause)
+        arrived = clock.monotonic()
+        assert throttle.acquire(FOREVER)
+        sent.append(clock.monotonic())
+        waited = sent[-1] - arrived
+        assert not waited or sent[-1] == pytest.approx(sent[-1 - requests] + seconds)
+    for earlier, later in zip(sent, sent[requests:], strict=False):
+        assert later - earlier >= seconds - 1e-6
+
+
+def test_without_a_rate_nothing_waits():
+    clock = FakeClock()
+    throttle = Throttle(None, clock, ApiCounters())
+    assert all(throttle.acquire(FOREVER) for _ in range(1000))
+    assert clock.waits == []
+
+
+def test_a_hold_stops_everything_for_its_time_and_is_never_made_shorter():
+    clock, counters = FakeClock(), ApiCounters()
+    throttle = Throttle(None, clock, counters)
+    throttle.hold(30.0)
+    throttle.hold(1.0)
+    assert throttle.acquire(FOREVER)
+    assert clock.waits == [30.0]
+    assert counters.read().throttle_wait == 30.0
+
+
+def test_a_turn_after_the_deadline_is_not_waited_for():
+    clock = FakeClock()
+    throttle = Throttle((1, 60.0), clock, ApiCounters())
+    assert throttle.acquire(FOREVER)
+    assert not throttle.acquire(clock.monotonic() + 59)
+    assert clock.waits == []

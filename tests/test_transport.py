@@ -1,0 +1,282 @@
+"""One exchange ends in time and is told by its reason, whatever the other side does on the wire."""
+
+import contextlib
+import socket
+import ssl
+import threading
+import time
+
+import pytest
+import trustme
+import urllib3.exceptions
+from requests import exceptions as requests_exceptions
+
+from exporter.errors import RefreshError
+from exporter.transport import Transport, _translated
+
+LIMIT = 0.4
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+
+
+class RawServer:
+    """Answers each connection with a function of its socket."""
+
+    def __init__(self, behave, context=None):
+        self._behave, self._context = behave, context
+        self.over = threading.Event()
+        self.connections = 0
+
+    def __enter__(self):
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def __exit__(self, *_):
+        self.over.set()
+        self._listener.close()
+
+    def _accept(self):
+        with contextlib.suppress(OSError):
+            while True:
+                sock, _ = self._listener.accept()
+                self.connections += 1
+                threading.Thread(target=self._serve, args=(sock,), daemon=True).start()
+
+    def _serve(self, sock):
+        with contextlib.suppress(OSError), sock:
+            if self._context:
+                sock = self._context.wrap_socket(sock, server_side=True)
+            with sock:
+                self._behave(self, sock)
+
+
+def request_of(sock):
+    data = b""
+    while b"\r\n\r\n" not in data:
+        chunk = sock.recv(65536)
+        if not chunk:
+            return b""
+        data += chunk
+    return data
+
+
+def sends(*parts):
+    def behave(_, sock):
+        request_of(sock)
+        for part in parts:
+            sock.sendall(part)
+
+    return behave
+
+
+def drips(first, drop):
+    def behave(server, sock):
+        request_of(sock)
+        sock.sendall(first)
+        while not server.over.wait(0.05):
+            sock.sendall(drop)
+
+    return behave
+
+
+def hangs(server, sock):
+    request_of(sock)
+    server.over.wait(10)
+
+
+def get(server, scheme="http", timeout=LIMIT, **options):
+    url = f"{scheme}://{server.address}"
+    return Transport(url, connections=1, **options).get(f"{url}/x", {}, timeout)
+
+
+def reason_of(behave, **options) -> str:
+    with RawServer(behave, options.pop("context", None)) as server, pytest.raises(RefreshError) as caught:
+        get(server, **options)
+    return caught.value.reason
+
+
+@pytest.mark.parametrize(
+    "behave",
+    [
+        hangs,
+        drips(b"HTTP/1.1 200 OK\r\nX-Drip: ", b"a"),
+        drips(HEAD + b"Content-Length: 100000\r\n\r\n", b" "),
+        drips(b"", b"H"),
+    ],
+    ids=["silence", "header drip", "body drip", "status drip"],
+)
+def test_no_answer_and_any_drip_end_in_time(behave):
+    began = time.monotonic()
+    assert reason_of(behave) == "timeout"
+    assert time.monotonic() - began < LIMIT + 1
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        (),
+        (HEAD + b"Content-Length: 10\r\n\r\n{}",),
+        (HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n{}",),
+        (HEAD + b"Transfer-Encoding: chunked\r\n\r\n5\r\n{}",),
+        (b"no http at all\r\n\r\n",),
+    ],
+    ids=["nothing", "short", "bad chunk", "short chunk", "no http"],
+)
+def test_an_answer_that_breaks_off_is_a_broken_connection(parts):
+    assert reason_of(sends(*parts)) == "connect"
+
+
+def test_a_body_without_a_length_ends_with_the_connection():
+    with RawServer(sends(HEAD + b"\r\n{}")) as server:
+        assert get(server).body == b"{}"
+
+
+def test_a_name_look_up_that_does_not_end_is_given_up_in_time(monkeypatch):
+    over = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: over.wait(10) and [])
+    transport = Transport("http://har.example", connections=1)
+    began = time.monotonic()
+    with pytest.raises(RefreshError) as caught:
+        transport.get("http://har.example/x", {}, LIMIT)
+    over.set()
+    assert caught.value.reason == "timeout"
+    assert time.monotonic() - began < LIMIT + 1
+
+
+def test_a_name_that_does_not_exist_is_told(monkeypatch):
+    def unknown(*_, **__):
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    with pytest.raises(RefreshError) as caught:
+        Transport("http://har.example", connections=1).get("http://har.example/x", {}, LIMIT)
+    assert caught.value.reason == "dns"
+
+
+@pytest.fixture(scope="module")
+def authority():
+    return trustme.CA()
+
+
+def context_of(authority, *names):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(*names).configure_cert(context)
+    return context
+
+
+@pytest.fixture
+def ca_file(authority, tmp_path):
+    file = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(str(file))
+    return file
+
+
+ANSWERS = sends(HEAD + b"Content-Length: 2\r\n\r\n{}")
+
+
+def test_a_private_authority_is_refused_unless_its_file_is_given(authority, ca_file):
+    context = context_of(authority, "127.0.0.1")
+    assert reason_of(ANSWERS, context=context, scheme="https", timeout=5) == "tls"
+    with RawServer(ANSWERS, context) as server:
+        assert get(server, "https", 5, ca_file=ca_file).body == b"{}"
+
+
+def test_a_certificate_for_another_host_is_refused(authority, ca_file):
+    context = context_of(authority, "elsewhere.example")
+    assert reason_of(ANSWERS, context=context, scheme="https", timeout=5, ca_file=ca_file) == "tls"
+
+
+def test_a_handshake_that_stalls_is_a_fault_of_tls():
+    assert reason_of(lambda server, _: server.over.wait(10), scheme="https") == "tls"
+
+
+def test_plain_http_where_tls_is_expected_is_a_fault_of_tls():
+    assert reason_of(lambda _, sock: sock.sendall(HEAD + b"\r\n"), scheme="https", timeout=5) == "tls"
+
+
+def test_a_client_certificate_is_shown(authority, ca_file, tmp_path):
+    context = context_of(authority, "127.0.0.1")
+    context.verify_mode = ssl.CERT_REQUIRED
+    authority.configure_trust(context)
+    cert = tmp_path / "client.pem"
+    authority.issue_cert("client.example").private_key_and_cert_chain_pem.write_to_path(str(cert))
+    with RawServer(ANSWERS, context) as server:
+        assert get(server, "https", 5, ca_file=ca_file, client_cert=(cert, None)).status == 200
+        with pytest.raises(RefreshError):
+            get(server, "https", 5, ca_file=ca_file)
+
+
+def forwards(server, sock):
+    server.seen = request_of(sock)
+    sock.sendall(HEAD + b"Content-Length: 2\r\n\r\n{}")
+
+
+def test_the_proxy_of_the_settings_is_used_even_for_loopback():
+    with RawServer(forwards) as proxy:
+        transport = Transport("http://127.0.0.1:1", connections=1, proxy_url=f"http://u:p@{proxy.address}")
+        assert transport.get("http://127.0.0.1:1/x", {}, 5).body == b"{}"
+        assert proxy.seen.startswith(b"GET http://127.0.0.1:1/x HTTP/1.1")
+
+
+def test_the_proxy_of_the_environment_is_used_but_never_for_loopback(monkeypatch):
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    with RawServer(forwards) as proxy, RawServer(ANSWERS) as server:
+        for name in ("http_proxy", "HTTP_PROXY"):
+            monkeypatch.setenv(name, f"http://{proxy.address}")
+        assert Transport("http://har.example", connections=1).get("http://har.example/x", {}, 5).body == b"{}"
+        assert get(server).body == b"{}"
+        assert proxy.connections == 1
+        monkeypatch.setenv("NO_PROXY", "har.example")
+        monkeypatch.setenv("no_proxy", "har.example")
+        assert Transport("http://har.example", connections=1)._proxies.get("http") is None
+
+
+def test_a_proxy_that_refuses_is_told_without_its_password():
+    refuses = sends(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
+    with RawServer(refuses) as proxy:
+        transport = Transport("https://har.example", connections=1, proxy_url=f"http://user:canary@{proxy.address}")
+        with pytest.raises(RefreshError) as caught:
+            transport.get("https://har.example/x", {}, 5)
+    assert caught.value.reason == "proxy"
+    assert "canary" not in str(caught.value)
+
+
+def test_connections_are_kept():
+    def answers_twice(_, sock):
+        for _ in range(2):
+            request_of(sock)
+            sock.sendall(HEAD + b"Content-Length: 2\r\n\r\n{}")
+
+    with RawServer(answers_twice) as server:
+        url = f"http://{server.address}"
+        transport = Transport(url, connections=1)
+        assert [transport.get(url, {}, 5).status for _ in range(2)] == [200, 200]
+        assert server.connections == 1
+
+
+def test_netrc_is_not_read(monkeypatch, tmp_path):
+    netrc = tmp_path / "netrc"
+    netrc.write_text("default login u password canary\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    with RawServer(forwards) as server:
+        get(server)
+        assert b"authorization" not in server.seen.lower()
+
+
+LIBRARY_ERRORS = [
+    kind
+    for module in (urllib3.exceptions, requests_exceptions)
+    for kind in vars(module).values()
+    if isinstance(kind, type) and issubclass(kind, Exception) and not issubclass(kind, Warning)
+]
+
+
+@pytest.mark.parametrize("kind", LIBRARY_ERRORS, ids=lambda kind: f"{kind.__module__}.{kind.__name__}")
+def test_every_error_of_the_libraries_has_a_meaning(kind):
+    error = kind.__new__(kind)
+    error.args = ("x",)
+    error.reason = None
+    if isinstance(error, urllib3.exceptions.HTTPError | requests_exceptions.RequestException | OSError):
+        assert isinstance(_translated(error), RefreshError)
