@@ -1,0 +1,249 @@
+"""The endpoints over a real socket: scrapes, health, readiness, and clients that misbehave."""
+
+import gzip
+import http.client
+import random
+import socket
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import pytest
+import requests
+from clocks import FakeClock
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+from prometheus_client.parser import text_string_to_metric_families as parse_text
+
+from exporter.artifact import Rejected
+from exporter.counters import ApiCounters
+from exporter.errors import ServerError
+from exporter.exposition import Exposition
+from exporter.metrics import ProcessView, SpaceView
+from exporter.refresh import Refresher
+from exporter.snapshot import Inventory, Snapshot
+from exporter.web import Endpoints, Server, listen
+from exporter.workers import Workers
+
+TIMEOUT = "X-Prometheus-Scrape-Timeout-Seconds"
+
+
+def snapshot() -> Snapshot:
+    return Snapshot(1.0, Inventory({}, (), 0, 7), 1, 0, Rejected(), 7, complete=True)
+
+
+class Running:
+    """A server whose one walk ends when the test lets it."""
+
+    def __init__(self):
+        self.clock = FakeClock()
+        self.go = threading.Event()
+        self.begun = threading.Event()
+        self.walks = 0
+        self.error = None
+        refresher = Refresher(
+            {"acct": self._walk}, submit=Workers(1, "walk").submit, clock=self.clock, cache_ttl=300.0,
+            max_stale=3600.0, jitter=random.Random(1),
+        )  # fmt: skip
+        exposition = Exposition(
+            lambda: tuple(SpaceView(status, 300.0, (), str) for status in refresher.statuses()),
+            lambda: ProcessView("1", "r", ApiCounters().read(), refresher.cache_counts(), True, 1.0),
+        )
+        endpoints = Endpoints(refresher, exposition, clock=self.clock, scrape_timeout_offset=0.5, version="1.2.3")
+        sock = listen("127.0.0.1", 0)
+        self.address = sock.getsockname()
+        self.url = "http://{}:{}".format(*self.address)
+        self.server = Server(endpoints, sock, on_shutdown=endpoints.stop, request_timeout=0.3)
+
+    def _walk(self):
+        self.walks += 1
+        self.begun.set()
+        self.go.wait(20)
+        if self.error:
+            raise self.error
+        return snapshot()
+
+    def get(self, path="/metrics", **options):
+        return requests.get(self.url + path, timeout=20, **options)
+
+
+@contextmanager
+def served():
+    running = Running()
+    thread = threading.Thread(target=running.server.run)
+    thread.start()
+    try:
+        assert running.server.ready.wait(10)
+        yield running
+    finally:
+        running.go.set()
+        running.server.stop()
+        thread.join(10)
+    assert not thread.is_alive()
+
+
+@pytest.fixture
+def running():
+    with served() as running:
+        yield running
+
+
+def test_twenty_scrapes_at_once_of_a_cold_space_make_one_walk(running):
+    with ThreadPoolExecutor(20) as scrapers:
+        answers = [scrapers.submit(running.get) for _ in range(20)]
+        assert running.begun.wait(10)
+        running.go.set()
+        assert {answer.result().status_code for answer in answers} == {200}
+        assert all('har_up{space="acct"} 1.0' in answer.result().text for answer in answers)
+    assert running.walks == 1
+    running.get()
+    assert running.walks == 1
+
+
+@pytest.mark.parametrize("timeout", ["0.1", "0.5", "1"])
+def test_a_scrape_is_answered_before_its_timeout_though_the_walk_hangs(timeout, running):
+    began = time.monotonic()
+    text = running.get(headers={TIMEOUT: timeout}).text
+    assert 'har_up{space="acct"} 0.0' in text
+    assert time.monotonic() - began < 2
+
+
+@pytest.mark.parametrize("value", ["NaN", "Inf", "-1", "1e309", "text", "", "0", "\uff11"])
+def test_a_hostile_timeout_is_as_good_as_none(value, running):
+    running.go.set()
+    assert running.get(headers={TIMEOUT: value.encode()}).status_code == 200
+
+
+def test_a_scrape_that_leaves_does_not_end_the_refresh(running):
+    with socket.create_connection(running.address) as sock:
+        sock.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert running.begun.wait(10)
+    running.go.set()
+    assert 'har_up{space="acct"} 1.0' in running.get().text
+    assert running.walks == 1
+
+
+def test_a_walk_that_fails_is_a_good_scrape_without_data(running):
+    running.error = ServerError("down")
+    running.go.set()
+    answer = running.get()
+    assert answer.status_code == 200
+    assert 'har_refresh_failures_total{reason="server_error",space="acct"} 1.0' in answer.text
+    assert "har_snapshot_timestamp_seconds{" not in answer.text
+
+
+@pytest.mark.parametrize(
+    "accept", [None, "text/plain;version=abc", "application/openmetrics-text", "\xff;;,", "a" * 9000]
+)
+@pytest.mark.parametrize("encoding", ["identity", "gzip", "gzip;q=0", "*", "zstd, \xff"])
+def test_any_headers_get_a_page_that_parses(accept, encoding, running):
+    running.go.set()
+    headers = {"Accept-Encoding": encoding.encode("latin-1")} | ({"Accept": accept.encode("latin-1")} if accept else {})
+    connection = http.client.HTTPConnection(*running.address, timeout=10)
+    connection.request("GET", "/metrics", headers=headers)
+    answer = connection.getresponse()
+    body = answer.read()
+    connection.close()
+    assert answer.status == 200
+    assert int(answer.headers["Content-Length"]) == len(body)
+    text = (gzip.decompress(body) if answer.headers["Content-Encoding"] == "gzip" else body).decode()
+    parse = parse_openmetrics if "openmetrics" in answer.headers["Content-Type"] else parse_text
+    assert "har_up" in {family.name for family in parse(text)}
+
+
+def test_head_has_the_headers_of_get_and_no_body(running):
+    running.go.set()
+    answer = requests.head(f"{running.url}/metrics", timeout=10)
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert int(answer.headers["Content-Length"]) > 0
+
+
+@pytest.mark.parametrize("path", ["/metric", "/metrics/", "/-/", "//metrics", "/%2e%2e/metrics", "/metrics%00"])
+def test_an_unknown_path_is_404_and_not_echoed(path, running):
+    answer = running.get(path)
+    assert answer.status_code == 404
+    assert "metric" not in answer.text
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "TRACE", "BREW"])
+def test_another_method_is_405_with_the_ones_that_are_known(method, running):
+    answer = requests.request(method, f"{running.url}/metrics", timeout=10)
+    assert (answer.status_code, answer.headers["Allow"]) == (405, "GET, HEAD")
+
+
+def test_health_does_not_depend_on_the_upstream(running):
+    running.error = ServerError("down")
+    assert running.get("/-/healthy").status_code == 200
+
+
+def test_readiness_comes_with_the_first_refresh_well_or_not(running):
+    assert running.get("/-/ready").status_code == 503
+    running.error = ServerError("down")
+    running.go.set()
+    running.get()
+    assert running.get("/-/ready").status_code == 200
+
+
+def test_readiness_comes_after_30_s_all_the_same(running):
+    running.clock.tick(29.9)
+    assert running.get("/-/ready").status_code == 503
+    running.clock.tick(0.2)
+    assert running.get("/-/ready").status_code == 200
+
+
+def test_the_page_for_people_loads_nothing_from_elsewhere(running):
+    running.go.set()
+    running.get()
+    answer = running.get("/")
+    assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
+    assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+    assert "acct" in answer.text
+    assert "1.2.3" in answer.text
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET /metrics HTTP/1.1\r\nHost: x\r\nX-Slow"], ids=["nothing", "half"])
+def test_a_client_that_never_finishes_its_headers_is_closed(sent, running):
+    with socket.create_connection(running.address, timeout=10) as sock:
+        sock.sendall(sent)
+        began = time.monotonic()
+        assert sock.recv(1000) == b""
+        assert time.monotonic() - began < 5
+
+
+def test_a_second_request_that_never_ends_is_closed_too(running):
+    with socket.create_connection(running.address, timeout=10) as sock:
+        sock.sendall(b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n")
+        answers = sock.makefile("rb")
+        assert b"OK\n" in iter(answers.readline, b"")
+        sock.sendall(b"GET /-/hea")
+        assert answers.read() == b""
+
+
+@pytest.mark.parametrize("request_line", [b"\x00\x01\r\n\r\n", b"GET\r\n\r\n", b"GET / HTTP/1.1\r\nno colon\r\n\r\n"])
+def test_what_is_no_request_is_refused(request_line, running):
+    with socket.create_connection(running.address, timeout=10) as sock:
+        sock.sendall(request_line)
+        assert sock.recv(1000).startswith(b"HTTP/1.1 400")
+    assert running.get("/-/healthy").status_code == 200
+
+
+def test_shutdown_answers_a_waiting_scrape_at_once():
+    with served() as running, ThreadPoolExecutor(1) as scraper:
+        answer = scraper.submit(running.get, headers={TIMEOUT: "20"})
+        assert running.begun.wait(10)
+        began = time.monotonic()
+        running.server.stop()
+        assert answer.result().status_code == 200
+        assert time.monotonic() - began < 5
+
+
+def test_an_empty_host_is_every_interface():
+    with listen("", 0) as sock:
+        port = sock.getsockname()[1]
+        for host in ("127.0.0.1", *(["::1"] if socket.has_dualstack_ipv6() else [])):
+            socket.create_connection((host, port), timeout=5).close()
+
+
+def test_a_host_that_is_none_is_an_error_of_the_system():
+    with pytest.raises(OSError, match="host name"):
+        listen("no host\x00", 0)
