@@ -100,13 +100,13 @@ class KeyFile:
             self.usable = True
 
 
-def _fingerprint(path: Path) -> tuple[int, int, int, int] | None:
+def _fingerprint(path: Path) -> tuple[int, ...] | None:
     """Return what changes when the file does, through any symlinks; None where there is no file."""
     try:
         status = path.stat()
     except OSError:
         return None
-    return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size
+    return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_size
 
 
 def _read(path: Path) -> str:

@@ -1,8 +1,9 @@
 """One page of the List Artifacts API: its address, the key, retries, and what an answer means."""
 
 import random
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
@@ -106,7 +107,7 @@ class Client:
         request_timeout: float,
         throttle: Throttle,
         budget: RetryBudget,
-        slots: AbstractContextManager[object],
+        slots: threading.Semaphore,
         counters: ApiCounters,
         clock: Clock,
         jitter: random.Random,
@@ -121,7 +122,7 @@ class Client:
             request_timeout: seconds that one request may take, whole.
             throttle: how many requests this key may send to this server.
             budget: how many retries the process may send.
-            slots: entered for as long as a request is in flight.
+            slots: how many requests the process may have in flight.
             counters: what the requests are counted in.
             clock: where the time comes from.
             jitter: spreads retries.
@@ -173,12 +174,13 @@ class Client:
         """Wait for another try, or raise the error again where there shall be none."""
         pause = backoff(tries - 1, self._jitter) if error.retry_after is None else error.retry_after
         too_late = self._clock.monotonic() + pause >= deadline
-        if too_late and error.retry_after is not None:
+        lasting = isinstance(error, ServerError) and error.status not in _PASSING
+        again = not (lasting or too_late or tries == TRIES) and self._budget.spend()
+        if not again and error.retry_after is not None:
             pause = error.retry_after = min(pause, _LONGEST_HOLD)
         if isinstance(error, RateLimitedError):
             self._throttle.hold(pause)
-        lasting = isinstance(error, ServerError) and error.status not in _PASSING
-        if lasting or too_late or tries == TRIES or not self._budget.spend():
+        if not again:
             raise error
         self._clock.wait(pause)
 
@@ -186,16 +188,27 @@ class Client:
         """Send one request, and return the body of a good answer."""
         if not self._throttle.acquire(deadline):
             raise RequestTimeout("the turn for the next request comes after the walk's deadline")
-        with self._slots:
+        with self._slot(deadline):
             started = self._clock.monotonic()
+            timeout = self._timeout(started, deadline)
             code = "error"
             try:
-                answer = self._transport.get(url, self._headers(key), self._timeout(started, deadline))
+                answer = self._transport.get(url, self._headers(key), timeout)
                 code = str(answer.status)
             finally:
                 self._counters.count_request(code, self._clock.monotonic() - started)
-        _check(answer, self._clock.time())
+        _check(answer, key, self._clock.time())
         return answer.body
+
+    @contextmanager
+    def _slot(self, deadline: float) -> Iterator[None]:
+        """Be one of the requests in flight, as soon as there is room for it."""
+        if not self._slots.acquire(timeout=max(0.0, deadline - self._clock.monotonic())):
+            raise RequestTimeout("other requests were in flight until the walk's deadline")
+        try:
+            yield
+        finally:
+            self._slots.release()
 
     def _timeout(self, now: float, deadline: float) -> float:
         if deadline <= now:
@@ -207,16 +220,18 @@ class Client:
         return {"Accept": "application/json", "User-Agent": f"har-exporter/{__version__}", **authentication}
 
 
-def _check(answer: Answer, now: float) -> None:
+def _check(answer: Answer, key: str, now: float) -> None:
     """Raise what the status or the content type of an answer means, unless it means a page."""
     if answer.status == HTTPStatus.OK:
         _check_content_type(answer.content_type)
         return
     message = f"the server answered {answer.status}"
-    if said := error_message(answer.body):
+    # Some servers say which key they do not like.
+    if said := error_message(answer.body.replace(key.encode(), b"(key)")):
         message += f": {said}"
-    retry_after = _seconds(answer.retry_after, now)
-    raise _error(answer.status)(message, status=answer.status, retry_after=retry_after)
+    kind = _error(answer.status)
+    retry_after = _seconds(answer.retry_after, now) if kind in {RateLimitedError, ServerError} else None
+    raise kind(message, status=answer.status, retry_after=retry_after)
 
 
 def _error(status: int) -> type[RefreshError]:
@@ -245,7 +260,7 @@ def _seconds(retry_after: str | None, now: float) -> float | None:
         return min(float(text), _DAY)
     try:
         date = parsedate_to_datetime(text)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     seconds = (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - now
     return min(max(0.0, seconds), _DAY)

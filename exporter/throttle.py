@@ -38,8 +38,8 @@ class Throttle:
             Stopped: the process is shutting down.
         """
         while True:
-            now = self._clock.monotonic()
             with self._lock:
+                now = self._clock.monotonic()
                 turn = self._next_turn(now)
                 if turn <= now:
                     self._sent.append(now)

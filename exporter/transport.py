@@ -8,6 +8,7 @@ import http.client
 import io
 import ipaddress
 import socket
+import ssl
 import threading
 import time
 import zlib
@@ -277,6 +278,13 @@ class _DeadlineResponse(http.client.HTTPResponse):
         super().__init__(sock, *args, **kwargs)
         self.fp = io.BufferedReader(_DeadlineReader(self.fp.detach(), sock))
 
+    def _read_next_chunk_size(self) -> int:
+        size: int = super()._read_next_chunk_size()  # type: ignore[misc]
+        if size < 0:
+            # The library would read to the end, without any limit.
+            raise ValueError("a chunk of a negative size")
+        return size
+
 
 class _DeadlineConnection(HTTPConnection):
     """Looks up its host, connects, and talks to a proxy, all within its one timeout."""
@@ -305,10 +313,11 @@ class _DeadlineConnection(HTTPConnection):
 
     def _look_up(self) -> list[str]:
         answer: Future[list[Any]] = Future()
+        host = self._dns_host.strip("[]")  # a proxy's IPv6 address comes with them
 
         def look_up() -> None:
             try:
-                answer.set_result(socket.getaddrinfo(self._dns_host, self.port, type=socket.SOCK_STREAM))
+                answer.set_result(socket.getaddrinfo(host, self.port, type=socket.SOCK_STREAM))
             except (OSError, UnicodeError) as error:
                 answer.set_exception(socket.gaierror(str(error)))
 
@@ -322,6 +331,7 @@ class _DeadlineConnection(HTTPConnection):
             raise NameResolutionError(self.host, self, error) from error
 
     def _tunnel(self) -> None:
+        self.sock.settimeout(self._left())
         try:
             super()._tunnel()
         except (OSError, http.client.HTTPException) as error:
@@ -336,12 +346,14 @@ class _DeadlineConnection(HTTPConnection):
 
 
 class _DeadlineTlsConnection(_DeadlineConnection, HTTPSConnection):
-    """The same with TLS; a handshake that does not end is a fault of TLS."""
+    """The same with TLS; a handshake that does not end is a fault of TLS, one that is hung up on is not."""
 
     def connect(self) -> None:
         try:
             super().connect()
-        except TimeoutError as error:
+        except ssl.SSLEOFError as error:
+            raise ConnectionResetError("the other side hung up during the TLS handshake") from error
+        except (TimeoutError, FileNotFoundError, IsADirectoryError, PermissionError) as error:
             raise SSLError(error) from error
 
 

@@ -245,5 +245,5 @@ def test_an_empty_host_is_every_interface():
 
 
 def test_a_host_that_is_none_is_an_error_of_the_system():
-    with pytest.raises(OSError, match="host name"):
+    with pytest.raises(OSError, match=r"^\[Errno "):
         listen("no host\x00", 0)
