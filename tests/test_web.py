@@ -53,7 +53,7 @@ class Running:
         sock = listen("127.0.0.1", 0)
         self.address = sock.getsockname()
         self.url = "http://{}:{}".format(*self.address)
-        self.server = Server(endpoints, sock, on_shutdown=endpoints.stop, request_timeout=0.3)
+        self.server = Server(endpoints, sock, on_shutdown=endpoints.stop, request_timeout=1.0)
 
     def _walk(self):
         self.walks += 1
