@@ -45,9 +45,9 @@ readme: $(VENV)/.dev ## Write the tables of the README anew
 
 .PHONY: lock
 lock: $(VENV)/.dev ## Pin the newest dependencies, with hashes
-	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --no-annotate \
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --no-annotate --no-strip-extras \
 		--upgrade pyproject.toml -o requirements/run.txt
-	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --no-annotate \
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --no-annotate --no-strip-extras \
 		--upgrade --extra dev pyproject.toml -o requirements/dev.txt
 
 .PHONY: clean
