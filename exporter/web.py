@@ -15,8 +15,9 @@ import ssl
 import struct
 import threading
 import zlib
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping, Sequence
 from concurrent.futures import Future
+from functools import partial
 from typing import Any, NamedTuple
 
 import h11
@@ -177,7 +178,7 @@ class Endpoints:
         if not refreshes:
             return
         waits: list[asyncio.Future[Any]] = [
-            asyncio.gather(*map(_ended, refreshes)),
+            asyncio.ensure_future(_ended(refreshes)),
             asyncio.ensure_future(_left(receive)),
             asyncio.ensure_future(self._stopping.wait()),
         ]
@@ -197,18 +198,19 @@ class Endpoints:
         return Answer(200, compressed, (*headers, (b"content-encoding", b"gzip")))
 
 
-async def _ended(refresh: Future[None]) -> None:
-    """Wait for a refresh; unlike `asyncio.wrap_future`, giving up does not cancel it for everybody else."""
+async def _ended(refreshes: Iterable[Future[None]]) -> None:
+    """Wait for refreshes; unlike `asyncio.wrap_future`, giving up does not cancel them for everybody else."""
     loop = asyncio.get_running_loop()
-    ended = asyncio.Event()
+    for refresh in refreshes:
+        ended = asyncio.Event()
+        refresh.add_done_callback(partial(_tell, loop, ended))
+        await ended.wait()
 
-    def tell(_: Future[None]) -> None:
-        # A refresh that outlives the server finds the loop closed.
-        with contextlib.suppress(RuntimeError):
-            loop.call_soon_threadsafe(ended.set)
 
-    refresh.add_done_callback(tell)
-    await ended.wait()
+def _tell(loop: asyncio.AbstractEventLoop, ended: asyncio.Event, _: Future[None]) -> None:
+    # A refresh that outlives the server finds the loop closed.
+    with contextlib.suppress(RuntimeError):
+        loop.call_soon_threadsafe(ended.set)
 
 
 async def _left(receive: Receive) -> None:
