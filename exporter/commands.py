@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from exporter import __version__, log, web
+from exporter import __version__, log, server, web
 from exporter.app import App, OnPage
 from exporter.check import Verdict, check_spaces
 from exporter.clock import Clock, SystemClock
@@ -55,7 +55,7 @@ def serve(settings: Settings) -> int:
     host, port, *_ = sock.getsockname()
     _log.info("listening", version=__version__, host=host, port=port, spaces=len(settings.targets))
     app.refresher.start()
-    web.Server(endpoints, sock, on_shutdown=stop).run()
+    server.Server(endpoints, sock, on_shutdown=stop).run()
     return DONE
 
 
@@ -122,7 +122,7 @@ def _app(settings: Settings, clock: Clock, on_page: OnPage = lambda *_: None) ->
 
 def _listen(address: ListenAddress) -> socket.socket:
     try:
-        return web.listen(*address)
+        return server.listen(*address)
     except OSError as error:
         raise SettingsError([f"listen_address: {error.strerror}; accepted is an address that is free here"]) from None
 

@@ -21,8 +21,9 @@ from exporter.errors import ServerError
 from exporter.exposition import Exposition
 from exporter.metrics import ProcessView, SpaceView
 from exporter.refresh import Refresher
+from exporter.server import Server, listen
 from exporter.snapshot import Inventory, Snapshot
-from exporter.web import Endpoints, Server, listen
+from exporter.web import Endpoints
 from exporter.workers import Workers
 
 TIMEOUT = "X-Prometheus-Scrape-Timeout-Seconds"

@@ -1,0 +1,38 @@
+"""Compression of a page that is sent over and over while little of it changes."""
+
+import struct
+import zlib
+from collections.abc import Iterator
+
+_BLOCK = 65_536
+_LEVEL = 6
+_HEADER = b"\x1f\x8b\x08" + bytes(6) + b"\xff"
+_END = b"\x03\x00"
+
+
+class Gzip:
+    """Compresses one page over and over; blocks that did not change since the last time are not compressed again."""
+
+    def __init__(self) -> None:
+        self._blocks: list[tuple[bytes, bytes]] = []
+
+    def compress(self, body: bytes) -> bytes:
+        """Return the body as one gzip member."""
+        self._blocks = list(self._compressed(body))
+        trailer = struct.pack("<LL", zlib.crc32(body), len(body) % 2**32)
+        return b"".join([_HEADER, *(compressed for _, compressed in self._blocks), _END, trailer])
+
+    def _compressed(self, body: bytes) -> Iterator[tuple[bytes, bytes]]:
+        for number, start in enumerate(range(0, len(body), _BLOCK)):
+            block = body[start : start + _BLOCK]
+            before = self._blocks[number : number + 1]
+            if before and before[0][0] == block:
+                yield before[0]
+            else:
+                yield block, _deflate(block)
+
+
+def _deflate(block: bytes) -> bytes:
+    """Compress one block so that it ends on a whole byte and refers to none before it."""
+    deflater = zlib.compressobj(_LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
+    return deflater.compress(block) + deflater.flush(zlib.Z_FULL_FLUSH)
