@@ -12,6 +12,7 @@ from exporter.client import Listing
 from exporter.clock import Clock
 from exporter.counters import ApiCounters
 from exporter.exposition import Exposition
+from exporter.journal import Journal
 from exporter.labels import clean
 from exporter.links import RegistryLink
 from exporter.metrics import ProcessView, SpaceView
@@ -63,6 +64,7 @@ class App:
             cache_ttl=settings.cache_ttl,
             max_stale=settings.max_stale,
             jitter=random.Random(),
+            tell=Journal(clock).tell,
         )
         self.exposition = Exposition(self._space_views, self._process_view)
 

@@ -13,11 +13,11 @@ After a failure the next refresh has to wait for a back-off. Ages count from the
 
 import random
 import threading
+import traceback
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
-import structlog
 from cachetools import TTLCache
 
 from exporter.clock import Clock, Stopped
@@ -25,11 +25,8 @@ from exporter.errors import REASONS, InternalError, RefreshError
 from exporter.labels import clean
 from exporter.snapshot import Snapshot
 
-_log = structlog.get_logger()
-
 _FIRST_BACKOFF = 5.0
 _LONGEST_BACKOFF = 300.0
-_TELL_AGAIN = 600.0
 
 Walk = Callable[[], Snapshot]
 """Walks through one space; raises `RefreshError`, or `Stopped` at shutdown."""
@@ -44,12 +41,17 @@ class Failure:
         message: what happened, one printable line.
         hint: what the operator can change; empty where there is nothing.
         time: when, wall clock, seconds since the epoch.
+        pause: seconds from then until the next refresh may begin.
+        traceback: where in the exporter it happened, without the error's own text, which may hold anything; only for a
+            fault of its own.
     """
 
     reason: str
     message: str
     hint: str
     time: float
+    pause: float = 0.0
+    traceback: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +91,6 @@ class _Space:
     running: Future[None] | None = None
     not_before: float = 0.0
     failures_in_a_row: int = 0
-    told: float = 0.0
     had_snapshot: bool = False
     refresh_seconds: float | None = None
     failures: Mapping[str, int] = field(default_factory=lambda: dict.fromkeys(REASONS, 0))
@@ -110,6 +111,7 @@ class Refresher:
         cache_ttl: float,
         max_stale: float,
         jitter: random.Random,
+        tell: Callable[[SpaceStatus], None] = lambda _: None,
     ) -> None:
         """Start with every space cold.
 
@@ -120,12 +122,14 @@ class Refresher:
             cache_ttl: seconds that a snapshot counts as fresh.
             max_stale: seconds that a snapshot is served at all; never less than `cache_ttl`.
             jitter: spreads the back-off after a failure.
+            tell: told of a space whenever a refresh ended, or a scrape finds its data expired.
         """
         self._spaces = {space: _Space(walk) for space, walk in walks.items()}
         self._submit = submit
         self._clock = clock
         self._longest_backoff = min(cache_ttl, _LONGEST_BACKOFF)
         self._jitter = jitter
+        self._tell = tell
         self._lock = threading.Lock()
         self._fresh: TTLCache[str, Snapshot] = TTLCache(max(1, len(walks)), cache_ttl, timer=clock.monotonic)
         self._good: TTLCache[str, Snapshot] = TTLCache(
@@ -145,6 +149,9 @@ class Refresher:
         Args:
             budget: seconds that the scrape has.
         """
+        for status in self.statuses():
+            if status.state == "expired":
+                self._tell(status)
         with self._lock:
             joined = (self._scrape_space(name, space, budget) for name, space in self._spaces.items())
             return [refresh for refresh in joined if refresh is not None]
@@ -189,49 +196,38 @@ class Refresher:
         except RefreshError as error:
             result = error
         except Exception as error:  # noqa: BLE001 - whatever goes wrong in one space, the others and the scrape go on
-            _log.exception("refresh met a fault of the exporter", space=name)
-            result = InternalError(f"{type(error).__name__}")
+            result = InternalError(type(error).__name__)
+            result.__cause__ = error
         with self._lock:
             space.running = None
             space.refresh_seconds = self._clock.monotonic() - began
             if isinstance(result, Snapshot):
                 self._succeeded(name, space, result)
             else:
-                self._failed(name, space, result)
+                self._failed(space, result)
+            status = self._status(name, space)
+        self._tell(status)
 
     def _succeeded(self, name: str, space: _Space, snapshot: Snapshot) -> None:
-        if not space.had_snapshot or space.last_failure is not None:
-            _log.info(
-                "space is up",
-                space=name,
-                artifacts=snapshot.inventory.artifacts,
-                pages=snapshot.pages,
-                duration=round(space.refresh_seconds or 0.0, 3),
-            )
         self._fresh[name] = self._good[name] = snapshot
         space.had_snapshot = True
         space.failures_in_a_row = 0
         space.last_failure = None
 
-    def _failed(self, name: str, space: _Space, error: RefreshError) -> None:
-        now = self._clock.monotonic()
-        before = space.last_failure
-        space.last_failure = Failure(error.reason, clean(str(error)), error.hint, self._clock.time())
-        space.failures = {**space.failures, error.reason: space.failures[error.reason] + 1}
+    def _failed(self, space: _Space, error: RefreshError) -> None:
         backoff = min(_FIRST_BACKOFF * 2 ** min(space.failures_in_a_row, 10), self._longest_backoff)
-        space.failures_in_a_row += 1
         pause = max(backoff * self._jitter.uniform(0.5, 1), error.retry_after or 0.0)
-        space.not_before = now + pause
-        if before is None or before.reason != error.reason or now - space.told >= _TELL_AGAIN:
-            space.told = now
-            _log.warning(
-                "refresh failed",
-                space=name,
-                reason=error.reason,
-                problem=space.last_failure.message,
-                hint=error.hint,
-                next_try_in=round(pause, 1),
-            )
+        space.failures_in_a_row += 1
+        space.not_before = self._clock.monotonic() + pause
+        space.failures = {**space.failures, error.reason: space.failures[error.reason] + 1}
+        space.last_failure = Failure(
+            reason=error.reason,
+            message=clean(str(error)),
+            hint=error.hint,
+            time=self._clock.time(),
+            pause=pause,
+            traceback="".join(traceback.format_tb(error.__cause__.__traceback__)) if error.__cause__ else "",
+        )
 
     def _status(self, name: str, space: _Space) -> SpaceStatus:
         snapshot = self._good.get(name)

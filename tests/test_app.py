@@ -4,6 +4,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor, wait
 
 import pytest
+import structlog
 from clocks import FakeClock
 from upstream import ABSENT, Upstream, capped, make_row, make_rows, one_based, reply
 
@@ -118,6 +119,17 @@ def test_a_refresh_that_fails_in_the_middle_leaves_the_last_good_snapshot(clock)
     assert after.snapshot is before.snapshot
     assert after.failures["not_found"] == 1
     assert 'har_up{space="acct"} 0.0' in app.exposition.render_spaces().decode()
+
+
+def test_what_becomes_of_a_space_is_logged(clock):
+    with Upstream(make_rows(3)) as upstream:
+        app = app_of(upstream, clock)
+        with structlog.testing.capture_logs() as lines:
+            refreshed(app)
+            upstream.fault = lambda _: reply(401)
+            clock.tick(301)
+            refreshed(app)
+    assert [(line["event"], line["space"]) for line in lines] == [("space is up", "acct"), ("refresh failed", "acct")]
 
 
 def test_the_filters_of_a_space_reach_the_api(clock, tmp_path):

@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from exporter.artifact import Rejected
 from exporter.clock import Stopped
 from exporter.errors import REASONS, AuthError, PaginationError, RateLimitedError, RefreshError, ServerError
-from exporter.refresh import Refresher
+from exporter.refresh import Refresher, SpaceStatus
 from exporter.snapshot import Inventory, Snapshot
 
 TTL = 300.0
@@ -34,6 +34,7 @@ class Walks:
         self.outcome: Snapshot | Exception = snapshot()
         self.takes = 2.0
         self.walked: list[str] = []
+        self.told: list[SpaceStatus] = []
         self.refresher = Refresher(
             {space: lambda space=space: self._walk(space) for space in spaces or ("acct",)},
             submit=self._submit,
@@ -41,6 +42,7 @@ class Walks:
             cache_ttl=cache_ttl,
             max_stale=max_stale,
             jitter=random.Random(1),
+            tell=self.told.append,
         )
 
     def _submit(self, refresh: Callable[[str], None], space: str) -> Future[None]:
@@ -233,6 +235,29 @@ def test_data_is_never_served_for_less_than_the_time_to_live(max_stale):
     assert walks.status.snapshot is None
 
 
+def test_the_end_of_every_refresh_is_told_and_so_is_data_that_expired():
+    walks = Walks()
+    walks.scrape()
+    walks.finish()
+    walks.clock.tick(TTL)
+    walks.scrape()
+    walks.finish(ServerError("down"))
+    walks.clock.tick(MAX_STALE)
+    walks.scrape()
+    assert [status.state for status in walks.told] == ["fresh", "failing", "expired"]
+
+
+def test_a_fault_of_the_exporter_says_where_it_happened_and_not_what_it_said():
+    walks = Walks()
+    walks.scrape()
+    walks.finish(ZeroDivisionError("canary"))
+    assert walks.status.failures["internal"] == 1
+    failure = walks.status.last_failure
+    assert (failure.reason, failure.message) == ("internal", "ZeroDivisionError")
+    assert "test_refresh.py" in failure.traceback
+    assert "canary" not in str(failure)
+
+
 def test_spaces_fail_alone():
     walks = Walks("good", "bad")
     walks.refresher.start()
@@ -242,15 +267,6 @@ def test_spaces_fail_alone():
     assert (good.up, bad.up) == (True, False)
     assert sum(good.failures.values()) == 0
     assert walks.walked == ["good", "bad"]
-
-
-def test_a_fault_of_the_exporter_fails_the_refresh_as_internal():
-    walks = Walks()
-    walks.scrape()
-    walks.finish(ZeroDivisionError("x"))
-    assert walks.status.failures["internal"] == 1
-    assert walks.status.last_failure is not None
-    assert walks.status.last_failure.message == "ZeroDivisionError"
 
 
 def test_a_refresh_that_shutdown_cuts_short_changes_nothing():
