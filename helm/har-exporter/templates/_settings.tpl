@@ -1,0 +1,75 @@
+{{/*
+The settings file: config as it is, with the paths of what the chart mounts. A projected file is named by the space that
+it holds the key of, with ~ for /, which no name of a space has.
+*/}}
+{{- define "har-exporter.settings" -}}
+{{- $settings := deepCopy .Values.config -}}
+{{- $_ := set $settings "listen_address" (printf ":%d" (int .Values.containerPort)) -}}
+{{- if include "har-exporter.keySecret" . -}}{{- $_ := set $settings "api_key_file" "/etc/har-exporter/keys/api-key" -}}{{- end -}}
+{{- if include "har-exporter.caVolume" . -}}{{- $_ := set $settings "ca_file" "/etc/har-exporter/ca/ca.crt" -}}{{- end -}}
+{{- if .Values.webConfig.existingSecret.name -}}
+{{- $_ := set $settings "web_config_file" (printf "/etc/har-exporter/web/%s" .Values.webConfig.existingSecret.key) -}}
+{{- end -}}
+{{- $spaces := list -}}
+{{- range $settings.spaces -}}
+{{- $ref := include "har-exporter.ref" . -}}
+{{- $entry := . -}}
+{{- if hasKey $.Values.apiKey.spaces $ref -}}
+{{- $entry = kindIs "string" . | ternary (dict "ref" .) . -}}
+{{- $entry = merge (dict "api_key_file" (printf "/etc/har-exporter/keys/spaces/%s" ($ref | replace "/" "~"))) $entry -}}
+{{- end -}}
+{{- $spaces = append $spaces $entry -}}
+{{- end -}}
+{{- set $settings "spaces" $spaces | toYaml -}}
+{{- end -}}
+
+{{/* The space of an entry of config.spaces. */}}
+{{- define "har-exporter.ref" -}}
+{{- kindIs "string" . | ternary (dict "ref" .) . | dig "ref" "" | trim | trimSuffix "/+" -}}
+{{- end -}}
+
+{{/* The Secret with the common key, empty for none. */}}
+{{- define "har-exporter.keySecret" -}}
+{{- if .Values.apiKey.value -}}{{- include "har-exporter.fullname" . -}}{{- else -}}{{- .Values.apiKey.existingSecret.name -}}{{- end -}}
+{{- end -}}
+
+{{/* Keys as files, which the kubelet replaces when a Secret changes and the exporter then reads again. */}}
+{{- define "har-exporter.keySources" -}}
+{{- with include "har-exporter.keySecret" . }}
+- secret:
+    name: {{ . | quote }}
+    items:
+      - key: {{ $.Values.apiKey.value | empty | ternary $.Values.apiKey.existingSecret.key "api-key" | quote }}
+        path: api-key
+{{- end }}
+{{- range $ref, $secret := .Values.apiKey.spaces }}
+- secret:
+    name: {{ $secret.name | quote }}
+    items:
+      - key: {{ $secret.key | default "api-key" | quote }}
+        path: {{ printf "spaces/%s" ($ref | replace "/" "~") | quote }}
+{{- end }}
+{{- end -}}
+
+{{- define "har-exporter.caVolume" -}}
+{{- $bundle := .Values.caBundle -}}
+{{- with $bundle.existingConfigMap }}
+{{- if .name -}}
+configMap:
+  name: {{ .name | quote }}
+  items:
+    - key: {{ .key | quote }}
+      path: ca.crt
+{{- end -}}
+{{- end -}}
+{{- with $bundle.existingSecret }}
+{{- if .name -}}
+secret:
+  secretName: {{ .name | quote }}
+  defaultMode: 0440
+  items:
+    - key: {{ .key | quote }}
+      path: ca.crt
+{{- end -}}
+{{- end -}}
+{{- end -}}

@@ -1,0 +1,146 @@
+"""Renders the chart with real Helm, and compares what came out."""
+
+import functools
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+import yaml
+from generate import CHART
+
+BINARIES = Path(sys.prefix) / "bin"
+if not (BINARIES / "helm4").exists():
+    pytest.skip("the chart's tests have an environment of their own: make test-chart", allow_module_level=True)
+
+HELMS = ("helm3", "helm4")
+CI = tuple(sorted((CHART / "ci").glob("*-values.yaml")))
+MINIMUM = {"config": {"spaces": ["my_account"]}, "apiKey": {"existingSecret": {"name": "har-api-key"}}}
+NAMESPACE = "har"
+
+RULES = """\
+groups:
+  - name: records
+    rules:
+      - {record: "space:har_up:max", expr: max by (space) (har_up)}
+  - name: alerts
+    interval: 1m
+    rules:
+      - alert: One
+        expr: har_up == 0
+        for: 5m
+        labels: {severity: warning}
+        annotations: {summary: "{{ $labels.space }}"}
+      - alert: Two
+        expr: up == 0
+        labels: {severity: critical}
+"""
+
+
+def run(helm, *arguments, values=None):
+    """Run Helm with values on its standard input."""
+    command = [BINARIES / helm, *arguments, *(["--values", "-"] if values is not None else [])]
+    return subprocess.run(command, input=values, capture_output=True, text=True, check=False)
+
+
+@functools.cache
+def sample() -> Path:
+    """Copy the chart with a small file of rules and a small dashboard, so that tests know what is in them."""
+    folder = Path(tempfile.mkdtemp(prefix="chart-")) / CHART.name
+    shutil.copytree(CHART, folder, ignore=shutil.ignore_patterns("*.rules.yaml"))
+    shutil.rmtree(folder / "dashboards", ignore_errors=True)
+    for name, content in {"rules/a.rules.yaml": RULES, "dashboards/a.json": '{"title": "{{ stays }}"}\n'}.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(content)
+    return folder
+
+
+@functools.lru_cache(maxsize=512)
+def _template(chart, values, release, helm):
+    return run(helm, "template", release, chart, "--namespace", NAMESPACE, values=values)
+
+
+def _attempt(values, release, chart, helm):
+    text = values if isinstance(values, str) else json.dumps(values)
+    return _template(chart or sample(), text, release, helm)
+
+
+def render(values, *, release="r", chart=None, helm="helm4"):
+    """Return the objects of a release."""
+    done = _attempt(values, release, chart, helm)
+    assert done.returncode == 0, done.stderr
+    return [document for document in yaml.safe_load_all(done.stdout) if document]
+
+
+def refusal(values, *, helm="helm4"):
+    """Return what Helm says of values that cannot be used."""
+    done = _attempt(values, "r", None, helm)
+    assert done.returncode, "the values were accepted"
+    return done.stderr
+
+
+def merged(*layers):
+    """Lay values over each other as Helm does; a list replaces."""
+    result = {}
+    for layer in layers:
+        for name, value in layer.items():
+            both = isinstance(value, dict) and isinstance(result.get(name), dict)
+            result[name] = merged(result[name], value) if both else value
+    return result
+
+
+def at(path, value):
+    """Spell `a.b` and a value as values."""
+    for name in reversed(path.split(".")):
+        value = {name: value}
+    return value
+
+
+def only(objects, kind, suffix=""):
+    """Return the one object of that kind whose name ends so."""
+    (found,) = (one for one in objects if one["kind"] == kind and one["metadata"]["name"].endswith(suffix))
+    return found
+
+
+def pod(objects):
+    """Return the pod of the workload."""
+    (workload,) = (one for one in objects if one["kind"] in {"Deployment", "StatefulSet"})
+    return workload["spec"]["template"]
+
+
+def settings(objects):
+    """Return the exporter's settings file."""
+    (text,) = (one["data"]["config.yaml"] for one in objects if "config.yaml" in one.get("data", {}))
+    return yaml.safe_load(text)
+
+
+def flat(value, path=""):
+    """Give every leaf of nested objects by its path."""
+    if isinstance(value, dict) and value:
+        pairs = [(f"{path}.{name}".lstrip("."), child) for name, child in value.items()]
+    elif isinstance(value, list) and value:
+        pairs = [(f"{path}[{index}]", child) for index, child in enumerate(value)]
+    else:
+        return {path: value}
+    return {leaf: found for name, child in pairs for leaf, found in flat(child, name).items()}
+
+
+def leaves(objects):
+    """Give every leaf of every object; the settings file counts as an object."""
+    found = {}
+    for one in objects:
+        if "config.yaml" in one.get("data", {}):
+            found |= {f"settings {path}": value for path, value in flat(settings([one])).items()}
+            one = {**one, "data": {}}  # noqa: PLW2901
+        name = f"{one['kind']}{'/test' if one['kind'] == 'Pod' else ''} {one['metadata']['name']}"
+        found |= {f"{name} {path}": value for path, value in flat(one).items()}
+    return found
+
+
+def changes(before, after):
+    """Give what differs: the new value by path, None where there is none any more."""
+    old, new = leaves(before), leaves(after)
+    return {path: new.get(path) for path in old.keys() | new.keys() if old.get(path) != new.get(path)}

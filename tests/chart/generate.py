@@ -1,0 +1,117 @@
+"""The parts of the chart that are made from other files: `make chart` writes them, a test holds them equal."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import yaml
+
+from exporter.settings import Settings, SpaceEntry
+
+ROOT = Path(__file__).parents[2]
+CHART = ROOT / "helm" / "har-exporter"
+
+MANAGED = {"listen_address", "shard", "shards", "web_config_file"}
+"""Settings that follow from other values of the chart, and so are none of `config`."""
+
+_PARAM = re.compile(r"## @(param|section) (.*)")
+_TABLES = re.compile(r"(?<=<!-- begin values -->\n).*(?=<!-- end values -->)", re.DOTALL)
+
+
+def copies() -> Iterator[tuple[Path, str]]:
+    """Give the rules and dashboards of the chart with what they must hold."""
+    for folder, pattern in (("rules", "*.rules.yaml"), ("dashboards", "*.json")):
+        for source in sorted((ROOT / "grafana" / folder).glob(pattern)):
+            yield CHART / folder / source.name, source.read_text()
+
+
+def made() -> Iterator[tuple[Path, str]]:
+    """Give every made file with what it must hold."""
+    yield from copies()
+    yield CHART / "values.schema.json", _schema()
+    yield CHART / "README.md", _readme()
+
+
+def described() -> Iterator[tuple[str, str, str]]:
+    """Give kind (param or section), path and description of every such comment of values.yaml."""
+    for kind, text in _PARAM.findall((CHART / "values.yaml").read_text()):
+        path, _, description = text.partition(" ") if kind == "param" else ("", "", text)
+        yield kind, path, description
+
+
+def default(path: str) -> object:
+    """Give the default of a value."""
+    value = yaml.safe_load((CHART / "values.yaml").read_text())
+    for name in path.split("."):
+        value = value[name]
+    return value
+
+
+def _readme() -> str:
+    path = CHART / "README.md"
+    lines = []
+    for kind, name, description in described():
+        if kind == "section":
+            lines += ["", f"### {description}", "", "| value | meaning | default |", "| --- | --- | --- |"]
+        else:
+            text = description.replace("|", "\\|")
+            lines.append(f"| `{name}` | {text} | `{json.dumps(default(name), ensure_ascii=False)}` |")
+    tables = "\n".join(lines) + "\n\n"
+    return _TABLES.sub(lambda _: tables, path.read_text())
+
+
+def _schema() -> str:
+    path = CHART / "values.schema.json"
+    schema = json.loads(path.read_text())
+    schema["definitions"]["settings"] = _settings()
+    for kind, name, description in described():
+        if kind == "param":
+            _property(schema, name)["description"] = description
+    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+
+
+def _property(schema: dict, path: str) -> dict:
+    for name in path.split("."):
+        schema = schema["properties"][name]
+    return schema
+
+
+def _settings() -> dict:
+    """Make the schema of `config` from the exporter's own settings."""
+    properties = {name: _setting(field) for name, field in Settings.model_fields.items() if name not in MANAGED}
+    entry = {name: _setting(field) for name, field in SpaceEntry.model_fields.items()}
+    entry["ref"] |= {"minLength": 1}
+    spaces = [_line(), {"type": "object", "additionalProperties": False, "required": ["ref"], "properties": entry}]
+    properties["spaces"] = {
+        "type": "array",
+        "items": {"anyOf": spaces},
+        "description": properties["spaces"]["description"],
+    }
+    return {"type": "object", "additionalProperties": False, "properties": properties}
+
+
+def _line() -> dict:
+    return {"$ref": "#/definitions/filled"}
+
+
+def _setting(field) -> dict:
+    """Say which types a setting may have in the file, where everything may be text too."""
+    shape = str(field.annotation)
+    if field.annotation is int:
+        accepted = {"type": "integer"}
+    elif "bool" in shape:
+        accepted = {"type": "boolean"}
+    elif field.annotation is float:
+        accepted = {"type": ["string", "number"]}
+    elif "tuple" in shape and "Rate" not in shape:
+        accepted = {"type": ["array", "string"], "items": {"type": "string"}}
+    else:
+        accepted = {"type": "string", "pattern": r"^[^\x00-\x1f\x7f]*$"}
+    return accepted | {"description": field.description}
+
+
+if __name__ == "__main__":
+    for destination, content in made():
+        destination.parent.mkdir(exist_ok=True)
+        destination.write_text(content)
