@@ -16,11 +16,11 @@ class Gzip:
     def __init__(self) -> None:
         self._blocks: list[tuple[bytes, bytes]] = []
 
-    def compress(self, body: bytes) -> bytes:
-        """Return the body as one gzip member."""
+    def compress(self, body: bytes) -> tuple[bytes, ...]:
+        """Return the body as the parts of one gzip member; blocks that did not change are the same objects."""
         self._blocks = list(self._compressed(body))
         trailer = struct.pack("<LL", zlib.crc32(body), len(body) % 2**32)
-        return b"".join([_HEADER, *(compressed for _, compressed in self._blocks), _END, trailer])
+        return (_HEADER, *(compressed for _, compressed in self._blocks), _END, trailer)
 
     def _compressed(self, body: bytes) -> Iterator[tuple[bytes, bytes]]:
         for number, start in enumerate(range(0, len(body), _BLOCK)):

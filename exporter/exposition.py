@@ -17,10 +17,15 @@ _END = b"# EOF\n"
 
 
 class Page(NamedTuple):
-    """A page, and the Content-Type to send it with."""
+    """A page, and the Content-Type to send it with.
+
+    Attributes:
+        content_type: the media type with its version.
+        parts: what changes with a refresh, the same object until then, and what each scrape changes.
+    """
 
     content_type: str
-    body: bytes
+    parts: tuple[bytes, bytes]
 
 
 class Exposition:
@@ -44,9 +49,7 @@ class Exposition:
     def render(self, accept: str) -> Page:
         """Return the page in the format that an Accept header asks for; text where it asks for none of ours."""
         content_type = _content_type(accept)
-        # OpenMetrics ends in a mark, and there is one end to two parts.
-        spaces = self._render_spaces(content_type).removesuffix(_END)
-        return Page(content_type, spaces + _generate(self._process, content_type))
+        return Page(content_type, (self._render_spaces(content_type), _generate(self._process, content_type)))
 
     def render_spaces(self) -> bytes:
         """Return the families of the spaces alone, as text."""
@@ -57,7 +60,8 @@ class Exposition:
             spaces = self._spaces()
             before, body = self._rendered.get(content_type, ((), b""))
             if before != spaces:
-                body = _generate(FamilyCollector(SPACE_FAMILIES, lambda: spaces), content_type)
+                # OpenMetrics ends in a mark, and there is one end to both parts.
+                body = _generate(FamilyCollector(SPACE_FAMILIES, lambda: spaces), content_type).removesuffix(_END)
                 self._rendered[content_type] = (spaces, body)
             return body
 

@@ -9,14 +9,14 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-import h11
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from exporter.asgi import Application
+from exporter.connections import connection
 
-_CONNECTIONS = 1024
 _UNREAD_MILLISECONDS = 30_000
+_DRAIN_SECONDS = 0.5
+_ANSWER_SECONDS = 3.0
 _SHUTDOWN_SECONDS = 4
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -50,29 +50,6 @@ def _resolve(host: str, port: int) -> tuple[int, Any]:
     return found[0][0], found[0][4]
 
 
-class _Protocol(H11Protocol):
-    """Closes a connection whose request does not come whole in time, where uvicorn waits for ever."""
-
-    request_timeout: float
-    _deadline: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as in the base class
-        super().connection_made(transport)
-        self._set_deadline()
-
-    def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        whole = self.conn.their_state not in (h11.IDLE, h11.SEND_BODY)
-        if whole and self._deadline:
-            self._deadline.cancel()
-            self._deadline = None
-        elif not whole and not self._deadline:
-            self._set_deadline()
-
-    def _set_deadline(self) -> None:
-        self._deadline = self.loop.call_later(self.request_timeout, self.transport.abort)
-
-
 class Server(uvicorn.Server):
     """Serves an application until it is told to stop.
 
@@ -88,6 +65,7 @@ class Server(uvicorn.Server):
         on_shutdown: Callable[[], None],
         tls: ssl.SSLContext | None = None,
         request_timeout: float = 5.0,
+        connections: int = 1024,
     ) -> None:
         """Serve nothing yet.
 
@@ -97,20 +75,20 @@ class Server(uvicorn.Server):
             on_shutdown: called on the event loop's thread when shutdown begins; `Endpoints.stop`, at least.
             tls: what to speak TLS with; None for plain HTTP.
             request_timeout: seconds until a connection is closed whose request has not come whole.
+            connections: how many connections there may be; one more takes the place of one that stalls.
         """
-        protocol = type("Protocol", (_Protocol,), {"request_timeout": request_timeout})
         config = uvicorn.Config(
             app,
             loop="asyncio",
-            http=protocol,
+            http=connection(request_timeout=request_timeout, limit=connections),
             ws="none",
             lifespan="off",
             interface="asgi3",
             log_config=None,
+            log_level="error",  # its warnings are the clients' faults, as many as they like
             access_log=False,
             proxy_headers=False,
             server_header=False,
-            limit_concurrency=_CONNECTIONS,
             timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
         )
         config.load()
@@ -144,6 +122,14 @@ class Server(uvicorn.Server):
         self.ready.set()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Answer what waits, and end."""
+        """Answer what waits and what still comes for a moment, and end."""
         self._on_shutdown()
+        # Whoever was told of this address only just now is answered too, and a load balancer sees that it is not ready.
+        await asyncio.sleep(_DRAIN_SECONDS)
+        asyncio.get_running_loop().call_later(_ANSWER_SECONDS, self._cut)
         await super().shutdown(sockets)
+
+    def _cut(self) -> None:
+        """Leave those that did not read their answers by now."""
+        for client in tuple(self.server_state.connections):
+            client.transport.abort()

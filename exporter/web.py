@@ -8,10 +8,11 @@ import asyncio
 import contextlib
 import math
 import re
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from functools import partial
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 from exporter import landing
 from exporter.asgi import Receive, Scope, Send
@@ -25,6 +26,7 @@ _TIMEOUT_HEADER = b"x-prometheus-scrape-timeout-seconds"
 _DEFAULT_TIMEOUT = 10.0
 _READY_AFTER = 30.0
 _SCRAPES = 64
+_PIECE = 65_536
 
 _TEXT = (b"content-type", b"text/plain; charset=utf-8")
 _NO_SNIFFING = (b"x-content-type-options", b"nosniff")
@@ -32,10 +34,16 @@ _NOT_THIS_CODING = re.compile(r"\s*q\s*=\s*0(\.0*)?\s*")
 
 
 class Answer(NamedTuple):
-    """A whole answer; its Content-Length is added when it is sent."""
+    """A whole answer; its Content-Length is added when it is sent.
+
+    Attributes:
+        status: the HTTP status.
+        parts: the body; parts that many answers have in common are in memory once, however slowly these are read.
+        headers: names and values.
+    """
 
     status: int
-    body: bytes
+    parts: tuple[bytes, ...]
     headers: tuple[tuple[bytes, bytes], ...] = (_TEXT,)
 
 
@@ -51,8 +59,8 @@ class Route(NamedTuple):
     handler: Callable[[Scope, Receive], Awaitable[Answer]]
 
 
-_NOT_FOUND = Answer(404, b"There is nothing at this path; / lists what there is.\n")
-_BUSY = Answer(503, b"Too many scrapes wait already.\n")
+_NOT_FOUND = Answer(404, (b"There is nothing at this path; / lists what there is.\n",))
+_BUSY = Answer(503, (b"Too many scrapes wait already.\n",))
 
 
 class Endpoints:
@@ -78,6 +86,7 @@ class Endpoints:
         self._started = clock.monotonic()
         self._stopping = asyncio.Event()
         self._scrapes = 0
+        self._ends: WeakKeyDictionary[Future[None], asyncio.Event] = WeakKeyDictionary()
         self._renderer = Workers(1, "render")
         self._gzips: dict[str, Gzip] = {}
         read = ("GET", "HEAD")
@@ -93,20 +102,15 @@ class Endpoints:
         self._stopping.set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request.
-
-        Raises:
-            NotImplementedError: this is no request; servers take it as the word that lifespans mean nothing here.
-        """
-        if scope["type"] == "websocket":
-            await send({"type": "websocket.close"})
-            return
-        if scope["type"] != "http":
-            raise NotImplementedError
-        status, body, headers = await self._answer(scope, receive)
-        length = (b"content-length", str(len(body)).encode())
-        await send({"type": "http.response.start", "status": status, "headers": [*headers, length, _NO_SNIFFING]})
-        await send({"type": "http.response.body", "body": body})
+        """Answer one request."""
+        status, parts, headers = await self._answer(scope, receive)
+        headers = (*headers, (b"content-length", str(sum(map(len, parts))).encode()), _NO_SNIFFING)
+        if self._stopping.is_set():
+            headers = (*headers, (b"connection", b"close"))
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        for piece in _pieces(parts):
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await send({"type": "http.response.body"})
 
     async def _answer(self, scope: Scope, receive: Receive) -> Answer:
         route = self._routes.get(scope["path"])
@@ -114,23 +118,23 @@ class Endpoints:
             return _NOT_FOUND
         if scope["method"] not in route.methods:
             allow = (b"allow", ", ".join(route.methods).encode())
-            return Answer(405, b"This path does not answer that method.\n", (_TEXT, allow))
+            return Answer(405, (b"This path does not answer that method.\n",), (_TEXT, allow))
         return await route.handler(scope, receive)
 
     async def _healthy(self, _scope: Scope, _receive: Receive) -> Answer:
-        return Answer(200, b"OK\n")
+        return Answer(200, (b"OK\n",))
 
     async def _ready(self, _scope: Scope, _receive: Receive) -> Answer:
         if self._stopping.is_set():
-            return Answer(503, b"Shutting down.\n")
+            return Answer(503, (b"Shutting down.\n",))
         if self._refresher.all_tried() or self._clock.monotonic() - self._started >= _READY_AFTER:
-            return Answer(200, b"OK\n")
-        return Answer(503, b"The first refresh of a space has not ended yet.\n")
+            return Answer(200, (b"OK\n",))
+        return Answer(503, (b"The first refresh of a space has not ended yet.\n",))
 
     async def _landing_page(self, _scope: Scope, _receive: Receive) -> Answer:
         body = await asyncio.wrap_future(self._renderer.submit(self._render_landing_page))
         policy = (b"content-security-policy", landing.CONTENT_SECURITY_POLICY.encode())
-        return Answer(200, body, ((b"content-type", b"text/html; charset=utf-8"), policy))
+        return Answer(200, (body,), ((b"content-type", b"text/html; charset=utf-8"), policy))
 
     def _render_landing_page(self) -> bytes:
         return landing.page(self._refresher.statuses(), version=self._version, now=self._clock.time())
@@ -153,7 +157,7 @@ class Endpoints:
         if not refreshes:
             return
         waits: list[asyncio.Future[Any]] = [
-            asyncio.ensure_future(_ended(refreshes)),
+            asyncio.ensure_future(_all(map(self._end_of, refreshes))),
             asyncio.ensure_future(_left(receive)),
             asyncio.ensure_future(self._stopping.wait()),
         ]
@@ -163,29 +167,40 @@ class Endpoints:
             for wait in waits:
                 wait.cancel()
 
+    def _end_of(self, refresh: Future[None]) -> asyncio.Event:
+        """Return what is set when a refresh ends; one for all scrapes, for a future forgets no callback before."""
+        end = self._ends.get(refresh)
+        if end is None:
+            self._ends[refresh] = end = asyncio.Event()
+            refresh.add_done_callback(partial(_tell, asyncio.get_running_loop(), end))
+        return end
+
     def _render_metrics(self, accept: str, *, gzip: bool) -> Answer:
-        content_type, body = self._exposition.render(accept)
+        content_type, parts = self._exposition.render(accept)
         vary = (b"vary", b"accept, accept-encoding")
         headers = ((b"content-type", content_type.encode()), vary)
         if not gzip:
-            return Answer(200, body, headers)
-        compressed = self._gzips.setdefault(content_type, Gzip()).compress(body)
+            return Answer(200, parts, headers)
+        compressed = self._gzips.setdefault(content_type, Gzip()).compress(b"".join(parts))
         return Answer(200, compressed, (*headers, (b"content-encoding", b"gzip")))
 
 
-async def _ended(refreshes: Iterable[Future[None]]) -> None:
-    """Wait for refreshes; unlike `asyncio.wrap_future`, giving up does not cancel them for everybody else."""
-    loop = asyncio.get_running_loop()
-    for refresh in refreshes:
-        ended = asyncio.Event()
-        refresh.add_done_callback(partial(_tell, loop, ended))
-        await ended.wait()
+async def _all(events: Iterable[asyncio.Event]) -> None:
+    for event in events:
+        await event.wait()
 
 
 def _tell(loop: asyncio.AbstractEventLoop, ended: asyncio.Event, _: Future[None]) -> None:
     # A refresh that outlives the server finds the loop closed.
     with contextlib.suppress(RuntimeError):
         loop.call_soon_threadsafe(ended.set)
+
+
+def _pieces(parts: Iterable[bytes]) -> Iterator[memoryview]:
+    """Cut a body so that the server copies little of it for a client that does not read."""
+    for part in parts:
+        for start in range(0, len(part), _PIECE):
+            yield memoryview(part)[start : start + _PIECE]
 
 
 async def _left(receive: Receive) -> None:
