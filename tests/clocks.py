@@ -1,8 +1,8 @@
-"""A clock that tests tick."""
+"""Clocks that tests tick."""
 
 import threading
 
-from exporter.clock import Stopped
+from exporter.clock import Stopped, SystemClock
 
 
 class FakeClock:
@@ -32,3 +32,21 @@ class FakeClock:
         with self._lock:
             self._monotonic += seconds
             self._time += seconds
+
+
+class SkippingClock(SystemClock):
+    """The machine's clocks, of which a test may skip a part."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._skipped = 0.0
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self._skipped
+
+    def time(self) -> float:
+        return super().time() + self._skipped
+
+    def tick(self, seconds: float) -> None:
+        """Skip some time."""
+        self._skipped += seconds

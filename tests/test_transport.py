@@ -1,6 +1,5 @@
 """One exchange ends in time and is told by its reason, whatever the other side does on the wire."""
 
-import contextlib
 import socket
 import ssl
 import threading
@@ -9,80 +8,13 @@ import time
 import pytest
 import trustme
 import urllib3.exceptions
+from rawserver import HEAD, RawServer, drips, hangs, sends, stalls
 from requests import exceptions as requests_exceptions
 
 from exporter.errors import RefreshError
 from exporter.transport import Transport, _translated
 
 LIMIT = 0.4
-HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
-
-
-class RawServer:
-    """Answers each connection with a function of its socket."""
-
-    def __init__(self, behave, context=None):
-        self._behave, self._context = behave, context
-        self.over = threading.Event()
-        self.connections = 0
-
-    def __enter__(self):
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
-        threading.Thread(target=self._accept, daemon=True).start()
-        return self
-
-    def __exit__(self, *_):
-        self.over.set()
-        self._listener.close()
-
-    def _accept(self):
-        with contextlib.suppress(OSError):
-            while True:
-                sock, _ = self._listener.accept()
-                self.connections += 1
-                threading.Thread(target=self._serve, args=(sock,), daemon=True).start()
-
-    def _serve(self, sock):
-        with contextlib.suppress(OSError), sock:
-            if self._context:
-                sock = self._context.wrap_socket(sock, server_side=True)
-            with sock:
-                self._behave(self, sock)
-
-
-def request_of(sock):
-    data = b""
-    while b"\r\n\r\n" not in data:
-        chunk = sock.recv(65536)
-        if not chunk:
-            return b""
-        data += chunk
-    return data
-
-
-def sends(*parts):
-    def behave(_, sock):
-        request_of(sock)
-        for part in parts:
-            sock.sendall(part)
-
-    return behave
-
-
-def drips(first, drop):
-    def behave(server, sock):
-        request_of(sock)
-        sock.sendall(first)
-        while not server.over.wait(0.05):
-            sock.sendall(drop)
-
-    return behave
-
-
-def hangs(server, sock):
-    request_of(sock)
-    server.over.wait(10)
 
 
 def get(server, scheme="http", timeout=LIMIT, **options):
@@ -188,7 +120,7 @@ def test_a_certificate_for_another_host_is_refused(authority, ca_file):
 
 
 def test_a_handshake_that_stalls_is_a_fault_of_tls():
-    assert reason_of(lambda server, _: server.over.wait(10), scheme="https") == "tls"
+    assert reason_of(stalls, scheme="https") == "tls"
 
 
 def test_plain_http_where_tls_is_expected_is_a_fault_of_tls():
@@ -207,22 +139,17 @@ def test_a_client_certificate_is_shown(authority, ca_file, tmp_path):
             get(server, "https", 5, ca_file=ca_file)
 
 
-def forwards(server, sock):
-    server.seen = request_of(sock)
-    sock.sendall(HEAD + b"Content-Length: 2\r\n\r\n{}")
-
-
 def test_the_proxy_of_the_settings_is_used_even_for_loopback():
-    with RawServer(forwards) as proxy:
+    with RawServer(ANSWERS) as proxy:
         transport = Transport("http://127.0.0.1:1", connections=1, proxy_url=f"http://u:p@{proxy.address}")
         assert transport.get("http://127.0.0.1:1/x", {}, 5).body == b"{}"
-        assert proxy.seen.startswith(b"GET http://127.0.0.1:1/x HTTP/1.1")
+        assert proxy.requests[0].startswith(b"GET http://127.0.0.1:1/x HTTP/1.1")
 
 
 def test_the_proxy_of_the_environment_is_used_but_never_for_loopback(monkeypatch):
     monkeypatch.delenv("no_proxy", raising=False)
     monkeypatch.delenv("NO_PROXY", raising=False)
-    with RawServer(forwards) as proxy, RawServer(ANSWERS) as server:
+    with RawServer(ANSWERS) as proxy, RawServer(ANSWERS) as server:
         for name in ("http_proxy", "HTTP_PROXY"):
             monkeypatch.setenv(name, f"http://{proxy.address}")
         assert Transport("http://har.example", connections=1).get("http://har.example/x", {}, 5).body == b"{}"
@@ -244,9 +171,9 @@ def test_a_proxy_that_refuses_is_told_without_its_password():
 
 
 def test_connections_are_kept():
-    def answers_twice(_, sock):
+    def answers_twice(server, sock):
         for _ in range(2):
-            request_of(sock)
+            server.read(sock)
             sock.sendall(HEAD + b"Content-Length: 2\r\n\r\n{}")
 
     with RawServer(answers_twice) as server:
@@ -260,9 +187,9 @@ def test_netrc_is_not_read(monkeypatch, tmp_path):
     netrc = tmp_path / "netrc"
     netrc.write_text("default login u password canary\n")
     monkeypatch.setenv("NETRC", str(netrc))
-    with RawServer(forwards) as server:
+    with RawServer(ANSWERS) as server:
         get(server)
-        assert b"authorization" not in server.seen.lower()
+        assert b"authorization" not in server.requests[0].lower()
 
 
 LIBRARY_ERRORS = [
