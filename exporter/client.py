@@ -197,7 +197,8 @@ class Client:
                 code = str(answer.status)
             finally:
                 self._counters.count_request(code, self._clock.monotonic() - started)
-        _check(answer, key, self._clock.time())
+        answer = answer.without(key)
+        _check(answer, self._clock.time())
         return answer.body
 
     @contextmanager
@@ -220,14 +221,13 @@ class Client:
         return {"Accept": "application/json", "User-Agent": f"har-exporter/{__version__}", **authentication}
 
 
-def _check(answer: Answer, key: str, now: float) -> None:
+def _check(answer: Answer, now: float) -> None:
     """Raise what the status or the content type of an answer means, unless it means a page."""
     if answer.status == HTTPStatus.OK:
         _check_content_type(answer.content_type)
         return
     message = f"the server answered {answer.status}"
-    # Some servers say which key they do not like.
-    if said := error_message(answer.body.replace(key.encode(), b"(key)")):
+    if said := error_message(answer.body):
         message += f": {said}"
     kind = _error(answer.status)
     retry_after = _seconds(answer.retry_after, now) if kind in {RateLimitedError, ServerError} else None

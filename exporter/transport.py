@@ -14,7 +14,7 @@ import time
 import zlib
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self, cast
 from urllib.parse import urlsplit
@@ -74,6 +74,11 @@ class Answer:
     content_type: str
     retry_after: str | None
     body: bytes
+
+    def without(self, secret: str) -> "Answer":
+        """Return the answer with a secret blotted out: some servers say which key they do not like."""
+        body = self.body.replace(secret.encode(), b"(key)")
+        return replace(self, content_type=self.content_type.replace(secret.lower(), "(key)"), body=body)
 
 
 class Transport:
@@ -139,7 +144,7 @@ def _read_answer(response: requests.Response) -> Answer:
     encoding = response.headers.get("Content-Encoding", "").lower()
     if response.status_code == requests.codes.ok:
         if encoding not in {"", "identity", "gzip"}:
-            raise BadShapeError(f"the answer's Content-Encoding is {clean(encoding)!r}, which was not asked for")
+            raise BadShapeError("the answer has a Content-Encoding that was not asked for")
         body = _decompressed(_read_body(response, MAX_BODY), encoding, MAX_BODY)
         if len(body) > MAX_BODY:
             raise TooLargeError(f"the answer is larger than {MAX_BODY} bytes")
@@ -216,8 +221,10 @@ def _translated(error: Exception) -> RefreshError:
     cause = _cause(error)
     kind, text = next((kind, text) for caught, kind, text in _ERRORS if isinstance(cause, caught))
     root = _root(cause)
-    # The libraries' own texts may hold what was sent, those of the system do not.
-    return kind(text if root is cause else f"{text}: {clean(str(root))}")
+    if root is cause:
+        return kind(text)
+    # The system's texts are its own; those of libraries quote what came, or was sent.
+    return kind(f"{text}: {clean(str(root)) if isinstance(root, OSError) else type(root).__name__}")
 
 
 def _cause(error: Exception) -> Exception:
@@ -249,12 +256,17 @@ class _WholeTimeout(Timeout):
 
 
 class _DeadlineReader(io.RawIOBase):
-    """Reads from a socket until the time that is left on it has passed, however slowly bytes come."""
+    """Reads from a socket until the time that is left on it has passed, however slowly bytes come.
+
+    Attributes:
+        in_head: status and headers are being read, which must not end with the connection.
+    """
 
     def __init__(self, raw: io.RawIOBase, sock: socket.socket) -> None:
         self._raw = raw
         self._sock = sock
         self._deadline = time.monotonic() + (sock.gettimeout() or 0.0)
+        self.in_head = False
 
     def readable(self) -> bool:
         return True
@@ -264,7 +276,10 @@ class _DeadlineReader(io.RawIOBase):
         if left <= 0:
             raise TimeoutError("timed out")
         self._sock.settimeout(left)
-        return self._raw.readinto(buffer)
+        read = self._raw.readinto(buffer)
+        if read == 0 and self.in_head:
+            raise ConnectionResetError("the other side hung up before its answer began")
+        return read
 
     def close(self) -> None:
         self._raw.close()
@@ -276,7 +291,14 @@ class _DeadlineResponse(http.client.HTTPResponse):
 
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
         super().__init__(sock, *args, **kwargs)
-        self.fp = io.BufferedReader(_DeadlineReader(self.fp.detach(), sock))
+        self._reader = _DeadlineReader(self.fp.detach(), sock)
+        self.fp = io.BufferedReader(self._reader)
+
+    def begin(self) -> None:
+        # The library takes headers that break off for whole ones, and what they say of the body for all there is.
+        self._reader.in_head = True
+        super().begin()
+        self._reader.in_head = False
 
     def _read_next_chunk_size(self) -> int:
         size: int = super()._read_next_chunk_size()  # type: ignore[misc]

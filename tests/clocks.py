@@ -33,6 +33,10 @@ class FakeClock:
             self._monotonic += seconds
             self._time += seconds
 
+    def jump(self, seconds: float) -> None:
+        """Set the wall clock."""
+        self._time += seconds
+
 
 class SkippingClock(SystemClock):
     """The machine's clocks, of which a test may skip a part."""

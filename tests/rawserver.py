@@ -39,7 +39,14 @@ class RawServer:
         return self
 
     def __exit__(self, *_):
+        self.stop()
+
+    def stop(self):
+        """Refuse connections from now on."""
         self.over.set()
+        # Only this wakes the thread that accepts, which would take one more connection.
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
 
     def read(self, sock):
