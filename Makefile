@@ -8,7 +8,7 @@ CHECKOV_VENV ?= .venv-checkov
 
 .PHONY: help
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # Every dependency is pinned with its hash, so that each machine runs the same set; the package itself is linked in place.
 $(VENV)/.demo: requirements/run.txt pyproject.toml
@@ -62,6 +62,10 @@ lint: $(VENV)/.dev ## Check style, types and the direction of imports
 format: $(VENV)/.dev ## Format the code and mend what a machine can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+.PHONY: rule-mutants
+rule-mutants: $(VENV)/.dev ## Break the alerting rules in hundreds of ways, and count what their tests notice
+	$(BIN)/python tests/rule_mutants.py
 
 .PHONY: readme
 readme: $(VENV)/.dev ## Write the tables of the README anew

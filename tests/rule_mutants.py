@@ -1,0 +1,219 @@
+"""How many faults in the rules their unit tests notice: `make rule-mutants` prints the figure and what survived.
+
+Each mutant is one small change of one rule: an operator, a number, a window, an aggregation, a label, a `for`, a
+matcher or part of an annotation. It is killed when `promtool test rules` fails. Mutants that no input can tell apart
+from the original are named in `EQUIVALENT`, with the reason.
+"""
+
+import copy
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+RULES = Path(__file__).parent.parent / "grafana" / "rules"
+RULE_FILE, TEST_FILE = "har-exporter.rules.yaml", "har-exporter.test.yaml"
+OTHER_TESTS = "records that no alert uses"
+GOAL = 0.95
+PARALLEL = 2
+
+SWAPS = (
+    (r"\bmax by\b", "sum by"),
+    (r"\bmax by\b", "min by"),
+    (r"\bmin by\b", "max by"),
+    (r"\bmin by\b", "avg by"),
+    (r"\bsum by\b", "max by"),
+    (r"\blast_over_time\b", "max_over_time"),
+    (r"\blast_over_time\b", "min_over_time"),
+    (r"\bmin_over_time\b", "max_over_time"),
+    (r"\bincrease\b", "rate"),
+    (r"\[30m\]", "[5m]"),
+    (r"\[30m\]", "[2h]"),
+    (r"\[15m\]", "[2m]"),
+    (r"\[15m\]", "[2h]"),
+    (r"\[1h\]", "[10m]"),
+    (r"\[1h\]", "[3h]"),
+    (r"\[6h\]", "[1h]"),
+    (r"\[6h\]", "[12h]"),
+    (r" offset 1h", ""),
+    (r" offset 1h", " offset 20m"),
+    (r" > ", " >= "),
+    (r" > ", " < "),
+    (r" < ", " <= "),
+    (r" < ", " > "),
+    (r" >= (?!bool)", " > "),
+    (r" == ", " != "),
+    (r"\bunless\b", "and"),
+    (r"\band\b", "unless"),
+    (r"\bor\b", "unless"),
+    (r"\b1 - ", ""),
+    (r" - ", " + "),
+    (r" \+ ", " - "),
+    (r"(?<=[ (])3 \*", "2 *"),
+    (r"(?<=[ (])2 \*", "1 *"),
+    (r"\b600\b", "60"),
+    (r"\b0\.5 \*", "0.4 *"),
+    (r"\b0\.5 \*", "0.6 *"),
+    (r"\b0\.9\b", "0.85"),
+    (r"\b0\.1\b", "0.15"),
+    (r"\b0\.25\b", "0.2"),
+    (r"\b0\.25\b", "0.4"),
+    (r"\b20\b", "10"),
+    (r"\b20\b", "21"),
+    (r"> 5\b", "> 4"),
+    (r"> 5\b", "> 6"),
+    (r">= 10\b", ">= 9"),
+    (r">= 10\b", ">= 11"),
+    (r"(?<==~)\"\(\?i:(\w+)[^\"]*\)\"", r'"\1"'),
+    (r"\bon \((\w+), \w+(, [^)]*)?\)", r"on (\1)"),
+    (r"(?<=by \()space, registry, package_type(?=[,)])", "space, registry"),
+    (r"(?<=by \()space, (?=registry)", ""),
+    (r"(?<=by \()job, namespace(?=\))", "job"),
+    (r"(?<=[{,])\s*\w+[!=]?[=~]+\"[^\"]*\"", ""),
+    (r"quarantined\|blocked", "blocked"),
+    (r"quarantined\|blocked", "quarantined"),
+    (r"401\|403", "401"),
+    (r"401\|403", "403"),
+)
+"""What is replaced in expressions, at each place on its own, and by what."""
+
+TEXT_SWAPS = (
+    (r"max by \([^)]*\) \(", "sum ("),
+    (r"finding_environments|artifact_finding\{|_finding_info|har_registry_info|failures_total", "nothing"),
+    (r" > 0\b", " >= 0"),
+    (r"\bor \(last_over_time\([^)]*\) ?(> 0 )?unless", "or (vector(0) unless"),
+    (r"\[30m\]", "[1m]"),
+    (r" \| sortByLabel \"\w+\"", ""),
+    (r"lt \$i 5", "lt $i 6"),
+    (r"lt \$i 5", "lt $i 4"),
+    (r" \| urlquery", ""),
+    (r"\$labels\.\w+(?= [|}])", '"x"'),
+    (r" \| humanize\w+", ""),
+    (r"\(\w+\)", ""),
+    (r"^(?!\{\{)\w+", "Mutant"),
+)
+"""What is replaced in annotations."""
+
+EQUIVALENT: dict[str, str] = {}
+"""By the mutant's name, why no series can tell it from the original."""
+
+
+class Mutant(NamedTuple):
+    """One change of one rule.
+
+    Attributes:
+        name: the rule, the place in it, and what was changed into what.
+        rules: the changed rule, the alerts that use it, and all that these need.
+    """
+
+    name: str
+    rules: dict[str, Any]
+
+    @property
+    def alerts(self) -> set[str]:
+        """The names of the alerts that may notice."""
+        return {rule["alert"] for group in self.rules["groups"] for rule in group["rules"] if "alert" in rule}
+
+
+def mutants(rules: dict[str, Any]) -> Iterator[Mutant]:
+    """Yield every mutant of the rules."""
+    for g, group in enumerate(rules["groups"]):
+        for r, rule in enumerate(group["rules"]):
+            for place, path, text in _changes(rule):
+                mutated = copy.deepcopy(rules)
+                _put(mutated["groups"][g]["rules"][r], path, text)
+                yield Mutant(f"{_name(rule)}: {place}", _concerned(mutated, _name(rule)))
+
+
+def _name(rule: dict[str, Any]) -> str:
+    return str(rule.get("alert") or rule["record"])
+
+
+def _concerned(rules: dict[str, Any], name: str) -> dict[str, Any]:
+    """Return the rules without those that have nothing to do with one of them: they only cost time."""
+    all_rules = {_name(rule): rule for group in rules["groups"] for rule in group["rules"]}
+    records = {name for name, rule in all_rules.items() if "record" in rule}
+    uses = {name: records & set(re.findall(r"[a-z0-9_:]+", rule["expr"])) for name, rule in all_rules.items()}
+
+    def needed(rule: str) -> set[str]:
+        return {rule}.union(*map(needed, uses[rule]))
+
+    kept = needed(name).union(*(needed(user) for user in all_rules if name in needed(user)))
+    groups = [{**group, "rules": [rule for rule in group["rules"] if _name(rule) in kept]} for group in rules["groups"]]
+    return {"groups": [group for group in groups if group["rules"]]}
+
+
+def _changes(rule: dict[str, Any]) -> Iterator[tuple[str, tuple[str, ...], str]]:
+    yield from ((place, ("expr",), text) for place, text in _swapped(rule["expr"], SWAPS))
+    for field in ("for", "keep_firing_for"):
+        if field in rule:
+            yield from ((f"{field} {text}", (field,), text) for text in ("0s", *_around(rule[field])))
+    if "alert" in rule and "for" not in rule:
+        yield "for 1m", ("for",), "1m"
+    for name, value in rule.get("labels", {}).items():
+        yield f"label {name}", ("labels", name), value + "x"
+    for name, text in rule.get("annotations", {}).items():
+        yield f"{name} gone", ("annotations", name), ""
+        yield from ((f"{name} {place}", ("annotations", name), other) for place, other in _swapped(text, TEXT_SWAPS))
+
+
+def _around(duration: str) -> tuple[str, str]:
+    """Return a duration that is a minute shorter, and one that is a minute longer."""
+    minutes = int(duration[:-1]) * {"m": 1, "h": 60}[duration[-1]]
+    return f"{minutes - 1}m", f"{minutes + 1}m"
+
+
+def _swapped(text: str, swaps: tuple[tuple[str, str], ...]) -> Iterator[tuple[str, str]]:
+    seen = {text}
+    for pattern, other in swaps:
+        for number, found in enumerate(re.finditer(pattern, text), start=1):
+            changed = text[: found.start()] + found.expand(other) + text[found.end() :]
+            if changed not in seen:
+                seen.add(changed)
+                yield f"{found[0].strip()!r} #{number} -> {found.expand(other).strip()!r}", changed
+
+
+def _put(rule: dict[str, Any], path: tuple[str, ...], value: str) -> None:
+    *parents, last = path
+    for parent in parents:
+        rule = rule[parent]
+    rule[last] = value
+
+
+def killed(mutant: Mutant, tests: dict[str, Any], promtool: str) -> bool:
+    """Return whether the unit tests of what it concerns notice a mutant."""
+    wanted = [test for test in tests["tests"] if test["name"] in (mutant.alerts or {OTHER_TESTS})]
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, RULE_FILE).write_text(yaml.safe_dump(mutant.rules, sort_keys=False))
+        Path(folder, TEST_FILE).write_text(yaml.safe_dump(tests | {"tests": wanted}, sort_keys=False))
+        done = subprocess.run([promtool, "test", "rules", TEST_FILE], cwd=folder, capture_output=True, check=False)
+    return done.returncode != 0
+
+
+def main() -> int:
+    """Try every mutant; return 0 if enough of them are killed."""
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        print("promtool is not installed (Debian has it, in prometheus)")
+        return 2
+    rules, tests = (yaml.safe_load((RULES / name).read_text()) for name in (RULE_FILE, TEST_FILE))
+    tried = [mutant for mutant in mutants(rules) if mutant.name not in EQUIVALENT]
+    with ThreadPoolExecutor(PARALLEL) as pool:
+        deaths = list(pool.map(lambda mutant: killed(mutant, tests, promtool), tried))
+    for mutant, dead in zip(tried, deaths, strict=True):
+        if not dead:
+            print(f"survived  {mutant.name}")
+    share = sum(deaths) / len(tried)
+    print(f"{sum(deaths)} of {len(tried)} mutants killed: {share:.1%} (goal {GOAL:.0%}; {len(EQUIVALENT)} equivalent)")
+    return 0 if share >= GOAL else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
