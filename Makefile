@@ -3,6 +3,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 CHART_VENV ?= .venv-chart
 CHECKOV_VENV ?= .venv-checkov
+SBOM ?= dist
 
 .DEFAULT_GOAL := help
 
@@ -51,6 +52,23 @@ test-chart: $(CHART_VENV)/.done $(CHECKOV_VENV)/.done ## Run the tests of the He
 chart: $(CHART_VENV)/.done ## Write the parts of the chart anew that are made from other files
 	$(CHART_VENV)/bin/python tests/chart/generate.py
 
+# Of an environment that holds just what runs: only there do licences and dependencies of each package stand.
+.PHONY: sbom
+sbom: $(VENV)/.dev ## Write dist/har-exporter.cdx.json, the software bill of materials
+	$(BIN)/uv venv --quiet --clear $(SBOM)/run
+	$(BIN)/uv pip install --quiet --python $(SBOM)/run --require-hashes -r requirements/run.txt
+	$(BIN)/uv pip install --quiet --python $(SBOM)/run --no-deps .
+	sed "s/^dynamic = .*/version = \"$$($(BIN)/python -c 'import exporter; print(exporter.__version__)')\"/" pyproject.toml >$(SBOM)/run/pyproject.toml
+	$(BIN)/cyclonedx-py environment --output-reproducible --pyproject $(SBOM)/run/pyproject.toml -o $(SBOM)/har-exporter.cdx.json $(SBOM)/run
+
+# Proves the floors of pyproject.toml: the same tests over the oldest versions that they allow.
+.PHONY: test-floors
+test-floors: $(VENV)/.dev ## Run the tests over the oldest dependencies that are allowed
+	$(BIN)/uv venv --quiet --clear dist/floors
+	$(BIN)/uv pip compile --quiet --resolution lowest-direct pyproject.toml -o dist/floors/floors.txt
+	$(BIN)/uv pip install --quiet --python dist/floors -r dist/floors/floors.txt -e . hypothesis pytest pytest-cov requests-mock trustme
+	dist/floors/bin/python -m pytest --ignore tests/chart
+
 .PHONY: lint
 lint: $(VENV)/.dev ## Check style, types and the direction of imports
 	$(BIN)/ruff check .
@@ -76,8 +94,8 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-head
 
 .PHONY: lock
 lock: $(VENV)/.dev ## Pin the newest dependencies, with hashes
-	$(COMPILE) pyproject.toml -o requirements/run.txt
 	$(COMPILE) --extra dev pyproject.toml -o requirements/dev.txt
+	$(COMPILE) --constraint requirements/dev.txt pyproject.toml -o requirements/run.txt
 	$(COMPILE) pyproject.toml requirements/chart.in -o requirements/chart.txt
 	$(COMPILE) --no-deps requirements/helm.in -o requirements/helm.txt
 	$(COMPILE) requirements/checkov.in -o requirements/checkov.txt
