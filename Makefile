@@ -89,6 +89,10 @@ rule-mutants: $(VENV)/.dev ## Break the alerting rules in hundreds of ways, and 
 readme: $(VENV)/.dev ## Write the tables of the README anew
 	$(BIN)/python tests/readme.py
 
+.PHONY: dashboards
+dashboards: $(VENV)/.dev ## Write the JSON of the Grafana dashboards anew
+	PYTHONPATH=grafana $(BIN)/python -m dashboards.generate
+
 # Arguments that all lists of pinned dependencies are made with.
 COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --no-annotate --no-strip-extras --upgrade
 

@@ -1,0 +1,383 @@
+"""The overview: whether someone must act now, and on what."""
+
+from grafana_foundation_sdk.builders import bargauge, stat, table, timeseries
+from grafana_foundation_sdk.models import common as kinds
+from grafana_foundation_sdk.models import dashboard as model
+
+from dashboards import queries, thresholds
+from dashboards.frame import Board, Row, firing, inventory_choices
+from dashboards.panels import (
+    REFRESHES,
+    bars,
+    cells,
+    column,
+    columns,
+    fixed,
+    lines,
+    now,
+    number,
+    ranked,
+    rows,
+    sorted_by,
+    stacked,
+    target,
+)
+from dashboards.thresholds import CRITICAL, GOOD, NEUTRAL, NOTHING, WARNING, objective, steps
+
+RISK_FREE_OBJECTIVE = 0.995
+FRESH_OBJECTIVE = 0.99
+
+_UNSCANNED = "purple"
+_CENTER = kinds.FieldTextAlignment.CENTER
+_KEYS = ("space", "registry", "package_type")
+
+
+def _risky() -> stat.Panel:
+    return number(
+        "Risky in production",
+        "Artifact versions that are quarantined or blocked and deployed to production. Act at once: the table below "
+        "has them at its top.",
+        target(queries.total(queries.deployed(queries.RISKY))),
+        thresholds=steps(*thresholds.RISKY_IN_PRODUCTION.steps),
+    )
+
+
+def _quarantined() -> stat.Panel:
+    return number(
+        "Quarantined",
+        "Artifact versions in quarantine, deployed or not.",
+        target(queries.total(queries.artifacts(family="har_artifacts_quarantined"))),
+        thresholds=steps(*thresholds.QUARANTINED.steps),
+    )
+
+
+def _blocked() -> stat.Panel:
+    return number(
+        "Blocked",
+        "Artifact versions whose scan says BLOCKED; those that are quarantined too count in both.",
+        target(queries.total(queries.artifacts(queries.BLOCKED))),
+        thresholds=steps(*thresholds.BLOCKED.steps),
+    )
+
+
+def _coverage() -> stat.Panel:
+    return number(
+        "Lowest scan coverage",
+        "The registry with the smallest share of scanned versions, among those with ten versions or more that can be "
+        "scanned. The alert looks at each registry too.",
+        now(queries.lowest_coverage(), "{{registry}}"),
+        unit="percentunit",
+        thresholds=steps(*thresholds.COVERAGE.steps),
+        text=kinds.BigValueTextMode.VALUE_AND_NAME,
+        trend=False,
+    )
+
+
+def _firewall_off() -> stat.Panel:
+    return number(
+        "Firewall off",
+        "Upstream registries of a scanned package type whose firewall only allows. The table of registries names them.",
+        target(queries.firewall_off()),
+        thresholds=steps(*thresholds.FIREWALL_OFF.steps),
+    )
+
+
+def _age() -> stat.Panel:
+    panel = number(
+        "Data age",
+        "Age of the oldest data of a space. Orange: older than three refresh intervals and two refreshes, and than "
+        "ten minutes; then every other number here may be out of date.",
+        now(queries.oldest_data(), "{{state}}"),
+        unit="s",
+        thresholds=steps(model.Threshold(color=GOOD)),
+        trend=False,
+    )
+    return panel.override_by_name("stale", [fixed(thresholds.STALE_SNAPSHOT.color)]).decimals(0)
+
+
+def _findings() -> table.Panel:
+    deployments = "har_artifact_finding_environments"
+    panel = rows(
+        "Findings",
+        "Artifact versions that someone must act on, those in most production environments first. An artifact and its "
+        "registry lead to the registry's page in Harness. Environments are empty where Harness does not count them.",
+        cells(queries.findings(), "A"),
+        cells(queries.once(deployments, queries.ARTIFACT, 'deployed_to="prod"'), "B"),
+        cells(queries.once(deployments, queries.ARTIFACT, 'deployed_to="nonprod"'), "C"),
+        cells(queries.once("har_artifact_finding_downloads", queries.ARTIFACT), "D"),
+    )
+    titles = {
+        "artifact": "Artifact",
+        "version": "Version",
+        "finding": "Finding",
+        "Value #B": "Prod",
+        "Value #C": "Non-prod",
+        "registry": "Registry",
+        "space": "Space",
+        "scan_status": "Scan",
+        "reason": "Reason",
+        "Value #D": "Downloads",
+    }
+    columns(panel, titles, hidden=("Value #A", "package_type"))
+    column(panel, "Artifact", 290, links=[_PAGE])
+    column(panel, "Version", 80)
+    column(
+        panel,
+        "Finding",
+        110,
+        mappings=[_FINDINGS],
+        thresholds=_limit(NOTHING, NOTHING),
+        custom__align=_CENTER,
+        custom__cellOptions=_COLORED,
+    )
+    column(panel, "Prod", 70, thresholds=_limit(CRITICAL, NOTHING), custom__cellOptions=_COLORED, custom__align=_CENTER)
+    column(panel, "Non-prod", 90, thresholds=_limit(WARNING), custom__cellOptions=_TINTED, custom__align=_CENTER)
+    column(panel, "Registry", 130, links=[_PAGE])
+    column(panel, "Space", 185)
+    column(panel, "Scan", 140)
+    column(panel, "Downloads", 95)
+    column(panel, "url", custom__hidden=True)
+    return sorted_by(panel, "Prod")
+
+
+def _registries() -> table.Panel:
+    mode = f"topk by ({', '.join(_KEYS)}) (1, {queries.total(queries.artifacts(), *_KEYS, 'firewall_mode')} > 0)"
+    info = f"topk by ({', '.join(_KEYS)}) (1, har_registry_info{{{queries.SELECTED}}})"
+    on = f"on ({', '.join(_KEYS)})"
+    panel = rows(
+        "Registries",
+        "Every registry, those with most quarantined versions first. The firewall mode is that of most of its "
+        "versions; coverage is empty where nothing can be scanned.",
+        cells(f"({mode}) * {on} group_left (registry_type, url) {info}", "A"),
+        cells(queries.total(queries.artifacts(family="har_artifacts_quarantined"), *_KEYS), "B"),
+        cells(queries.total(queries.artifacts(queries.BLOCKED), *_KEYS), "C"),
+        cells(queries.coverage(*_KEYS), "D"),
+        cells(f"1000 * {queries.once('har_artifact_newest_modified_timestamp_seconds', _KEYS)}", "E"),
+        cells(queries.total(queries.artifacts(), *_KEYS), "F"),
+    )
+    titles = {
+        "registry": "Registry",
+        "space": "Space",
+        "package_type": "Package type",
+        "registry_type": "Type",
+        "firewall_mode": "Firewall",
+        "Value #F": "Versions",
+        "Value #B": "Quarantined",
+        "Value #C": "Blocked",
+        "Value #D": "Scan coverage",
+        "Value #E": "Newest change",
+    }
+    columns(panel, titles, hidden=("Value #A",))
+    column(panel, "Registry", 170, links=[_PAGE])
+    column(panel, "Package type", 120)
+    column(panel, "Type", 100)
+    column(
+        panel,
+        "Firewall",
+        110,
+        mappings=[_MODES],
+        thresholds=_limit(NOTHING, NOTHING),
+        custom__cellOptions=_COLORED,
+        custom__align=_CENTER,
+    )
+    column(panel, "Versions", 90)
+    column(panel, "Quarantined", 110, thresholds=_limit(WARNING), custom__cellOptions=_TINTED)
+    column(panel, "Blocked", 90, thresholds=_limit(WARNING), custom__cellOptions=_TINTED)
+    column(
+        panel,
+        "Scan coverage",
+        240,
+        unit="percentunit",
+        decimals=1,
+        min=0,
+        max=1,
+        thresholds=steps(*thresholds.COVERAGE.steps).build(),
+        color=model.FieldColor(model.FieldColorModeId.THRESHOLDS),
+        custom__cellOptions=kinds.TableBarGaugeCellOptions(
+            kinds.BarGaugeDisplayMode.BASIC, kinds.BarGaugeValueMode.COLOR
+        ),
+    )
+    column(panel, "Newest change", 150, unit="dateTimeFromNow")
+    column(panel, "url", custom__hidden=True)
+    return sorted_by(panel, "Quarantined")
+
+
+def _scan_statuses() -> timeseries.Panel:
+    other = queries.artifacts('scan_status!~"(?i)blocked|warn|unscanned"')
+    panel = lines(
+        "Artifacts by scan status",
+        "All artifact versions; what needs attention lies at the bottom. NOT_APPLICABLE: Harness does not scan that "
+        "kind of registry.",
+        target(queries.total(queries.artifacts(queries.BLOCKED)), "BLOCKED", "A"),
+        target(queries.total(queries.artifacts('scan_status=~"(?i)warn"')), "WARN", "B"),
+        target(queries.total(queries.artifacts(queries.UNSCANNED)), "UNSCANNED", "C"),
+        target(queries.total(other, "scan_status"), "{{scan_status}}", "D"),
+    )
+    colors = {
+        "BLOCKED": CRITICAL,
+        "WARN": "yellow",
+        "UNSCANNED": _UNSCANNED,
+        "ALLOWED": GOOD,
+        "NOT_APPLICABLE": NEUTRAL,
+    }
+    return stacked(panel, colors)
+
+
+def _production_by_risk() -> timeseries.Panel:
+    by_risk = {
+        risk: queries.deployed('deployed_to="prod"', f'risk="{risk}"')
+        for risk in ("quarantined", "blocked", "warn", "unscanned")
+    }
+    panel = lines(
+        "Deployed to production by risk",
+        "Versions in production that are not in order, by the worst that is wrong with them. The alert fires as soon "
+        "as quarantined or blocked is not 0.",
+        *(target(queries.total(query), risk, ref) for ref, (risk, query) in zip("ABCD", by_risk.items(), strict=True)),
+        limit=thresholds.RISKY_IN_PRODUCTION.steps,
+    )
+    return stacked(panel, {"quarantined": CRITICAL, "blocked": WARNING, "warn": "yellow", "unscanned": _UNSCANNED})
+
+
+def _quarantined_by_registry() -> timeseries.Panel:
+    expr = queries.total(queries.artifacts(family="har_artifacts_quarantined"), "space", "registry")
+    return ranked(
+        lines(
+            "Quarantined by registry",
+            "Versions in quarantine; each one above 0 is an alert.",
+            target(expr, "{{registry}}"),
+            limit=thresholds.QUARANTINED.steps,
+        )
+    )
+
+
+def _coverage_by_registry() -> timeseries.Panel:
+    panel = lines(
+        "Scan coverage by registry",
+        "Share of the versions that can be scanned that were; below the line the alert fires after six hours.",
+        target(queries.coverage(*_KEYS), "{{registry}}"),
+        unit="percentunit",
+        limit=thresholds.COVERAGE.steps,
+    )
+    return ranked(panel).axis_soft_min(0.8)
+
+
+def _stale_scans() -> timeseries.Panel:
+    panel = lines(
+        "Scans older than 7, 30 and 90 days",
+        "Share of the scanned versions, as far as the exporter is set to these ages; the line is the alert's, for each "
+        "registry, at 30 days.",
+        target(queries.stale_scans(".+", "older_than"), "{{older_than}}"),
+        unit="percentunit",
+        limit=thresholds.STALE_SCANS.steps,
+        most=0.4,
+    )
+    for age, color in (("7d", "light-blue"), ("30d", "blue"), ("90d", "dark-blue")):
+        panel.override_by_name(age, [fixed(color)])
+    return panel
+
+
+def _stale_by_registry() -> bargauge.Panel:
+    return bars(
+        "Scans older than 30 days",
+        "Share of each registry's scanned versions; blue where the alert is due.",
+        now(f"sort_desc({queries.stale_scans('30d', *_KEYS)})", "{{registry}}"),
+        "percentunit",
+        steps(*thresholds.STALE_SCANS.steps),
+    )
+
+
+def _risk_free_time() -> stat.Panel:
+    risky = queries.total(queries.deployed(queries.RISKY))
+    return number(
+        "No risk in production",
+        "Share of the time range without a quarantined or blocked version in production; the objective is 99.5 %. "
+        "Times without data do not count.",
+        now(f"avg_over_time(({risky} == bool 0)[$__range:$__interval])", interval="1m"),
+        unit="percentunit",
+        thresholds=objective(RISK_FREE_OBJECTIVE),
+        trend=False,
+    )
+
+
+def _fresh_time() -> stat.Panel:
+    return number(
+        "Fresh data",
+        "Share of the time range in which the data of every space were as fresh as the alert allows, up to an hour "
+        "after the exporter went away included; the objective is 99 %.",
+        now(f"avg_over_time(({queries.fresh()})[$__range:$__interval])", interval="1m"),
+        unit="percentunit",
+        thresholds=objective(FRESH_OBJECTIVE),
+        trend=False,
+    )
+
+
+def _downloads() -> timeseries.Panel:
+    grown = "max by (space, registry, package_type) (delta(har_artifact_downloads{" + queries.SELECTED + "}[1h]))"
+    return ranked(
+        lines(
+            "Downloads per hour",
+            "Growth of each registry's downloads within the hour before; deletions, which lower them, are left out.",
+            target(f"clamp_min({grown}, 0)", "{{registry}}", interval=REFRESHES),
+        )
+    )
+
+
+def _files() -> timeseries.Panel:
+    return ranked(
+        lines(
+            "Files",
+            "Files of all versions, by registry.",
+            target(queries.once("har_artifact_files", _KEYS), "{{registry}}"),
+        )
+    )
+
+
+def _limit(color: str, base: str = NEUTRAL) -> model.ThresholdsConfig:
+    return steps(model.Threshold(color=base), model.Threshold(value=1, color=color)).build()
+
+
+def _mapping(colors: dict[str, str]) -> model.ValueMap:
+    results = {
+        name: model.ValueMappingResult(text=name, color=color, index=place)
+        for place, (name, color) in enumerate(colors.items())
+    }
+    return model.ValueMap(options=results)
+
+
+_FINDINGS = _mapping({"quarantined": CRITICAL, "blocked": WARNING, "warn": "yellow"})
+_MODES = _mapping({"ALLOW": WARNING, "WARN": "yellow", "ENABLED": GOOD, "QUARANTINE": GOOD, "BLOCK": GOOD})
+_COLORED = kinds.TableColoredBackgroundCellOptions(kinds.TableCellBackgroundDisplayMode.BASIC)
+_TINTED = kinds.TableColorTextCellOptions()
+_PAGE = model.DashboardLink(title="Open in Harness", url="${__data.fields.url}", target_blank=True)
+
+OVERVIEW = Board(
+    uid="har-exporter-overview",
+    title="Harness Artifact Registry: overview",
+    description="Whether someone must act, and on what: quarantined, blocked and unscanned artifacts, above all those "
+    "in production.",
+    variables=inventory_choices(),
+    annotations=[
+        firing(thresholds.RISKY_IN_PRODUCTION.alert, "Risky in production", queries.SELECTED, CRITICAL),
+    ],
+    rows=[
+        Row(
+            "Now",
+            [(panel, 4, 4) for panel in (_risky(), _quarantined(), _blocked(), _coverage(), _firewall_off(), _age())],
+        ),
+        Row("Act on this", [(_findings(), 24, 12), (_registries(), 24, 12)]),
+        Row(
+            "Trends",
+            [
+                (_production_by_risk(), 12, 8),
+                (_quarantined_by_registry(), 12, 8),
+                (_scan_statuses(), 12, 8),
+                (_coverage_by_registry(), 12, 8),
+            ],
+        ),
+        Row(
+            "Evidence",
+            [(_risk_free_time(), 4, 8), (_fresh_time(), 4, 8), (_stale_by_registry(), 8, 8), (_stale_scans(), 8, 8)],
+        ),
+        Row("Activity", [(_downloads(), 12, 8), (_files(), 12, 8)], collapsed=True),
+    ],
+)

@@ -1,0 +1,135 @@
+"""What the dashboards ask Prometheus.
+
+Every query takes the greatest value over replicas before it adds anything up, so that two replicas of the exporter
+count once. Totals come from series that are present at 0: a query is empty only if nothing is selected.
+"""
+
+from collections.abc import Iterable
+
+from exporter.kinds import SCANNED_PACKAGE_TYPES
+
+REGISTRY = ("space", "registry", "package_type")
+ARTIFACT = (*REGISTRY, "artifact", "version")
+
+SELECTED = 'space=~"$space", registry=~"$registry", package_type=~"$package_type"'
+SELECTED_SPACES = 'space=~"$space"'
+
+BLOCKED = 'scan_status=~"(?i)blocked"'
+UNSCANNED = 'scan_status="UNSCANNED"'
+SCANNABLE = 'scan_status!="NOT_APPLICABLE"'
+RISKY = 'deployed_to="prod", risk=~"quarantined|blocked"'
+
+
+def once(family: str, labels: Iterable[str], *matchers: str, selected: str = SELECTED) -> str:
+    """Return a family's selected series without the labels of the replica that exports them."""
+    return f"max by ({', '.join(labels)}) ({family}{{{', '.join((selected, *matchers))}}})"
+
+
+def of_space(family: str, *labels: str, matchers: tuple[str, ...] = ()) -> str:
+    """Return a family of the selected spaces, once for all replicas."""
+    return once(family, ("space", *labels), *matchers, selected=SELECTED_SPACES)
+
+
+def worst_of_space(family: str) -> str:
+    """Return a family of the selected spaces as the replica has it that fares worst."""
+    return f"min by (space) ({family}{{{SELECTED_SPACES}}})"
+
+
+def total(expression: str, *labels: str) -> str:
+    """Return the sum of an expression, by labels if there are any."""
+    return f"sum by ({', '.join(labels)}) ({expression})" if labels else f"sum({expression})"
+
+
+def artifacts(*matchers: str, family: str = "har_artifacts") -> str:
+    """Return numbers of artifact versions by everything that tells them apart."""
+    return once(family, (*REGISTRY, "scan_status", "firewall_mode"), *matchers)
+
+
+def deployed(*matchers: str) -> str:
+    """Return numbers of deployed artifact versions by kind of environment and risk."""
+    return once("har_artifacts_deployed", (*REGISTRY, "deployed_to", "risk"), *matchers)
+
+
+def coverage(*labels: str) -> str:
+    """Return the share of scannable versions that were scanned."""
+    unscanned = total(artifacts(UNSCANNED), *labels)
+    return f"1 - {unscanned} / ({total(artifacts(SCANNABLE), *labels)} > 0)"
+
+
+def lowest_coverage() -> str:
+    """Return the registry with the lowest coverage among those that the alert judges."""
+    return f"bottomk(1, ({coverage(*REGISTRY)}) and {total(artifacts(SCANNABLE), *REGISTRY)} >= 10)"
+
+
+def upstream_registries() -> str:
+    """Return the registries that a firewall can guard."""
+    scanned = "|".join(sorted(SCANNED_PACKAGE_TYPES))
+    kind = f'registry_type=~"(?i)upstream", package_type=~"(?i){scanned}"'
+    return once("har_registry_info", REGISTRY, kind)
+
+
+def firewall_off() -> str:
+    """Return how many registries that a firewall can guard show only artifacts that it let through unasked."""
+    allowing = artifacts('firewall_mode=~"(?i)allow"')
+    other = artifacts('firewall_mode!~"(?i)allow"')
+    on = f"on ({', '.join(REGISTRY)})"
+    off = f"{upstream_registries()} and {on} {allowing} unless {on} {other}"
+    return f"count({off}) or 0 * count({upstream_registries()})"
+
+
+def findings() -> str:
+    """Return one series for each finding, with the worst that is wrong with it and all that is known of it."""
+    on = f"on ({', '.join(ARTIFACT)})"
+    kinds = [
+        once("har_artifact_finding", (*ARTIFACT, "finding"), f'finding="{finding}"')
+        for finding in ("quarantined", "blocked", "warn")
+    ]
+    worst = f" or {on} ".join(kinds)
+    # Two replicas may differ in the reason for a moment: one of them is enough.
+    known = f"topk by ({', '.join(ARTIFACT)}) (1, har_artifact_finding_info{{{SELECTED}}})"
+    return f"({worst}) * {on} group_left (scan_status, reason, url) {known}"
+
+
+def stale_scans(older_than: str, *labels: str) -> str:
+    """Return the share of scanned versions whose last scan is older than that."""
+    stale = once("har_artifacts_stale_scan", (*REGISTRY, "older_than"), f'older_than=~"{older_than}"')
+    scanned = total(artifacts(SCANNABLE, 'scan_status!="UNSCANNED"'), *(label for label in labels if label in REGISTRY))
+    match = "ignoring (older_than) group_left ()" if "older_than" in labels else ""
+    return f"{total(stale, *labels)} / {match} ({scanned} > 0)"
+
+
+def age() -> str:
+    """Return how old the data of each space are, in seconds."""
+    return f"time() - {worst_of_space('har_snapshot_timestamp_seconds')}"
+
+
+def allowed_age() -> str:
+    """Return how old the data of each space may be before the alert fires, in seconds."""
+    interval, duration = of_space("har_refresh_interval_seconds"), of_space("har_refresh_duration_seconds")
+    return f"clamp_min(3 * {interval} + 2 * {duration}, 600)"
+
+
+def oldest_data() -> str:
+    """Return the greatest age of a space, labelled `state="stale"` if any space is older than allowed."""
+    fresh, stale = (
+        f'label_replace(({age()}) {compare} {allowed_age()}, "state", "{state}", "", "")'
+        for compare, state in (("<=", "fresh"), (">", "stale"))
+    )
+    return f"topk(1, max by (state) ({fresh} or {stale}))"
+
+
+def fresh() -> str:
+    """Return 1 while the data of every space are as fresh as allowed, else 0.
+
+    An exporter that is away lets its last data grow old, for an hour.
+    """
+    families = ("har_snapshot_timestamp_seconds", "har_refresh_interval_seconds", "har_refresh_duration_seconds")
+    began, interval, duration = (
+        f"max by (space) (last_over_time({family}{{{SELECTED_SPACES}}}[1h]))" for family in families
+    )
+    return f"min(time() - {began} <= bool clamp_min(3 * {interval} + 2 * {duration}, 600))"
+
+
+def of_exporters(family: str) -> str:
+    """Return a family that every program exports, of the selected exporters only."""
+    return f'{family} and on (job, instance) har_exporter_build_info{{instance=~"$instance"}}'
