@@ -10,9 +10,11 @@ from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.registry import Collector
 
 from exporter.metrics import PROCESS_FAMILIES, SPACE_FAMILIES, FamilyCollector, ProcessView, SpaceView
+from exporter.negotiation import weights
 
 _OPENMETRICS = "application/openmetrics-text"
 _OPENMETRICS_1_0 = f"{_OPENMETRICS}; version=1.0.0; charset=utf-8"
+_TEXT_RANGES = ("text/plain", "text/*", "*/*")
 _END = b"# EOF\n"
 
 
@@ -67,8 +69,10 @@ class Exposition:
 
 
 def _content_type(accept: str) -> str:
-    ranges = (media_range.partition(";")[0].strip().lower() for media_range in accept.split(","))
-    return _OPENMETRICS_1_0 if _OPENMETRICS in ranges else CONTENT_TYPE_PLAIN_0_0_4
+    accepted = weights(accept)
+    wanted = accepted.get(_OPENMETRICS, 0.0)
+    text = next((accepted[media_range] for media_range in _TEXT_RANGES if media_range in accepted), 0.0)
+    return _OPENMETRICS_1_0 if wanted > 0 and wanted >= text else CONTENT_TYPE_PLAIN_0_0_4
 
 
 def _generate(collector: Collector, content_type: str) -> bytes:

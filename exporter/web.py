@@ -7,7 +7,6 @@ that takes long happens on the event loop: pages are rendered and compressed on 
 import asyncio
 import contextlib
 import math
-import re
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from functools import partial
@@ -19,6 +18,7 @@ from exporter.asgi import Receive, Scope, Send
 from exporter.clock import Clock
 from exporter.compression import Gzip
 from exporter.exposition import Exposition
+from exporter.negotiation import weights
 from exporter.refresh import Refresher
 from exporter.workers import Workers
 
@@ -30,7 +30,6 @@ _PIECE = 65_536
 
 _TEXT = (b"content-type", b"text/plain; charset=utf-8")
 _NO_SNIFFING = (b"x-content-type-options", b"nosniff")
-_NOT_THIS_CODING = re.compile(r"\s*q\s*=\s*0(\.0*)?\s*")
 
 
 class Answer(NamedTuple):
@@ -227,9 +226,5 @@ def _budget(timeouts: Sequence[str], offset: float) -> float:
 
 
 def _takes_gzip(accept_encoding: str) -> bool:
-    codings = {}
-    for part in accept_encoding.lower().split(","):
-        coding, _, weight = part.partition(";")
-        codings[coding.strip()] = weight
-    weight = codings.get("gzip", codings.get("*", "q=0"))
-    return not _NOT_THIS_CODING.fullmatch(weight)
+    accepted = weights(accept_encoding)
+    return accepted.get("gzip", accepted.get("*", 0.0)) > 0

@@ -124,6 +124,14 @@ def test_there_are_no_created_series_no_timestamps_and_no_nan():
             "application/openmetrics-text;version=1.0.0,text/plain;q=0.5",
             "application/openmetrics-text; version=1.0.0; charset=utf-8",
         ),
+        ("application/openmetrics-text;q=0", "text/plain; version=0.0.4; charset=utf-8"),
+        ("application/openmetrics-text;q=0.1,text/plain;q=0.9", "text/plain; version=0.0.4; charset=utf-8"),
+        ("application/openmetrics-text;q=0.1, TEXT/*", "text/plain; version=0.0.4; charset=utf-8"),
+        (
+            "application/openmetrics-text;version=1.0.0;q=0.6,text/plain;q=0.5,application/openmetrics-text;q=0.3",
+            "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        ),
+        ("APPLICATION/OpenMetrics-Text ; Q = 0.5", "application/openmetrics-text; version=1.0.0; charset=utf-8"),
         ("\x00;;;=,,", "text/plain; version=0.0.4; charset=utf-8"),
     ],
 )

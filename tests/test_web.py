@@ -83,6 +83,14 @@ def served():
     assert not thread.is_alive()
 
 
+@pytest.fixture(scope="module")
+def refreshed():
+    """Has its snapshot; for tests that change nothing."""
+    with served() as running:
+        running.go.set()
+        yield running
+
+
 @pytest.fixture
 def running():
     with served() as running:
@@ -109,10 +117,30 @@ def test_a_scrape_is_answered_before_its_timeout_though_the_walk_hangs(timeout, 
     assert time.monotonic() - began < 2
 
 
-@pytest.mark.parametrize("value", ["NaN", "Inf", "-1", "1e309", "text", "", "0", "\uff11"])
-def test_a_hostile_timeout_is_as_good_as_none(value, running):
-    running.go.set()
-    assert running.get(headers={TIMEOUT: value.encode()}).status_code == 200
+HOSTILE_TIMEOUTS = r"""
+NaN nan -nan Inf +Inf -Inf infinity -1 -0 0 0.0 1e309 -1e309 1e308 1e-400 text 10s 1,5 1;5 0x10 0b1 1_0 1e e1 . --1 1e+
+%31 '1' "1" null True [1] {} $1 1/2 \u0031
+"""
+
+
+def status_of(refreshed, head):
+    with socket.create_connection(refreshed.address, timeout=10) as sock:
+        sock.sendall(f"{head}\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+        return sock.makefile("rb").read()[:12].decode()
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        *([value] for value in HOSTILE_TIMEOUTS.split()),
+        *([value] for value in ["", " ", "1 2", "\t", "\uff11", "\xbd", "9" * 400, "0." + "0" * 400, "9" * 5000]),
+        ["1", "2"],
+        ["1", "1"],
+    ],
+)
+def test_a_hostile_timeout_is_as_good_as_none(values, refreshed):
+    head = "".join(f"\r\n{TIMEOUT}: {value}" for value in values)
+    assert status_of(refreshed, f"GET /metrics HTTP/1.1{head}") == "HTTP/1.1 200"
 
 
 def test_a_scrape_that_leaves_does_not_end_the_refresh(running):
@@ -134,41 +162,70 @@ def test_a_walk_that_fails_is_a_good_scrape_without_data(running):
 
 
 @pytest.mark.parametrize(
-    "accept", [None, "text/plain;version=abc", "application/openmetrics-text", "\xff;;,", "a" * 9000]
+    "accept",
+    [None, "*/*", "text/plain;version=abc", "application/openmetrics-text", "text/html", "\xff;;,", ",", "a" * 9000],
 )
-@pytest.mark.parametrize("encoding", ["identity", "gzip", "gzip;q=0", "*", "zstd, \xff"])
-def test_any_headers_get_a_page_that_parses(accept, encoding, running):
-    running.go.set()
+@pytest.mark.parametrize(
+    ("encoding", "compressed"),
+    [
+        ("identity", False),
+        ("", False),
+        ("gzip", True),
+        ("GZip", True),
+        ("deflate, gzip;q=0.5", True),
+        ("*", True),
+        ("*;q=0", False),
+        ("gzip;q=0", False),
+        ("gzip; Q=0.000, *", False),
+        ("gzip;q=text", True),
+        ("zstd, \xff", False),
+        (",;=" * 2000, False),
+    ],
+)
+def test_any_headers_get_a_page_that_parses(accept, encoding, compressed, refreshed):
     headers = {"Accept-Encoding": encoding.encode("latin-1")} | ({"Accept": accept.encode("latin-1")} if accept else {})
-    connection = http.client.HTTPConnection(*running.address, timeout=10)
+    connection = http.client.HTTPConnection(*refreshed.address, timeout=10)
     connection.request("GET", "/metrics", headers=headers)
     answer = connection.getresponse()
     body = answer.read()
     connection.close()
     assert answer.status == 200
     assert int(answer.headers["Content-Length"]) == len(body)
+    assert (answer.headers["Content-Encoding"] == "gzip") is compressed
     text = (gzip.decompress(body) if answer.headers["Content-Encoding"] == "gzip" else body).decode()
     parse = parse_openmetrics if "openmetrics" in answer.headers["Content-Type"] else parse_text
     assert "har_up" in {family.name for family in parse(text)}
 
 
-def test_head_has_the_headers_of_get_and_no_body(running):
-    running.go.set()
-    answer = requests.head(f"{running.url}/metrics", timeout=10)
+def test_head_has_the_headers_of_get_and_no_body(refreshed):
+    answer = requests.head(f"{refreshed.url}/metrics", timeout=10)
     assert (answer.status_code, answer.content) == (200, b"")
     assert int(answer.headers["Content-Length"]) > 0
 
 
-@pytest.mark.parametrize("path", ["/metric", "/metrics/", "/-/", "//metrics", "/%2e%2e/metrics", "/metrics%00"])
-def test_an_unknown_path_is_404_and_not_echoed(path, running):
-    answer = running.get(path)
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/metric",
+        "/metrics/",
+        "/METRICS",
+        "/metrics;x",
+        "/-/",
+        "//metrics",
+        "/%2e%2e/metrics",
+        "/metrics%00",
+        "/metrics%3Fx",
+    ],
+)
+def test_an_unknown_path_is_404_and_not_echoed(path, refreshed):
+    answer = refreshed.get(path)
     assert answer.status_code == 404
     assert "metric" not in answer.text
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "TRACE", "BREW"])
-def test_another_method_is_405_with_the_ones_that_are_known(method, running):
-    answer = requests.request(method, f"{running.url}/metrics", timeout=10)
+def test_another_method_is_405_with_the_ones_that_are_known(method, refreshed):
+    answer = requests.request(method, f"{refreshed.url}/metrics", timeout=10)
     assert (answer.status_code, answer.headers["Allow"]) == (405, "GET, HEAD")
 
 
@@ -220,12 +277,10 @@ def test_a_second_request_that_never_ends_is_closed_too(running):
         assert answers.read() == b""
 
 
-@pytest.mark.parametrize("request_line", [b"\x00\x01\r\n\r\n", b"GET\r\n\r\n", b"GET / HTTP/1.1\r\nno colon\r\n\r\n"])
-def test_what_is_no_request_is_refused(request_line, running):
-    with socket.create_connection(running.address, timeout=10) as sock:
-        sock.sendall(request_line)
-        assert sock.recv(1000).startswith(b"HTTP/1.1 400")
-    assert running.get("/-/healthy").status_code == 200
+@pytest.mark.parametrize("target", ["http://x/metrics", "*", "x:80", "metrics"])
+@pytest.mark.parametrize("method", ["GET", "OPTIONS", "CONNECT"])
+def test_a_target_that_is_no_path_is_404(method, target, refreshed):
+    assert status_of(refreshed, f"{method} {target} HTTP/1.1") == "HTTP/1.1 404"
 
 
 def test_shutdown_answers_a_waiting_scrape_at_once():
