@@ -35,7 +35,7 @@ def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
 def served(*arguments: str, **variables: str):
     """Start a command that serves, and yield its process and address once it listens."""
     environment = ENVIRONMENT | {f"HAR_EXPORTER_{name.upper()}": value for name, value in variables.items()}
-    command = [sys.executable, "-m", "exporter", *arguments, "--listen-address", "127.0.0.1:0"]
+    command = [sys.executable, "-m", "exporter", "--listen-address", "127.0.0.1:0", *arguments]
     process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
     try:
         assert process.stderr is not None
@@ -44,6 +44,12 @@ def served(*arguments: str, **variables: str):
     finally:
         process.kill()
         process.communicate()
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return free.getsockname()[1]
 
 
 def settings_for(upstream: Upstream, **more: str) -> dict[str, str]:

@@ -1,13 +1,113 @@
-"""The demo seen by Debian's real programs: promtool reads its page, Prometheus scrapes it and answers queries."""
+"""The exporter seen by Debian's real programs: promtool reads its page, Prometheus scrapes it through every fault."""
 
-import socket
 import subprocess
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from typing import NamedTuple
 
+import pytest
 import requests
 from programs import find
-from test_cli import served
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+from prometheus_client.parser import text_string_to_metric_families as parse_text
+from test_cli import free_port, served, settings_for
+from upstream import Fault, Upstream, make_rows, redirect, reply, truncated
+
+ROWS = 130
+MAX_STALE = 15
+SHORT = {"cache_ttl": "1s", "request_timeout": "1s", "max_stale": f"{MAX_STALE}s"}
+HANG = threading.Event()
+
+
+def hang() -> Fault:
+    HANG.wait(60)
+    return None
+
+
+FAULTS: dict[str, Callable[[], Fault]] = {
+    "hung": hang,
+    "server error": lambda: reply(503),
+    "unauthorized": lambda: reply(401),
+    "bad JSON": lambda: reply(200, "{"),
+    "half a page": lambda: truncated(b'{"data": '),
+    "slow body": lambda: reply(200, b"{", [("Content-Length", "1000")]),
+    "redirect": lambda: redirect("http://127.0.0.1:1/"),
+}
+REFUSED = "refused"
+
+Series = dict[float, float]
+"""Values by the time of their scrape."""
+
+
+class Prometheus(NamedTuple):
+    """A running Prometheus that scrapes targets twice a second."""
+
+    address: str
+
+    def value(self, expression: str) -> float | None:
+        """Return the value of an expression with at most one series; None where it has none."""
+        (result,) = self._result(expression)[:1] or [None]
+        return float(result["value"][1]) if result else None
+
+    def samples(self, selector: str) -> Series:
+        """Return all samples of one series, as they were scraped."""
+        (result,) = self._result(f"{selector}[1h]")
+        return {float(at): float(value) for at, value in result["values"]}
+
+    def _result(self, expression: str) -> list[dict]:
+        url = f"http://{self.address}/api/v1/query"
+        try:
+            return requests.get(url, params={"query": expression}, timeout=5).json()["data"]["result"]
+        except requests.RequestException:
+            return []
+
+
+@contextmanager
+def prometheus(folder: Path, targets: dict[str, str]) -> Iterator[Prometheus]:
+    """Scrape URLs, each as an instance of some name."""
+    program = find("prometheus")
+    static = "\n".join(
+        f'      - targets: ["{url.removeprefix("http://")}"]\n        labels: {{instance: "{name}"}}'
+        for name, url in targets.items()
+    )
+    config = folder / "prometheus.yml"
+    config.write_text(f"""\
+scrape_configs:
+  - job_name: har-exporter
+    scrape_interval: 500ms
+    scrape_timeout: 500ms
+    static_configs:
+{static}
+""")
+    address = f"127.0.0.1:{free_port()}"
+    command = [program, f"--config.file={config}", f"--storage.tsdb.path={folder / 'data'}"]
+    with subprocess.Popen([*command, f"--web.listen-address={address}"], stderr=subprocess.DEVNULL) as process:
+        try:
+            yield Prometheus(address)
+        finally:
+            process.terminate()
+
+
+def until(true: Callable[[], bool], seconds: float = 60) -> None:
+    """Ask until it is so: another process has no event to wait for."""
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, f"not within {seconds} s"
+        time.sleep(0.1)
+
+
+@pytest.mark.parametrize(
+    ("accept", "parse"),
+    [("text/plain", parse_text), ("application/openmetrics-text", parse_openmetrics)],
+)
+def test_the_page_of_the_demo_parses_in_both_formats(accept, parse):
+    with served("demo") as (_, url):
+        page = requests.get(f"{url}/metrics", headers={"Accept": accept}, timeout=10)
+    assert page.headers["Content-Type"].startswith(accept)
+    assert {"har_artifacts", "har_up", "process_cpu_seconds"} <= {family.name for family in parse(page.text)}
 
 
 def test_promtool_accepts_the_page_of_the_demo():
@@ -19,49 +119,142 @@ def test_promtool_accepts_the_page_of_the_demo():
 
 
 def test_prometheus_scrapes_the_demo_and_knows_the_number_of_its_artifacts(tmp_path):
-    prometheus = find("prometheus")
-    with served("demo") as (_, url):
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
-        config = tmp_path / "prometheus.yml"
-        config.write_text(f"""\
-scrape_configs:
-  - job_name: har-exporter
-    scrape_interval: 1s
-    scrape_timeout: 1s
-    static_configs:
-      - targets: ["{url.removeprefix("http://")}"]
-""")
-        command = [prometheus, f"--config.file={config}", f"--storage.tsdb.path={tmp_path / 'data'}"]
-        address = f"127.0.0.1:{port}"
-        with subprocess.Popen([*command, f"--web.listen-address={address}"], stderr=subprocess.DEVNULL) as process:
-            try:
-                query = f"http://{address}/api/v1/query"
-                found = eventually(lambda: value(query, "sum(har_artifacts)"))
-                assert found == value_in(requests.get(f"{url}/metrics", timeout=10).text, "har_artifacts{")
-                assert value(query, "sum(har_up)") == 3
-                assert value(query, "sum(up)") == 1
-            finally:
-                process.terminate()
+    with served("demo") as (_, url), prometheus(tmp_path, {"demo": url}) as server:
+        until(lambda: server.value("sum(har_up)") == 3)
+        lines = requests.get(f"{url}/metrics", timeout=10).text.splitlines()
+        artifacts = sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith("har_artifacts{"))
+        until(lambda: server.value("sum(har_artifacts)") == artifacts)
+        assert server.value("sum(up)") == 1
 
 
-def value(query: str, expression: str) -> float | None:
-    try:
-        answer = requests.get(query, params={"query": expression}, timeout=5).json()
-    except requests.RequestException:
-        return None
-    result = answer.get("data", {}).get("result", [])
-    return float(result[0]["value"][1]) if result else None
+class Story(NamedTuple):
+    """What Prometheus knows of one exporter: its upstream fails, recovers, fails until the data expires, recovers.
+
+    Attributes:
+        scrapes: `up`.
+        healthy: `har_up`.
+        began: `har_snapshot_timestamp_seconds`.
+        artifacts: `sum(har_artifacts)` of one scrape, by way of the one series that is not 0.
+        recovered: when the first failure had passed.
+    """
+
+    scrapes: Series
+    healthy: Series
+    began: Series
+    artifacts: Series
+    recovered: float
 
 
-def value_in(text: str, prefix: str) -> float:
-    return sum(float(line.rpartition(" ")[2]) for line in text.splitlines() if line.startswith(prefix))
+@pytest.fixture(scope="module")
+def stories(tmp_path_factory):
+    """Live through all faults at once."""
+    HANG.clear()
+    with ExitStack() as stack:
+        upstreams = {name: stack.enter_context(Upstream(make_rows(ROWS))) for name in FAULTS}
+        refusing = stack.enter_context(closing(Refusing()))
+        targets = {
+            name: stack.enter_context(served(**settings_for(upstream, **SHORT)))[1]
+            for name, upstream in (upstreams | {REFUSED: refusing.upstream}).items()
+        }
+        server = stack.enter_context(prometheus(tmp_path_factory.mktemp("prometheus"), targets))
+        stack.callback(HANG.set)
+
+        def fail() -> None:
+            for name, upstream in upstreams.items():
+                upstream.fault = lambda _, fault=FAULTS[name]: fault()
+
+        def recover() -> None:
+            for upstream in upstreams.values():
+                upstream.fault = None
+
+        until(lambda: server.value("count(har_up == 1)") == len(targets))
+        fail()
+        until(lambda: server.value("count(har_up == 0)") == len(upstreams))
+        recover()
+        until(lambda: server.value("count(har_up == 1)") == len(targets))
+        recovered = time.time()
+        fail()
+        refusing.close()
+        until(lambda: server.value("count(har_up == 0)") == len(targets))
+        until(lambda: server.value("count(har_snapshot_timestamp_seconds)") is None)
+        recover()
+        until(lambda: server.value("count(har_up == 1)") == len(upstreams))
+        yield {name: story(server, name, recovered) for name in targets}
 
 
-def eventually(ask: Callable[[], float | None]) -> float:
-    """Ask until there is an answer: another process has no event to wait for."""
-    for _ in range(300):
-        if (answer := ask()) is not None:
-            return answer
-        time.sleep(0.1)
-    raise AssertionError("no answer within 30 s")
+class Refusing:
+    """An upstream until it is closed, whose port then refuses connections."""
+
+    def __init__(self):
+        self.upstream = Upstream(make_rows(ROWS)).__enter__()
+        self._open = True
+
+    def close(self):
+        if self._open:
+            self.upstream.__exit__()
+        self._open = False
+
+
+def story(server: Prometheus, name: str, recovered: float) -> Story:
+    instance = f'instance="{name}"'
+    return Story(
+        server.samples(f"up{{{instance}}}"),
+        server.samples(f"har_up{{{instance}}}"),
+        server.samples(f"har_snapshot_timestamp_seconds{{{instance}}}"),
+        server.samples(f'har_artifacts{{{instance},scan_status="ALLOWED"}}'),
+        recovered,
+    )
+
+
+NAMES = [*FAULTS, REFUSED]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_scrape_succeeds_whatever_the_upstream_does(name, stories):
+    assert set(stories[name].scrapes.values()) == {1.0}
+    assert stories[name].healthy.keys() == stories[name].scrapes.keys()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_last_good_values_stay_while_refreshes_fail_and_no_other_ones_are_told(name, stories):
+    told = stories[name]
+    assert set(told.artifacts.values()) == {float(ROWS)}
+    assert {told.healthy[at] for at in told.artifacts} == {0.0, 1.0}
+    assert told.artifacts.keys() == told.began.keys()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_failure_that_passes_leaves_no_gap(name, stories):
+    told = stories[name]
+    first = min(told.artifacts)
+    expected = {at for at in told.scrapes if first <= at <= told.recovered}
+    assert expected <= told.artifacts.keys()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_expired_values_are_gone_and_none_is_older_than_it_may_be(name, stories):
+    told = stories[name]
+    slack = 2.0  # the walk itself, from whose end ages count
+    assert all(at - began <= MAX_STALE + slack for at, began in told.began.items())
+    gap = [at for at in told.scrapes if at > told.recovered and at not in told.artifacts]
+    assert gap
+    assert {told.healthy[at] for at in gap} == {0.0}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_values_come_back_with_the_upstream(name, stories):
+    assert max(stories[name].artifacts) > max(at for at, up in stories[name].healthy.items() if not up)
+
+
+def test_a_restart_is_a_gap_and_never_half_the_values(tmp_path):
+    listen = ("--listen-address", f"127.0.0.1:{free_port()}")
+    with Upstream(make_rows(ROWS)) as upstream, ExitStack() as stack:
+        with served(*listen, **settings_for(upstream)) as (_, url):
+            server = stack.enter_context(prometheus(tmp_path, {"one": url}))
+            until(lambda: server.value("sum(har_artifacts)") == ROWS)
+        until(lambda: server.value("up") == 0)
+        assert server.value("sum(har_artifacts)") is None
+        with served(*listen, **settings_for(upstream)):
+            until(lambda: server.value("sum(har_artifacts)") == ROWS)
+            assert set(server.samples('har_artifacts{scan_status="ALLOWED"}').values()) == {ROWS}
+            assert server.value("up") == 1
