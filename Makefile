@@ -85,6 +85,10 @@ format: $(VENV)/.dev ## Format the code and mend what a machine can
 rule-mutants: $(VENV)/.dev ## Break the alerting rules in hundreds of ways, and count what their tests notice
 	$(BIN)/python tests/rule_mutants.py
 
+.PHONY: soak
+soak: $(VENV)/.dev ## Measure the promises that need minutes; ROWS="deadlines shutdown" for some of them
+	PYTHONPATH=tests $(BIN)/python -m soak $(ROWS)
+
 .PHONY: readme
 readme: $(VENV)/.dev ## Write the tables of the README anew
 	$(BIN)/python tests/readme.py

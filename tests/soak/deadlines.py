@@ -1,0 +1,44 @@
+"""Scrapes are answered before the scraper gives up, though the upstream hangs."""
+
+import time
+from collections.abc import Iterator
+
+from soak.process import exporter, until
+from soak.promise import Promise, at_most, exactly
+from soak.scrapes import Scrape, scrape
+from upstream import Upstream, make_rows
+
+_OFFSET = 0.5
+_MARGIN = 0.05
+_TIMEOUTS = {0.1: 20, 0.5: 20, 1: 6, 2: 4, 10: 2}  # and how many scrapes of each
+
+
+def rows() -> Iterator[Promise]:
+    """Scrape over a hanging upstream: while there is nothing to show, and while there is a snapshot that is due."""
+    with Upstream(make_rows(300)) as upstream:
+        settings = {"api_key": upstream.key, "spaces": upstream.space, "cache_ttl": "1s", "request_timeout": "1h"}
+        upstream.hold = _Forever()
+        with exporter(upstream.url, **settings) as running:
+            yield from _promises("cold", running.address)
+        upstream.hold = None
+        with exporter(upstream.url, **settings) as running:
+            until(lambda: b'har_up{space="acct"} 1.0' in scrape(running.address).body)
+            upstream.hold = _Forever()
+            time.sleep(1.5)
+            yield from _promises("due", running.address)
+
+
+class _Forever:
+    """Holds each answer until the process is gone."""
+
+    def wait(self, _: float) -> None:
+        time.sleep(120)
+
+
+def _promises(state: str, address: tuple[str, int]) -> Iterator[Promise]:
+    for timeout, times in _TIMEOUTS.items():
+        scrapes: list[Scrape] = [scrape(address, timeout) for _ in range(times)]
+        worst = max(scrape.seconds for scrape in scrapes)
+        limit = timeout - _MARGIN if timeout > _OFFSET else _MARGIN
+        yield at_most(f"{state}, upstream hangs, timeout {timeout} s: answered within", worst, limit, " s")
+        yield exactly(f"{state}, timeout {timeout} s: failed scrapes", sum(bool(scrape.fault) for scrape in scrapes), 0)

@@ -1,0 +1,75 @@
+"""The exporter as a process of its own, and what the system knows of it."""
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+_PATIENCE = 30.0
+T = TypeVar("T")
+
+
+class Usage(NamedTuple):
+    """What a process holds.
+
+    Attributes:
+        memory: resident, bytes.
+        threads: how many.
+        descriptors: how many are open.
+    """
+
+    memory: int
+    threads: int
+    descriptors: int
+
+
+class Exporter(NamedTuple):
+    """A running exporter.
+
+    Attributes:
+        process: the process.
+        address: where it listens.
+        log: the file of its log.
+    """
+
+    process: subprocess.Popen
+    address: tuple[str, int]
+    log: Path
+
+    def usage(self) -> Usage:
+        """Return what it holds now."""
+        folder = Path("/proc", str(self.process.pid))
+        status = dict(line.split(":", 1) for line in (folder / "status").read_text().splitlines())
+        memory = int(status["VmRSS"].split()[0]) * 1024
+        return Usage(memory, int(status["Threads"]), len(list((folder / "fd").iterdir())))
+
+
+@contextmanager
+def exporter(base_url: str, **settings: str) -> Iterator[Exporter]:
+    """Run `har-exporter serve`; settings are named as in the file."""
+    settings |= {"base_url": base_url, "listen_address": "127.0.0.1:0"}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("HAR_EXPORTER_")}
+    environment |= {f"HAR_EXPORTER_{name.upper()}": value for name, value in settings.items()}
+    with tempfile.NamedTemporaryFile() as log:
+        process = subprocess.Popen([sys.executable, "-m", "exporter"], env=environment, stderr=log)
+        try:
+            path = Path(log.name)
+            port = until(lambda: re.search(r"msg=listening.* port=(\d+)", path.read_text()))[1]
+            yield Exporter(process, ("127.0.0.1", int(port)), path)
+        finally:
+            process.kill()
+            process.wait()
+
+
+def until(ask: Callable[[], T], patience: float = _PATIENCE) -> T:
+    """Ask another process until it says what is true, and return that or, in the end, the last answer."""
+    deadline = time.monotonic() + patience
+    while not (answer := ask()) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return answer
