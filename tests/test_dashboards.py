@@ -170,6 +170,13 @@ def all_queries(document):
     return expressions + [variable["definition"] for variable in document["templating"]["list"][1:]]
 
 
+@every_dashboard
+def test_annotations_mark_alerts_that_exist(document):
+    alerts = re.findall(r"alert: (\w+)", RULES.read_text())
+    (annotation,) = document["annotations"]["list"]
+    assert re.search(r'ALERTS\{alertname="(\w+)", alertstate="firing", space=', annotation["expr"])[1] in alerts
+
+
 @pytest.mark.parametrize("limit", thresholds.LIMITS, ids=lambda limit: limit.alert)
 def test_a_limit_is_that_of_its_alert(limit):
     """Number, comparison and severity; the age of data is compared with what the queries say."""
