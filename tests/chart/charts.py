@@ -64,7 +64,7 @@ def _template(chart, values, release, helm):
 
 
 def _attempt(values, release, chart, helm):
-    text = values if isinstance(values, str) else json.dumps(values)
+    text = values if isinstance(values, str) else json.dumps(values, ensure_ascii=False)
     return _template(chart or sample(), text, release, helm)
 
 

@@ -113,9 +113,6 @@
 {{- if and $values.probe.enabled $values.sharding.enabled -}}
 {{- fail "probe.enabled does not go with sharding.enabled, as a shard answers only for its own spaces; use serviceMonitor.enabled." -}}
 {{- end -}}
-{{- if and $values.probe.enabled (eq (get $values.config "probe" | toString) "off") -}}
-{{- fail "probe.enabled needs /probe, which config.probe turns off; leave config.probe out." -}}
-{{- end -}}
 {{- if and $values.dashboards.grafanaOperator.enabled (not $values.dashboards.enabled) -}}
 {{- fail "dashboards.grafanaOperator.enabled needs the ConfigMaps of dashboards.enabled; set that to true." -}}
 {{- end -}}

@@ -1,0 +1,176 @@
+"""Values that cannot be meant are refused: by name where the schema knows, with a sentence where it cannot."""
+
+import re
+
+import pytest
+import yaml
+from charts import CHART, HELMS, MINIMUM, at, merged, refusal, render
+
+SECRET = {"apiKey": {"existingSecret": {"name": "har-api-key"}}}
+INLINE = {"apiKey": {"value": "pat.a.b.c"}}
+
+# What is refused, with words of the sentence that says why and what to change.
+GUARDS = {
+    "no spaces": (SECRET, "config.spaces is empty; name the scopes to watch"),
+    "no key": ({"config": {"spaces": ["a"]}}, "There is no API key for a; create a Secret"),
+    "no key for one space": (
+        {"config": {"spaces": ["a", "b"]}, "apiKey": {"spaces": {"a": {"name": "one"}}}},
+        "There is no API key for b;",
+    ),
+    "key in the settings": (at("config.api_key", "pat.a.b.c"), "config.api_key would put the key into a ConfigMap"),
+    "two keys": (INLINE, "apiKey.value and apiKey.existingSecret.name are both set"),
+    "two key files": (at("config.api_key_file", "/mine"), "config.api_key_file and apiKey are both set"),
+    "a space twice": (at("config.spaces", ["a", "a/+"]), "config.spaces holds a twice"),
+    "a key for nobody": (
+        at("apiKey.spaces", {"else": {"name": "one"}}),
+        "apiKey.spaces has a key for else, which is not among config.spaces",
+    ),
+    "two keys for a space": (
+        {"config": {"spaces": [{"ref": "a", "api_key_file": "/x"}]}, "apiKey": {"spaces": {"a": {"name": "one"}}}},
+        "The space a has a key in apiKey.spaces and an api_key_file in config.spaces",
+    ),
+    "a key for another host": (
+        at("config.spaces", [{"ref": "a", "base_url": "https://example.com"}]),
+        "The space a has a base_url of its own and needs a key of its own",
+    ),
+    "two CA bundles": (
+        at("caBundle", {"existingConfigMap": {"name": "a"}, "existingSecret": {"name": "b"}}),
+        "caBundle.existingConfigMap.name and caBundle.existingSecret.name are both set",
+    ),
+    "CA file and bundle": (
+        {"config": {"ca_file": "/ca"}, "caBundle": {"existingSecret": {"name": "b"}}},
+        "config.ca_file and caBundle are both set",
+    ),
+    "two proxies": (
+        at("proxy", {"url": "http://a", "existingSecret": {"name": "b"}}),
+        "proxy.url and proxy.existingSecret.name are both set",
+    ),
+    "proxy in two places": (
+        {"config": {"proxy_url": "http://a"}, "proxy": {"url": "http://b"}},
+        "config.proxy_url and proxy are both set",
+    ),
+    "password of a proxy": (at("proxy.url", "http://me:secret@proxy"), "put a URL with a password into a Secret"),
+    "password of a proxy in the settings": (at("config.proxy_url", "http://me:s@proxy"), "put a URL with a password"),
+    "label that selects": (
+        at("commonLabels", {"app.kubernetes.io/name": "x"}),
+        "commonLabels must not hold app.kubernetes.io/name, by which the Service finds its pods",
+    ),
+    "label of pods that selects": (
+        at("podLabels", {"app.kubernetes.io/component": "x"}),
+        "podLabels must not hold app.kubernetes.io/component",
+    ),
+    "replicas of shards": (
+        {"replicaCount": 2, "sharding": {"enabled": True}},
+        "replicaCount has no meaning beside sharding.enabled",
+    ),
+    "two budgets": (
+        at("podDisruptionBudget", {"enabled": True, "minAvailable": 0, "maxUnavailable": 1}),
+        "podDisruptionBudget.minAvailable and podDisruptionBudget.maxUnavailable are both set",
+    ),
+    "budget that blocks": (
+        at("podDisruptionBudget", {"enabled": True, "minAvailable": 1}),
+        "podDisruptionBudget.minAvailable 1 of 1 pods would block every drain",
+    ),
+    "budget of all that blocks": (
+        {"replicaCount": 3, "podDisruptionBudget": {"enabled": True, "minAvailable": "100%"}},
+        "podDisruptionBudget.minAvailable 100% of 3 pods would block every drain",
+    ),
+    "two monitors": (
+        {"serviceMonitor": {"enabled": True}, "podMonitor": {"enabled": True}},
+        "serviceMonitor.enabled and podMonitor.enabled would scrape each pod twice",
+    ),
+    "two ways to scrape": (
+        {"scrapeConfig": {"enabled": True}, "podMonitor": {"enabled": True}},
+        "scrapeConfig.enabled would scrape each pod a second time",
+    ),
+    "one address for several pods": (
+        {"scrapeConfig": {"enabled": True}, "replicaCount": 2},
+        "scrapeConfig.enabled with replicaCount over 1 would mix the counters",
+    ),
+    "probe of shards": (
+        {"probe": {"enabled": True}, "sharding": {"enabled": True}},
+        "probe.enabled does not go with sharding.enabled",
+    ),
+    "dashboards without ConfigMaps": (
+        at("dashboards.grafanaOperator.enabled", True),
+        "dashboards.grafanaOperator.enabled needs the ConfigMaps of dashboards.enabled",
+    ),
+    "unknown alert": (
+        at("prometheusRule", {"enabled": True, "alerts": {"Three": {"enabled": False}}}),
+        "prometheusRule.alerts has Three, which is no alert of this chart; there are One, Two.",
+    ),
+} | {
+    f"timeout of {name}": (
+        at(name, {"enabled": True, "interval": "1m", "scrapeTimeout": "1m1ms"}),
+        f"{name}.scrapeTimeout 1m1ms is longer than {name}.interval 1m",
+    )
+    for name in ("serviceMonitor", "podMonitor", "scrapeConfig", "probe")
+}
+ALONE = {"no spaces", "no key", "no key for one space"}
+
+
+@pytest.mark.parametrize("helm", HELMS)
+@pytest.mark.parametrize("case", GUARDS)
+def test_what_cannot_be_meant_is_refused_with_a_sentence(case, helm):
+    values, sentence = GUARDS[case]
+    told = refusal(values if case in ALONE else merged(MINIMUM, values), helm=helm)
+    assert sentence in told
+
+
+def test_every_guard_is_tested():
+    told = [refusal(values if case in ALONE else merged(MINIMUM, values)) for case, (values, _) in GUARDS.items()]
+    text = "".join(path.read_text() for path in (CHART / "templates").iterdir() if path.is_file())
+    sentences = re.findall(r'{{- fail \(?(?:printf )?"([^"]+)"', text)
+    assert len(sentences) == text.count("{{- fail") > 20
+    for sentence in sentences:
+        pattern = ".+".join(re.escape(part) for part in re.split("%[sd]", sentence))
+        assert any(re.search(pattern, one) for one in told), sentence
+
+
+def test_a_timeout_as_long_as_the_interval_is_accepted():
+    values = at("serviceMonitor", {"enabled": True, "interval": "1m", "scrapeTimeout": "60s"})
+    assert render(merged(MINIMUM, values))
+
+
+def test_a_key_for_every_space_needs_no_common_one():
+    values = {"config": {"spaces": ["a", "b"]}, "apiKey": {"spaces": {"a": {"name": "one"}, "b": {"name": "two"}}}}
+    assert render(values)
+
+
+def _paths(values, path=()):
+    """Give every value of values.yaml, those with names of their own choice apart."""
+    for name, value in values.items():
+        yield (*path, name)
+        if isinstance(value, dict) and name not in {"global", "config"}:
+            yield from _paths(value, (*path, name))
+
+
+DEFAULTS = yaml.safe_load((CHART / "values.yaml").read_text())
+OPEN = {"updateStrategy", "podSecurityContext", "securityContext", "instanceSelector", "labels", "requests", "limits"}
+STRICT = sorted(".".join(path) for path in _paths(DEFAULTS) if not set(path[:-1]) & OPEN)
+GROUPS = [
+    path for path in STRICT if path.split(".")[-1] not in OPEN and any(one.startswith(f"{path}.") for one in STRICT)
+]
+
+
+@pytest.mark.parametrize("path", ["", "config", *GROUPS])
+def test_a_misspelt_value_is_refused_by_name(path):
+    told = refusal(merged(MINIMUM, at(f"{path}.mispelt".lstrip("."), 1)))
+    assert "mispelt" in told
+    assert all(name in told for name in path.split("."))
+
+
+@pytest.mark.parametrize("path", STRICT)
+def test_a_value_of_a_wrong_type_is_refused_by_name(path):
+    wrong = 3.5
+    told = refusal(merged(MINIMUM, at(path, wrong)))
+    assert path.split(".")[-1] in told
+    assert "schema" in told
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [("page_size", "many"), ("spaces", [3]), ("spaces", [{"ref": "a", "regs": []}]), ("cache_ttl", True), ("shard", 1)],
+)
+def test_a_wrong_setting_of_the_exporter_is_refused_by_name(name, wrong):
+    assert name in refusal(merged(MINIMUM, at(f"config.{name}", wrong)))

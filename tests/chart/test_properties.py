@@ -1,0 +1,90 @@
+"""Whatever is switched on and whatever the spaces: valid objects, short unique names, stable selectors."""
+
+import string
+
+from charts import MINIMUM, at, merged, render, settings
+from hypothesis import HealthCheck, Phase, given
+from hypothesis import settings as runs
+from hypothesis import strategies as st
+from validity import assert_restricted, check, pod_specs
+
+# A render takes a process: no shrinking, which would take minutes.
+BOUNDED = runs(
+    max_examples=40,
+    deadline=None,
+    derandomize=True,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=[HealthCheck.too_slow],
+)
+
+ALPHANUMERIC = string.ascii_letters + string.digits
+SEGMENT = st.builds(str.__add__, st.sampled_from(ALPHANUMERIC), st.text(f"{ALPHANUMERIC}_.$-", max_size=40))
+REF = st.lists(SEGMENT, min_size=1, max_size=3).map("/".join)
+SPACES = st.lists(REF, min_size=1, max_size=6, unique=True)
+RELEASE = st.from_regex(r"[a-z0-9]([-a-z0-9]{0,49}[a-z0-9])?(\.[a-z0-9])?", fullmatch=True)
+LABEL = st.from_regex(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,20}[A-Za-z0-9])?)?", fullmatch=True)
+TEXT = st.text(st.characters(blacklist_categories=("Cc", "Cs", "Cn", "Zl", "Zp")), max_size=30)
+SWITCHES = ("networkPolicy", "podDisruptionBudget", "prometheusRule", "dashboards", "dashboards.grafanaOperator")
+
+
+@st.composite
+def values(draw):
+    """Draw values that no guard refuses."""
+    on = draw(st.sets(st.sampled_from(SWITCHES)))
+    if "dashboards" not in on:
+        on.discard("dashboards.grafanaOperator")
+    on |= {
+        draw(st.sampled_from(["serviceMonitor", "podMonitor", "scrapeConfig"])),
+        *draw(st.sampled_from(["", ["probe"], ["sharding"]])),
+    }
+    spaces = draw(SPACES)
+    own = draw(st.sets(st.sampled_from(spaces)))
+    layers = [MINIMUM, *(at(f"{name}.enabled", True) for name in on), at("config.spaces", spaces)]
+    layers += [at("apiKey.spaces", {ref: {"name": "har-own", "key": "k"} for ref in own})]
+    layers += [at("config.search_term", draw(TEXT.filter(str.strip))), at("commonLabels", {"team": draw(LABEL)})]
+    layers += [at("podAnnotations", {"note": draw(TEXT)}), at("prometheusRule.alertLabels", {"a": draw(LABEL)})]
+    return merged(*layers)
+
+
+@given(values=values(), release=RELEASE)
+@BOUNDED
+def test_objects_are_valid_with_unique_short_names(values, release):
+    objects = render(values, release=release)
+    for one in objects:
+        check(one, ["1.34"])
+        assert len(one["metadata"]["name"]) <= 63
+    ids = [(one["kind"], one["metadata"]["name"]) for one in objects]
+    assert len(set(ids)) == len(ids)
+    for spec in pod_specs(objects):
+        assert_restricted(spec)
+
+
+@given(values=values(), release=RELEASE)
+@BOUNDED
+def test_settings_arrive_as_they_were_given(values, release):
+    found = settings(render(values, release=release))
+    refs = [one if isinstance(one, str) else one["ref"] for one in found["spaces"]]
+    assert refs == values["config"]["spaces"]
+    assert found["search_term"] == values["config"]["search_term"]
+    own = {one["ref"]: one["api_key_file"] for one in found["spaces"] if not isinstance(one, str)}
+    assert own.keys() == values["apiKey"]["spaces"].keys()
+    assert len(set(own.values())) == len(own)
+
+
+@given(before=values(), after=values(), release=RELEASE)
+@BOUNDED
+def test_selectors_do_not_depend_on_values(before, after, release):
+    assert _selectors(render(before, release=release)) == _selectors(render(after, release=release))
+
+
+def _selectors(objects):
+    workload = next(one for one in objects if one["kind"] in {"Deployment", "StatefulSet"})
+    service = next(one for one in objects if one["kind"] == "Service" and one["spec"].get("clusterIP") != "None")
+    return workload["metadata"]["name"], workload["spec"]["selector"], service["spec"]["selector"]
+
+
+@given(one=RELEASE, two=RELEASE)
+@BOUNDED
+def test_releases_share_no_name(one, two):
+    names = [{found["metadata"]["name"] for found in render(MINIMUM, release=release)} for release in (one, two)]
+    assert one == two or not names[0] & names[1]

@@ -1,0 +1,173 @@
+"""Each value changes exactly what its description says, and nothing else."""
+
+import base64
+
+import pytest
+from charts import MINIMUM, at, changes, flat, leaves, merged, only, pod, render, settings
+from generate import default, described
+from value_cases import CASES, KINDS, WHOLE
+
+
+@pytest.mark.parametrize(("path", "value", "expected", "given"), CASES, ids=[case[0] for case in CASES])
+def test_a_value_changes_exactly_what_it_says(path, value, expected, given):
+    found = changes(render(merged(MINIMUM, given)), render(merged(MINIMUM, given, at(path, value))))
+    assert {name: ... if expected.get(name) is ... else changed for name, changed in found.items()} == expected
+
+
+def test_every_value_has_a_test():
+    assert {case[0] for case in CASES} | WHOLE == {path for kind, path, _ in described() if kind == "param"}
+
+
+@pytest.mark.parametrize("path", KINDS)
+def test_a_switch_is_off_and_adds_one_object_and_changes_no_other(path):
+    assert default(path) is False
+    before, after = render(MINIMUM), render(merged(MINIMUM, at(path, True)))
+    assert [one["kind"] for one in after if one not in before] == KINDS[path]
+    assert all(one in after for one in before)
+
+
+def test_dashboards_of_the_grafana_operator_name_the_config_map():
+    values = at("dashboards", {"enabled": True, "grafanaOperator": {"enabled": True}})
+    objects = render(merged(MINIMUM, values))
+    named = only(objects, "GrafanaDashboard")["spec"]["configMapRef"]
+    data = only(objects, "ConfigMap", "-dashboard-a")
+    assert named == {"name": data["metadata"]["name"], "key": "har-a.json"}
+    assert data["data"]["har-a.json"].strip() == '{"title": "{{ stays }}"}'
+
+
+def test_an_alert_that_is_switched_off_is_gone_and_the_others_stay():
+    values = at("prometheusRule", {"enabled": True, "alerts": {"One": {"enabled": False}}})
+    groups = only(render(merged(MINIMUM, values)), "PrometheusRule")["spec"]["groups"]
+    assert [rule.get("alert") or rule["record"] for group in groups for rule in group["rules"]] == [
+        "space:har_up:max",
+        "Two",
+    ]
+    values["prometheusRule"]["alerts"]["Two"] = {"enabled": False}
+    groups = only(render(merged(MINIMUM, values)), "PrometheusRule")["spec"]["groups"]
+    assert [group["name"] for group in groups] == ["records"]
+
+
+def test_templates_in_rules_stay():
+    rule = only(render(merged(MINIMUM, at("prometheusRule.enabled", True))), "PrometheusRule")
+    assert rule["spec"]["groups"][1]["rules"][0]["annotations"]["summary"] == "{{ $labels.space }}"
+
+
+def test_shards_are_pods_of_a_stateful_set_that_know_their_number_by_their_name():
+    before, after = render(MINIMUM), render(merged(MINIMUM, at("sharding.enabled", True)))
+    kinds = {one["kind"] for one in before} - {one["kind"] for one in after}
+    assert kinds == {"Deployment"}
+    stateful = only(after, "StatefulSet")
+    headless = only(after, "Service", "-shards")
+    assert stateful["spec"]["serviceName"] == headless["metadata"]["name"]
+    assert headless["spec"]["clusterIP"] == "None"
+    env = {one["name"]: one for one in pod(after)["spec"]["containers"][0]["env"]}
+    assert env["HAR_EXPORTER_SHARD"]["valueFrom"]["fieldRef"]["fieldPath"] == "metadata.name"
+    assert env["HAR_EXPORTER_SHARDS"]["value"] == "2"
+
+
+def test_a_service_monitor_finds_each_pod_of_a_stateful_set_once():
+    values = {"sharding": {"enabled": True}, "serviceMonitor": {"enabled": True}}
+    objects = render(merged(MINIMUM, values))
+    wanted = only(objects, "ServiceMonitor")["spec"]["selector"]["matchLabels"].items()
+    found = [
+        one["metadata"]["name"]
+        for one in objects
+        if one["kind"] == "Service" and wanted <= one["metadata"]["labels"].items()
+    ]
+    assert found == ["r-har-exporter"]
+
+
+def test_a_scrape_config_names_each_shard():
+    values = {"sharding": {"enabled": True, "shards": 2}, "scrapeConfig": {"enabled": True}}
+    (static,) = only(render(merged(MINIMUM, values)), "ScrapeConfig")["spec"]["staticConfigs"]
+    assert static["targets"] == [f"r-har-exporter-{n}.r-har-exporter-shards.har.svc:10981" for n in (0, 1)]
+
+
+def test_selectors_find_the_pods_of_the_workload_alone():
+    objects = render(merged(MINIMUM, {**at("podMonitor.enabled", True), **at("networkPolicy.enabled", True)}))
+    labels = pod(objects)["metadata"]["labels"].items()
+    other = only(objects, "Pod")["metadata"]["labels"].items()
+    selectors = [
+        only(objects, "Service")["spec"]["selector"],
+        only(objects, "Deployment")["spec"]["selector"]["matchLabels"],
+        only(objects, "PodMonitor")["spec"]["selector"]["matchLabels"],
+        only(objects, "NetworkPolicy")["spec"]["podSelector"]["matchLabels"],
+    ]
+    for selector in selectors:
+        assert selector.items() <= labels
+        assert not selector.items() <= other
+
+
+def test_a_key_of_its_own_reaches_its_space():
+    values = {"config": {"spaces": ["a", {"ref": "b/c", "registries": ["r"]}, "d/+"]}}
+    values["apiKey"] = {
+        "existingSecret": {"name": "s"},
+        "spaces": {"b/c": {"name": "t", "key": "k"}, "d": {"name": "u"}},
+    }
+    objects = render(values)
+    folder = "/etc/har-exporter/keys"
+    assert settings(objects)["api_key_file"] == f"{folder}/api-key"
+    assert settings(objects)["spaces"] == [
+        "a",
+        {"ref": "b/c", "registries": ["r"], "api_key_file": f"{folder}/spaces/b~c"},
+        {"ref": "d/+", "api_key_file": f"{folder}/spaces/d"},
+    ]
+    (keys,) = (one["projected"] for one in pod(objects)["spec"]["volumes"] if one["name"] == "keys")
+    assert keys["defaultMode"] == 0o440
+    assert [(one["secret"]["name"], *one["secret"]["items"][0].values()) for one in keys["sources"]] == [
+        ("s", "api-key", "api-key"),
+        ("t", "k", "spaces/b~c"),
+        ("u", "api-key", "spaces/d"),
+    ]
+
+
+def test_an_inline_key_is_in_a_secret_and_nowhere_else():
+    objects = render({"config": {"spaces": ["a"]}, "apiKey": {"value": "pat.a.b.c"}})
+    secret = only(objects, "Secret")
+    assert base64.b64decode(secret["data"]["api-key"]).decode() == "pat.a.b.c"
+    (keys,) = (one["projected"] for one in pod(objects)["spec"]["volumes"] if one["name"] == "keys")
+    assert keys["sources"][0]["secret"]["name"] == secret["metadata"]["name"]
+    assert "pat.a.b.c" not in str([one for one in objects if one is not secret])
+
+
+def test_a_new_key_restarts_no_pod_and_a_new_setting_does():
+    inline = {"config": {"spaces": ["a"]}, "apiKey": {"value": "one"}}
+    assert pod(render(inline)) == pod(render(merged(inline, at("apiKey.value", "two"))))
+    assert pod(render(inline)) != pod(render(merged(inline, at("config.page_size", 9))))
+
+
+def test_names_follow_the_overrides():
+    names = {one["metadata"]["name"] for one in render(merged(MINIMUM, at("fullnameOverride", "mine")))}
+    assert all(name.startswith("mine") for name in names)
+    named = render(merged(MINIMUM, at("nameOverride", "short")))
+    assert only(named, "Deployment")["metadata"]["name"] == "r-short"
+    assert only(named, "Service")["spec"]["selector"]["app.kubernetes.io/name"] == "short"
+    assert {one["metadata"]["namespace"] for one in render(MINIMUM)} == {"har"}
+    assert {one["metadata"]["namespace"] for one in render(merged(MINIMUM, at("namespaceOverride", "x")))} == {"x"}
+
+
+@pytest.mark.parametrize(("value", "field"), [("commonLabels", "labels"), ("commonAnnotations", "annotations")])
+def test_common_labels_and_annotations_are_on_every_object_and_in_no_selector(value, field):
+    objects = render(merged(MINIMUM, at(value, {"team": "x"})))
+    assert all(one["metadata"][field]["team"] == "x" for one in [*objects, pod(objects)])
+    found = changes(render(MINIMUM), objects)
+    assert all(path.endswith(f"metadata.{field}.team") for path in found)
+
+
+def test_the_service_account_is_made_or_named():
+    kept = render(merged(MINIMUM, at("serviceAccount", {"create": False, "name": "mine"})))
+    assert not [one for one in kept if one["kind"] == "ServiceAccount"]
+    assert pod(kept)["spec"]["serviceAccountName"] == "mine"
+    assert pod(render(merged(MINIMUM, at("serviceAccount.create", False))))["spec"]["serviceAccountName"] == "default"
+    made = render(merged(MINIMUM, at("serviceAccount.name", "mine")))
+    assert only(made, "ServiceAccount")["metadata"]["name"] == pod(made)["spec"]["serviceAccountName"] == "mine"
+
+
+def test_nothing_gives_rights_in_the_cluster():
+    kinds = {one["kind"] for one in render(MINIMUM)}
+    assert kinds == {"ConfigMap", "Deployment", "Pod", "Service", "ServiceAccount"}
+
+
+def test_leaves_of_nested_objects_have_paths():
+    assert flat({"a": [{"b": 1}], "c": {}}) == {"a[0].b": 1, "c": {}}
+    assert leaves([{"kind": "K", "metadata": {"name": "n"}}]) == {"K n kind": "K", "K n metadata.name": "n"}
