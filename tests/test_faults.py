@@ -29,6 +29,12 @@ def authority():
     return trustme.CA()
 
 
+@pytest.fixture(scope="module")
+def front():
+    with whole.Front() as front:
+        yield front
+
+
 @pytest.fixture
 def clock():
     return FakeClock()
@@ -59,7 +65,7 @@ class Spoiled:
 
 
 @pytest.fixture
-def spoiled(request, clock, tmp_path, authority, elsewhere):
+def spoiled(request, front, clock, tmp_path, authority, elsewhere):
     case = request.param
     settings = dict(case.settings)
     if case.tls:
@@ -68,7 +74,7 @@ def spoiled(request, clock, tmp_path, authority, elsewhere):
     with RawServer(says(GOOD), good_tls(authority) if case.tls else None) as server:
         server.elsewhere = elsewhere.address
         scheme = "https" if case.tls else "http"
-        with whole.running(clock, tmp_path, f"{scheme}://{server.address}", **settings) as exporter:
+        with whole.running(front, clock, tmp_path, f"{scheme}://{server.address}", **settings) as exporter:
             yield case, Spoiled(case, server, exporter, clock, authority)
 
 
@@ -97,13 +103,13 @@ def test_what_is_odd_is_cleaned_or_rejected_and_the_rest_is_counted(spoiled):
     assert {series: spoiled.after[series] for series in case.series} == case.series
 
 
-def run(clock, folder, server, **settings):
+def run(front, clock, folder, server, **settings):
     """Run the exporter over a server of raw bytes."""
-    return whole.running(clock, folder, f"http://{server.address}", **settings)
+    return whole.running(front, clock, folder, f"http://{server.address}", **settings)
 
 
-def test_a_scrape_is_answered_in_time_with_the_old_numbers_while_the_server_hangs(clock, tmp_path):
-    with RawServer(says(GOOD)) as server, run(clock, tmp_path, server, request_timeout="5s") as exporter:
+def test_a_scrape_is_answered_in_time_with_the_old_numbers_while_the_server_hangs(front, clock, tmp_path):
+    with RawServer(says(GOOD)) as server, run(front, clock, tmp_path, server, request_timeout="5s") as exporter:
         before = exporter.scrape()
         server.behave = hangs
         clock.tick(301)
@@ -114,19 +120,19 @@ def test_a_scrape_is_answered_in_time_with_the_old_numbers_while_the_server_hang
         server.over.set()
 
 
-def test_a_walk_ends_within_its_timeout_though_every_page_comes(tmp_path):
+def test_a_walk_ends_within_its_timeout_though_every_page_comes(front, tmp_path):
     def slowly(server, sock):
         time.sleep(0.1)
         pages(lambda page, size: make_rows(10_000)[page * size :][:size])(server, sock)
 
-    with RawServer(slowly) as server, run(SkippingClock(), tmp_path, server, refresh_timeout="1s") as exporter:
+    with RawServer(slowly) as server, run(front, SkippingClock(), tmp_path, server, refresh_timeout="1s") as exporter:
         began = time.monotonic()
         assert exporter.scrape().failures("acct") == {"timeout": 1}
         assert time.monotonic() - began < 3
 
 
-def test_a_refused_connection_is_tried_three_times(clock, tmp_path):
-    with RawServer(says(GOOD)) as server, run(clock, tmp_path, server) as exporter:
+def test_a_refused_connection_is_tried_three_times(front, clock, tmp_path):
+    with RawServer(says(GOOD)) as server, run(front, clock, tmp_path, server) as exporter:
         exporter.scrape()
         server.stop()
         clock.tick(301)
@@ -135,7 +141,7 @@ def test_a_refused_connection_is_tried_three_times(clock, tmp_path):
     assert after['har_exporter_api_retries_total{reason="connect"}'] == 2
 
 
-def look_up_fails(monkeypatch, clock, folder, look_up, **settings):
+def look_up_fails(monkeypatch, front, clock, folder, look_up, **settings):
     """Return the scrape after a good walk, when a look-up of the host's name does something else."""
     known = socket.getaddrinfo
 
@@ -148,7 +154,7 @@ def look_up_fails(monkeypatch, clock, folder, look_up, **settings):
     monkeypatch.setattr(socket, "getaddrinfo", found)
     with RawServer(says(GOOD)) as server:
         url = "http://har.example:" + server.address.split(":")[1]
-        with whole.running(clock, folder, url, allow_insecure_http="true", **settings) as exporter:
+        with whole.running(front, clock, folder, url, allow_insecure_http="true", **settings) as exporter:
             assert exporter.scrape()[UP] == 1
             monkeypatch.setattr(socket, "getaddrinfo", lost)
             clock.tick(301)
@@ -157,23 +163,23 @@ def look_up_fails(monkeypatch, clock, folder, look_up, **settings):
     return after
 
 
-def test_a_name_look_up_that_does_not_end_is_given_up(monkeypatch, clock, tmp_path):
+def test_a_name_look_up_that_does_not_end_is_given_up(monkeypatch, front, clock, tmp_path):
     over = threading.Event()
-    after = look_up_fails(monkeypatch, clock, tmp_path, lambda: over.wait(10) and [], request_timeout="0.3s")
+    after = look_up_fails(monkeypatch, front, clock, tmp_path, lambda: over.wait(10) and [], request_timeout="0.3s")
     over.set()
     assert after.failures("acct") == {"timeout": 1}
 
 
-def test_a_name_without_an_address_is_told(monkeypatch, clock, tmp_path):
+def test_a_name_without_an_address_is_told(monkeypatch, front, clock, tmp_path):
     def unknown():
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
-    assert look_up_fails(monkeypatch, clock, tmp_path, unknown).failures("acct") == {"dns": 1}
+    assert look_up_fails(monkeypatch, front, clock, tmp_path, unknown).failures("acct") == {"dns": 1}
 
 
 @pytest.mark.parametrize("jump", [86_400, -86_400])
-def test_a_wall_clock_that_jumps_moves_no_age_and_no_deadline(jump, clock, tmp_path):
-    with RawServer(lists()) as server, run(clock, tmp_path, server) as exporter:
+def test_a_wall_clock_that_jumps_moves_no_age_and_no_deadline(jump, front, clock, tmp_path):
+    with RawServer(lists()) as server, run(front, clock, tmp_path, server) as exporter:
         exporter.scrape()
         sent = server.connections
         clock.jump(jump)
@@ -193,9 +199,9 @@ def test_a_wall_clock_that_jumps_moves_no_age_and_no_deadline(jump, clock, tmp_p
 
 
 @pytest.mark.parametrize("spoil", [Path.unlink, lambda path: path.write_text(" \n")], ids=["missing", "empty"])
-def test_a_key_file_that_cannot_be_used_later_leaves_the_last_good_key(spoil, clock, tmp_path):
+def test_a_key_file_that_cannot_be_used_later_leaves_the_last_good_key(spoil, front, clock, tmp_path):
     loaded = "har_exporter_config_last_reload_successful"
-    with RawServer(lists()) as server, run(clock, tmp_path, server) as exporter:
+    with RawServer(lists()) as server, run(front, clock, tmp_path, server) as exporter:
         assert exporter.scrape()[loaded] == 1
         spoil(tmp_path / "key")
         for _ in range(2):

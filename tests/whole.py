@@ -82,11 +82,35 @@ class Whole:
         return Scrape(self.get(timeout=timeout))
 
 
+class Front:
+    """A server with the endpoints of the exporter that runs; one for many, since its shutdown takes time."""
+
+    def __init__(self):
+        self.endpoints = None
+
+    async def __call__(self, scope, receive, send):
+        await self.endpoints(scope, receive, send)
+
+    def __enter__(self):
+        sock = listen("127.0.0.1", 0)
+        self.url = "http://{}:{}".format(*sock.getsockname())
+        self._server = Server(self, sock, on_shutdown=int)
+        self._thread = threading.Thread(target=self._server.run)
+        self._thread.start()
+        assert self._server.ready.wait(PATIENCE)
+        return self
+
+    def __exit__(self, *_):
+        self._server.stop()
+        self._thread.join(PATIENCE)
+
+
 @contextlib.contextmanager
-def running(clock, folder, base_url, *, key=KEY, **settings):
+def running(front, clock, folder, base_url, *, key=KEY, **settings):
     """Run the exporter; the settings are those of the space that a test spoils.
 
     Args:
+        front: what serves it.
         clock: its clock.
         folder: for files of its own.
         base_url: the server of `acct`.
@@ -107,17 +131,8 @@ spaces:
   - {{ref: other, base_url: "{other.url}", api_key_file: "{folder}/other-key"}}
 """)
         app = App(load({"config": str(config), **settings}, {}), clock)
-        endpoints = Endpoints(app.refresher, app.exposition, clock=clock, scrape_timeout_offset=0.5, version="1")
-        sock = listen("127.0.0.1", 0)
-        server = Server(endpoints, sock, on_shutdown=endpoints.stop)
-        thread = threading.Thread(target=server.run)
-        thread.start()
-        try:
-            assert server.ready.wait(PATIENCE)
-            yield Whole(app, "http://{}:{}".format(*sock.getsockname()), stream)
-        finally:
-            server.stop()
-            thread.join(PATIENCE)
+        front.endpoints = Endpoints(app.refresher, app.exposition, clock=clock, scrape_timeout_offset=0.5, version="1")
+        yield Whole(app, front.url, stream)
 
 
 @contextlib.contextmanager
