@@ -16,7 +16,7 @@ SPACE_FAILED = 1
 UNUSABLE_SETTINGS = 2
 INTERRUPTED = 130
 
-_COMMANDS = ("serve", "demo", "check", "dump")
+_COMMANDS = ("serve", "demo", "check", "dump", "web-config hash")
 _DESCRIPTION = """\
 Prometheus exporter for Harness Artifact Registry.
 
@@ -25,10 +25,13 @@ commands:
   demo    the same over an embedded demo registry, without account or settings
   check   ask each space for one page, and say what to change where that fails
   dump    walk through each space once, and print the metrics
+  web-config hash
+          ask for a password, and print its bcrypt hash for basic_auth_users
 """
 _EPILOG = """\
 A setting comes from its flag, else from the environment variable HAR_EXPORTER_<NAME> in capitals, else from the YAML
-file of --config, else it has its default. All but demo need spaces and a key (api_key_file, or api_key without a flag).
+file of --config, else it has its default. serve, check and dump need spaces and a key (api_key_file, or api_key without
+a flag).
 
 exit codes: 0 done; 1 a space failed (check, dump); 2 settings that cannot be used
 """
@@ -39,14 +42,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser()
     options, unknown = parser.parse_known_intermixed_args(arguments)
     # A word that is no command may be the value of a flag that nobody knows, and then the flag is what is told.
-    words = [word for word in options.command if word in _COMMANDS or not unknown]
-    if len(words) > 1 or not set(words) <= set(_COMMANDS):
+    names = {name for command in _COMMANDS for name in command.split()}
+    command = " ".join(word for word in options.command if word in names or not unknown) or _COMMANDS[0]
+    if command not in _COMMANDS:
         parser.error(f"expected one command of {', '.join(_COMMANDS)}, and settings that begin with --")
     flags = {name: _text(value) for name, value in vars(options).items() if name not in {"command", "output"}}
     # The settings know the nearest name of a flag that nobody knows.
     flags |= {_name(argument): "?" for argument in unknown if argument.startswith("--")}
     try:
-        return _run(words[0] if words else _COMMANDS[0], flags, options.output)
+        return _run(command, flags, options.output)
     except SettingsError as error:
         for fault in error.faults:
             print(f"har-exporter: {fault}", file=sys.stderr)
@@ -60,6 +64,8 @@ def _run(command: str, flags: dict[str, str], output: str | None) -> int:
 
     if output is not None and (command not in {"check", "dump"} or (command == "check" and output != "json")):
         raise SettingsError(["--output: accepted are json for check, and a file for dump"])
+    if command == "web-config hash":
+        return commands.hash_password()
     if command == "demo":
         return commands.demo(flags)
     settings = load(flags)
@@ -73,7 +79,7 @@ def _run(command: str, flags: dict[str, str], output: str | None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="har-exporter",
-        usage="har-exporter [serve | demo | check | dump] [--SETTING VALUE ...]",
+        usage="har-exporter [serve | demo | check | dump | web-config hash] [--SETTING VALUE ...]",
         description=_DESCRIPTION,
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -1,5 +1,6 @@
 """What each command does, from settings to exit code."""
 
+import getpass
 import json
 import os
 import socket
@@ -9,6 +10,7 @@ from concurrent.futures import wait
 from dataclasses import asdict
 from pathlib import Path
 
+import bcrypt
 import structlog
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -17,11 +19,15 @@ from rich.text import Text
 
 from exporter import __version__, log, server, web
 from exporter.app import App, OnPage
+from exporter.basicauth import LONGEST_PASSWORD
 from exporter.check import Verdict, check_spaces
 from exporter.clock import Clock, SystemClock
 from exporter.demo import KEY, PREFIX, SPACES, Registry
+from exporter.guard import Guard
 from exporter.settings import Settings, SettingsError, load
+from exporter.tls import ReloadingContext
 from exporter.values import ListenAddress
+from exporter.webconfig import WebConfigFile
 
 DONE = 0
 SPACE_FAILED = 1
@@ -34,10 +40,12 @@ def serve(settings: Settings) -> int:
     """Serve metrics until the process is asked to end.
 
     Raises:
-        SettingsError: the address cannot be listened on, or a key file cannot be used any more.
+        SettingsError: the address cannot be listened on, the web config file cannot be used, or a key file cannot be
+            used any more.
     """
     log.configure(settings.log_level, settings.log_format)
     clock = SystemClock()
+    web_config, tls = _web_config(settings)
     app = _app(settings, clock)
     endpoints = web.Endpoints(
         app.refresher,
@@ -53,9 +61,10 @@ def serve(settings: Settings) -> int:
         clock.stop()
 
     host, port, *_ = sock.getsockname()
-    _log.info("listening", version=__version__, host=host, port=port, spaces=len(settings.targets))
+    _log.info("listening", version=__version__, host=host, port=port, tls=tls is not None, spaces=len(settings.targets))
     app.refresher.start()
-    server.Server(endpoints, sock, on_shutdown=stop).run()
+    guarded = Guard(endpoints, web_config, clock) if web_config else endpoints
+    server.Server(guarded, sock, on_shutdown=stop, tls=tls).run()
     return DONE
 
 
@@ -69,11 +78,12 @@ def demo(flags: Mapping[str, str]) -> int:
         pinned = {"base_url": registry.url, "api_prefix": PREFIX, "api_key": KEY, "spaces": ",".join(SPACES)}
         settings = load(flags, pinned=pinned)
         host = settings.listen_address.host or "localhost"
+        scheme = "https" if _web_config(settings)[1] else "http"
         print(f"""\
 Demo: made-up artifacts in {len(SPACES)} spaces, from a registry inside this process. Stop it with Ctrl-C.
 
-  for people      http://{host}:{settings.listen_address.port}/
-  for Prometheus  http://{host}:{settings.listen_address.port}/metrics
+  for people      {scheme}://{host}:{settings.listen_address.port}/
+  for Prometheus  {scheme}://{host}:{settings.listen_address.port}/metrics
 """, file=sys.stderr)  # fmt: skip
         return serve(settings)
 
@@ -82,9 +92,10 @@ def check(settings: Settings, *, as_json: bool) -> int:
     """Ask every space for one page, print the verdicts, and return whether all were good.
 
     Raises:
-        SettingsError: a key file cannot be used any more.
+        SettingsError: the web config file cannot be used, or a key file cannot be used any more.
     """
     log.configure(_quieter(settings.log_level), settings.log_format)
+    _web_config(settings)
     verdicts = check_spaces(settings, SystemClock())
     if as_json:
         print(json.dumps([{"ok": verdict.ok, **asdict(verdict)} for verdict in verdicts], indent=2))
@@ -112,12 +123,38 @@ def dump(settings: Settings, output: Path | None) -> int:
     return DONE if all(status.up for status in app.refresher.statuses()) else SPACE_FAILED
 
 
+def hash_password() -> int:
+    """Ask for a password, and print its bcrypt hash for the web config file.
+
+    Raises:
+        SettingsError: it is empty, longer than bcrypt reads, or not the same the second time.
+    """
+    if sys.stdin.isatty():
+        password = getpass.getpass()
+        if getpass.getpass("Again: ") != password:
+            raise SettingsError(["password: the second one differs; accepted is the same twice"])
+    else:
+        password = sys.stdin.readline().removesuffix("\n").removesuffix("\r")
+    if not 0 < len(password.encode()) <= LONGEST_PASSWORD:
+        raise SettingsError([f"password: accepted are 1 to {LONGEST_PASSWORD} bytes, as bcrypt reads no more"])
+    print(bcrypt.hashpw(password.encode(), bcrypt.gensalt()).decode())
+    return DONE
+
+
 def _app(settings: Settings, clock: Clock, on_page: OnPage = lambda *_: None) -> App:
     try:
         return App(settings, clock, on_page)
     except (OSError, ValueError):
         # The settings were good when they were read: the file changed in between.
         raise SettingsError(["api_key_file: cannot be used any more; accepted is a file that holds a key"]) from None
+
+
+def _web_config(settings: Settings) -> tuple[WebConfigFile | None, ReloadingContext | None]:
+    """Read the web config file: what guards the endpoints, and what to speak TLS with."""
+    if settings.web_config_file is None:
+        return None, None
+    file = WebConfigFile(settings.web_config_file)
+    return file, ReloadingContext(file) if file.current().tls else None
 
 
 def _listen(address: ListenAddress) -> socket.socket:

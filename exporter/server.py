@@ -7,6 +7,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import uvicorn
@@ -18,6 +19,7 @@ _UNREAD_MILLISECONDS = 30_000
 _DRAIN_SECONDS = 0.5
 _ANSWER_SECONDS = 3.0
 _SHUTDOWN_SECONDS = 4
+_CLOSE_SECONDS = 1
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -50,6 +52,19 @@ def _resolve(host: str, port: int) -> tuple[int, Any]:
     return found[0][0], found[0][4]
 
 
+class _Loop(asyncio.SelectorEventLoop):
+    """Gives up handshakes that stall, and connections that are not closed from the other side, in time."""
+
+    def __init__(self, handshake_timeout: float) -> None:
+        super().__init__()
+        self._handshake_timeout = handshake_timeout
+
+    async def create_server(self, *args: Any, **kwargs: Any) -> asyncio.Server:  # noqa: ANN401 - whatever uvicorn gives
+        if kwargs.get("ssl") is not None:
+            kwargs |= {"ssl_handshake_timeout": self._handshake_timeout, "ssl_shutdown_timeout": _CLOSE_SECONDS}
+        return await super().create_server(*args, **kwargs)
+
+
 class Server(uvicorn.Server):
     """Serves an application until it is told to stop.
 
@@ -74,12 +89,12 @@ class Server(uvicorn.Server):
             sock: a socket that listens; it is closed at the end.
             on_shutdown: called on the event loop's thread when shutdown begins; `Endpoints.stop`, at least.
             tls: what to speak TLS with; None for plain HTTP.
-            request_timeout: seconds until a connection is closed whose request has not come whole.
+            request_timeout: seconds until a connection is closed whose handshake has not ended, or whose request has
+                not come whole.
             connections: how many connections there may be; one more takes the place of one that stalls.
         """
         config = uvicorn.Config(
             app,
-            loop="asyncio",
             http=connection(request_timeout=request_timeout, limit=connections),
             ws="none",
             lifespan="off",
@@ -97,6 +112,7 @@ class Server(uvicorn.Server):
         self.ready = threading.Event()
         self._sock = sock
         self._on_shutdown = on_shutdown
+        self._request_timeout = request_timeout
 
     def stop(self, *_: object) -> None:
         """Begin the shutdown; `run` returns soon after, within 5 s whatever the clients do."""
@@ -114,7 +130,8 @@ class Server(uvicorn.Server):
         if threading.current_thread() is threading.main_thread():
             for number in _SIGNALS:
                 signal.signal(number, self.stop)
-        super().run([self._sock, *(sockets or [])])
+        with asyncio.Runner(loop_factory=partial(_Loop, self._request_timeout)) as runner:
+            runner.run(self.serve([self._sock, *(sockets or [])]))
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to answer."""

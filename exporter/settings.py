@@ -228,6 +228,11 @@ class Settings(BaseSettings):
     listen_address: Annotated[v.ListenAddress, BeforeValidator(v.read_listen_address)] = _setting(
         ":10981", "Address to listen on, host:port; every interface without a host."
     )
+    web_config_file: v.File = _setting(
+        "",
+        "Path of the file with TLS, users, headers and rate limit of the endpoints, in the format that Prometheus"
+        " exporters share; read again when it changes.",
+    )
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], v.choice("debug", "info", "warning", "error")
     ] = _setting("info", "Least severe lines to log: debug, info, warning or error.")

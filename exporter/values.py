@@ -327,12 +327,21 @@ class _Loader(yaml.BaseLoader):
 
 
 def read_yaml(path: Path) -> tuple[dict[str, object], list[tuple[str, int]]]:
-    """Read the file of settings: a mapping, and the keys that are given again with the lines where they are."""
+    """Read the file of settings, as `parse_yaml` does."""
     try:
-        loader = _Loader(path.read_bytes())
-        content = loader.get_single_data()
+        document = path.read_bytes()
     except OSError as error:
         raise ValueError(f"must be a file that can be read: {error.strerror}") from None
+    except ValueError:
+        raise ValueError("must be a path of a file") from None
+    return parse_yaml(document)
+
+
+def parse_yaml(document: bytes) -> tuple[dict[str, object], list[tuple[str, int]]]:
+    """Read a mapping of texts, lists and mappings, and the keys that are given again with the lines where they are."""
+    try:
+        loader = _Loader(document)
+        content = loader.get_single_data()
     except yaml.MarkedYAMLError as error:
         line = f" in line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise ValueError(f"must be a YAML file; there is a fault{line}") from None

@@ -112,6 +112,7 @@ SAMPLES = {
         ("[::1]:9", v.ListenAddress("::1", 9)),
         ("127.0.0.1:0", v.ListenAddress("127.0.0.1", 0)),
     ],
+    "web_config_file": [(path, Path(path)) for path in (__file__, yaml.__file__, json.__file__)],
     "log_level": [("debug", "debug"), ("warning", "warning"), ("error", "error")],
     "log_format": [("json", "json"), ("logfmt", "logfmt"), ("JSON", "json")],
 }

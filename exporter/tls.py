@@ -1,0 +1,229 @@
+"""TLS as the web config file says, with certificates and authorities that may change while it is served."""
+
+import os
+import ssl
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, Self
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from exporter.settings import SettingsError
+from exporter.watched import Watched
+from exporter.webconfig import TLSServer, WebConfigFile, read_content
+from exporter.webvalues import CIPHERS, CURVES
+
+_VERSIONS = {"TLS12": ssl.TLSVersion.TLSv1_2, "TLS13": ssl.TLSVersion.TLSv1_3}
+_VERIFICATION = {
+    "NoClientCert": ssl.CERT_NONE,
+    "VerifyClientCertIfGiven": ssl.CERT_OPTIONAL,
+    "RequireAndVerifyClientCert": ssl.CERT_REQUIRED,
+}
+
+_HAS_MEMORY = hasattr(os, "memfd_create")
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """All that a context is made of: what the web config file says, and what the files hold that it names."""
+
+    section: TLSServer
+    cert: bytes = field(repr=False)
+    key: bytes = field(repr=False)
+    client_ca: bytes | None = field(repr=False)
+
+
+class ReloadingContext(ssl.SSLContext):
+    """Hands each handshake to a context made of what the files hold now.
+
+    It has no certificate of its own, so that a handshake that stays with it fails.
+    """
+
+    _file: WebConfigFile
+    _watched: Watched[Material, ssl.SSLContext]
+
+    def __new__(cls, _file: WebConfigFile) -> Self:
+        """Create it as a server's."""
+        return super().__new__(cls, ssl.PROTOCOL_TLS_SERVER)
+
+    def __init__(self, file: WebConfigFile) -> None:
+        """Read the files for the first time.
+
+        Args:
+            file: a web config file that says how to speak TLS.
+
+        Raises:
+            SettingsError: certificate, key or authorities cannot be used.
+        """
+        self._file = file
+        self._watched = Watched(partial(make_context, path=file.path), file=str(file.path), part="tls_server_config")
+        self._newest()
+
+    def wrap_bio(self, *args: Any, **kwargs: Any) -> ssl.SSLObject:  # noqa: ANN401 - whatever the base class takes
+        """Begin a handshake; it will fail where the files cannot be used now."""
+        try:
+            context = self._newest()
+        except SettingsError:
+            return super().wrap_bio(*args, **kwargs)
+        return context.wrap_bio(*args, **kwargs)
+
+    def _newest(self) -> ssl.SSLContext:
+        section = self._file.current().tls_server_config
+        return self._watched.current(partial(read_material, section, self._file.path))
+
+
+class _Context(ssl.SSLContext):
+    """A context that lets in the clients whose certificate bears one of some names; None for all."""
+
+    allowed_sans: frozenset[str] | None = None
+
+
+class _Checked(ssl.SSLObject):
+    """Ends a handshake as failed when the client's certificate bears none of the allowed names."""
+
+    def do_handshake(self) -> None:
+        """Go on with the handshake.
+
+        Raises:
+            SSLError: it failed, or has to wait.
+        """
+        super().do_handshake()
+        allowed = getattr(self.context, "allowed_sans", None)
+        if allowed is not None and allowed.isdisjoint(_names(self.getpeercert(binary_form=True))):
+            raise ssl.SSLCertVerificationError("the client's certificate bears no name that is allowed")
+
+
+def _names(certificate: bytes | None) -> set[str]:
+    """Return the subject alternative names of a certificate that Go's toolkit compares, spelled as Go does."""
+    try:
+        san = x509.load_der_x509_certificate(certificate or b"").extensions.get_extension_for_class(
+            x509.SubjectAlternativeName
+        )
+    except (ValueError, x509.ExtensionNotFound):
+        return set()
+    kinds = (x509.DNSName, x509.RFC822Name, x509.IPAddress, x509.UniformResourceIdentifier)
+    return {str(name) for kind in kinds for name in san.value.get_values_for_type(kind)}
+
+
+def read_material(section: TLSServer, path: Path) -> Material:
+    """Read the files that a web config file names for TLS.
+
+    Args:
+        section: what it says.
+        path: where it is, for the faults.
+
+    Raises:
+        SettingsError: with a fault for each file that cannot be read.
+    """
+    key = section.key.get_secret_value() if section.key else None
+    found: list[bytes | None] = []
+    faults: list[str] = []
+    for name, inline, file in (
+        ("cert_file", section.cert, section.cert_file),
+        ("key_file", key, section.key_file),
+        ("client_ca_file", section.client_ca, section.client_ca_file),
+    ):
+        try:
+            content = read_content(file, fault=f"tls_server_config.{name} in {path}") if file else None
+        except SettingsError as error:
+            faults += error.faults
+        else:
+            found.append(f"{inline}\n".encode() if inline is not None else content)
+    if faults:
+        raise SettingsError(faults)
+    cert, private, client_ca = found
+    return Material(section, cert or b"", private or b"", client_ca)
+
+
+def make_context(material: Material, path: Path) -> ssl.SSLContext:
+    """Make the context that serves TLS as the web config file says.
+
+    Args:
+        material: what it says, and what the files hold that it names.
+        path: where it is, for the faults.
+
+    Raises:
+        SettingsError: with a fault for each part that cannot be used.
+    """
+    section = material.section
+    context = _Context(ssl.PROTOCOL_TLS_SERVER)
+    context.sslobject_class = _Checked
+    context.minimum_version = _VERSIONS[section.min_version]
+    context.maximum_version = _VERSIONS[section.max_version]
+    # Go's TLS, which the format is made for, takes any given certificate as an anchor, self-signed or not.
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    if not section.prefer_server_cipher_suites:
+        context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE
+    if section.client_allowed_sans is not None:
+        context.allowed_sans = frozenset(section.client_allowed_sans)
+    faults = [*_set_algorithms(context, section), *_load_pair(context, material), *_load_authorities(context, material)]
+    if faults:
+        raise SettingsError(f"tls_server_config.{name} in {path}: {line}" for name, line in faults)
+    context.verify_mode = _VERIFICATION[section.client_auth_type]
+    return context
+
+
+def _set_algorithms(context: ssl.SSLContext, section: TLSServer) -> Iterator[tuple[str, str]]:
+    suites = [CIPHERS[suite] for suite in section.cipher_suites if suite in CIPHERS]
+    try:
+        if suites:
+            context.set_ciphers(":".join(suites))
+    except ssl.SSLError:
+        yield "cipher_suites", "this machine's OpenSSL has none of them; accepted are others"
+    try:
+        for curve in section.curve_preferences:
+            context.set_ecdh_curve(CURVES[curve])
+    except (ValueError, ssl.SSLError):
+        yield "curve_preferences", "this machine's OpenSSL does not have it; accepted is another"
+
+
+def _load_pair(context: ssl.SSLContext, material: Material) -> Iterator[tuple[str, str]]:
+    cert = "cert" if material.section.cert is not None else "cert_file"
+    key = "key" if material.section.key is not None else "key_file"
+    faults = []
+    try:
+        x509.load_pem_x509_certificates(material.cert)
+    except ValueError:
+        faults.append((cert, "holds no certificate; accepted is PEM, the server's own certificate first"))
+    try:
+        load_pem_private_key(material.key, None)
+    except TypeError:
+        faults.append((key, "is encrypted; accepted is a key without a passphrase"))
+    except ValueError:
+        faults.append((key, "holds no private key; accepted is PEM"))
+    yield from faults
+    if not faults:
+        try:
+            with _path_of(material.cert) as cert_path, _path_of(material.key) as key_path:
+                context.load_cert_chain(cert_path, key_path)
+        except ssl.SSLError as error:
+            reason = (error.reason or "unknown").replace("_", " ").lower()
+            yield cert, f"is refused by OpenSSL ({reason}); accepted is a strong certificate that {key} belongs to"
+
+
+def _load_authorities(context: ssl.SSLContext, material: Material) -> Iterator[tuple[str, str]]:
+    if material.section.client_auth_type == "NoClientCert":
+        return
+    if material.client_ca is None:
+        context.load_default_certs(ssl.Purpose.CLIENT_AUTH)  # as Go does
+        return
+    try:
+        with _path_of(material.client_ca) as path:
+            context.load_verify_locations(path)
+    except ssl.SSLError:
+        name = "client_ca" if material.section.client_ca is not None else "client_ca_file"
+        yield name, "holds no certificate; accepted is PEM, one or more"
+
+
+@contextmanager
+def _path_of(pem: bytes) -> Iterator[str]:
+    """Give a text in memory a path: Python's TLS reads files alone, and a key that is inline shall not touch a disk."""
+    with os.fdopen(os.memfd_create("pem"), "w+b") if _HAS_MEMORY else tempfile.TemporaryFile() as file:
+        file.write(pem)
+        file.seek(0)
+        yield f"/dev/fd/{file.fileno()}"
