@@ -107,6 +107,18 @@ lock: $(VENV)/.dev ## Pin the newest dependencies, with hashes
 	$(COMPILE) pyproject.toml requirements/chart.in -o requirements/chart.txt
 	$(COMPILE) --no-deps requirements/helm.in -o requirements/helm.txt
 	$(COMPILE) requirements/checkov.in -o requirements/checkov.txt
+	$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' | \
+		$(COMPILE) --python-version 3.11 - -o requirements/build.txt
+
+# The time of the last commit stamps image and files, so that the same commit builds the same image.
+.PHONY: image
+image: VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' exporter/__init__.py)
+image: REVISION = $(shell git rev-parse HEAD)
+image: SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct)
+image: ## Build the container image har-exporter with buildah or docker
+	@set -- --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) --tag har-exporter:$(VERSION) $(IMAGE_FLAGS); \
+	if command -v buildah >/dev/null; then set -x; buildah bud --timestamp $(SOURCE_DATE_EPOCH) "$$@" .; \
+	else set -x; SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) docker build "$$@" .; fi
 
 .PHONY: clean
 clean: ## Remove what the other targets made
