@@ -48,6 +48,11 @@ def echoes(make):
     return behave
 
 
+def named(key):
+    """Return a listing of one artifact that is called like the key."""
+    return body_of([make_row(name=key, registryIdentifier=key, isQuarantined=True)], itemCount=1, pageSize=100)
+
+
 ECHOES = [
     Case("echo", name, echoes(make))
     for name, make in {
@@ -56,7 +61,7 @@ ECHOES = [
         "message of a failure": lambda key: answer({"status": "FAILURE", "message": f"bad key {key}"}),
         "message across the cut": lambda key: answer({"status": "ERROR", "message": "m" * 230 + key}),
         "status": lambda key: answer({"status": key}),
-        "names": lambda key: answer(body_of([make_row(name=key, registryIdentifier=key, isQuarantined=True)])),
+        "names": lambda key: answer(named(key)),
         "content type": lambda key: answer(GOOD, content_type=key),
         "content encoding": lambda key: answer(GOOD, f"Content-Encoding: {key}"),
         "retry after": lambda key: answer(b"", f"Retry-After: {key}", status="429 No"),

@@ -75,10 +75,16 @@ class Whole:
         assert answer.status_code == 200
         return answer.text
 
+    def refresh(self):
+        """Let every refresh that is due end, also those that no scrape waits for."""
+        self.app.refresher.scrape(PATIENCE)
+        running = [space.running for space in self.app.refresher._spaces.values() if space.running]
+        assert not wait(running, timeout=PATIENCE).not_done
+
     def scrape(self, timeout=PATIENCE):
         """Scrape once, after every refresh that is due where the timeout is long enough."""
         if timeout == PATIENCE:
-            wait(self.app.refresher.scrape(PATIENCE), timeout=PATIENCE)
+            self.refresh()
         return Scrape(self.get(timeout=timeout))
 
 
