@@ -1,6 +1,7 @@
 """The key: a text or a file, read again when it changes."""
 
 import pytest
+import structlog
 
 from exporter.apikey import FixedKey, KeyFile, account_of
 
@@ -48,6 +49,18 @@ def test_a_file_that_vanishes_leaves_the_last_good_key(file):
     key = KeyFile(file)
     file.unlink()
     assert (key.current(), key.usable) == ("first", False)
+
+
+def test_a_file_that_stays_unusable_is_told_once_and_so_is_its_return(file):
+    key = KeyFile(file)
+    with structlog.testing.capture_logs() as lines:
+        for text in ("", "two words", "\n", "third", "fourth"):
+            file.write_text(text)
+            key.current()
+    assert [line["event"].partition(",")[0] for line in lines] == [
+        "key file cannot be used",
+        "key file can be used again",
+    ]
 
 
 def test_a_file_that_cannot_be_used_at_the_start_is_refused(tmp_path):

@@ -1,5 +1,6 @@
 """One page over HTTP: what is sent, what an answer means, when it is tried again."""
 
+import contextlib
 import gzip
 import random
 import re
@@ -254,3 +255,14 @@ def test_no_request_is_sent_after_the_deadline(upstream):
     with pytest.raises(RequestTimeout):
         Asking(upstream).page(within=0.0)
     assert upstream.requests == []
+
+
+def test_a_request_that_finds_no_room_until_the_deadline_is_not_sent(upstream):
+    asking = Asking(upstream)
+    with asking.client._slot(asking.clock.monotonic()), contextlib.ExitStack() as full:
+        for _ in range(3):
+            full.enter_context(asking.client._slot(asking.clock.monotonic()))
+        with pytest.raises(RequestTimeout, match="in flight"):
+            asking.page(within=0.05)
+    assert upstream.requests == []
+    assert decode_page(asking.page(), 1.8e9).rows == 3

@@ -1,5 +1,6 @@
 """One exchange ends in time and is told by its reason, whatever the other side does on the wire."""
 
+import contextlib
 import socket
 import ssl
 import threading
@@ -57,6 +58,60 @@ def test_no_answer_and_any_drip_end_in_time(behave):
 )
 def test_an_answer_that_breaks_off_is_a_broken_connection(parts):
     assert reason_of(sends(*parts)) == "connect"
+
+
+def test_a_flood_of_provisional_answers_ends_in_time():
+    def floods(server, sock):
+        server.read(sock)
+        while not server.over.is_set():
+            sock.sendall(b"HTTP/1.1 100 Continue\r\n\r\n" * 99)
+
+    assert reason_of(floods) == "timeout"
+
+
+def test_a_request_without_any_time_is_not_sent():
+    with RawServer(ANSWERS) as server, pytest.raises(RefreshError) as caught:
+        get(server, timeout=1e-9)
+    assert caught.value.reason == "timeout"
+    assert server.requests == []
+
+
+@pytest.fixture
+def swallower():
+    """An address of this machine that neither takes a connection nor refuses it: its queue is full."""
+    with socket.socket() as listener, contextlib.ExitStack() as waiting:
+        listener.bind(("127.0.0.2", 0))
+        listener.listen(0)
+        for _ in range(3):
+            client = waiting.enter_context(socket.socket())
+            client.setblocking(False)
+            client.connect_ex(listener.getsockname())
+        yield listener.getsockname()
+
+
+def test_an_address_that_swallows_packets_is_given_up_in_time(swallower):
+    url = "http://{}:{}".format(*swallower)
+    began = time.monotonic()
+    with pytest.raises(RefreshError) as caught:
+        Transport(url, connections=1).get(url, {}, LIMIT)
+    assert caught.value.reason == "timeout"
+    assert time.monotonic() - began < LIMIT + 1
+
+
+def test_the_next_address_of_a_host_is_tried_when_one_does_not_answer(swallower, monkeypatch):
+    host, port = swallower
+    with socket.create_server(("127.0.0.1", port)) as listener:
+        look_up = socket.getaddrinfo
+        both = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in (host, "127.0.0.1")]
+        monkeypatch.setattr(
+            socket,
+            "getaddrinfo",
+            lambda name, *more, **named: both if name == "har.example" else look_up(name, *more, **named),
+        )
+        with pytest.raises(RefreshError):
+            Transport("http://har.example", connections=1).get(f"http://har.example:{port}/", {}, LIMIT)
+        listener.setblocking(False)
+        listener.accept()[0].close()
 
 
 def test_a_body_without_a_length_ends_with_the_connection():
@@ -125,6 +180,29 @@ def test_a_handshake_that_stalls_is_a_fault_of_tls():
 
 def test_plain_http_where_tls_is_expected_is_a_fault_of_tls():
     assert reason_of(lambda _, sock: sock.sendall(HEAD + b"\r\n"), scheme="https", timeout=5) == "tls"
+
+
+def test_a_handshake_that_is_hung_up_on_is_a_broken_connection():
+    assert reason_of(lambda _, sock: sock.recv(9999), scheme="https", timeout=5) == "connect"
+
+
+def test_https_goes_through_a_tunnel_of_the_proxy_which_sees_no_header(authority, ca_file):
+    context = context_of(authority, "har.example")
+
+    def tunnels(proxy, sock):
+        proxy.read(sock)
+        sock.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        with context.wrap_socket(sock, server_side=True) as inner:
+            ANSWERS(proxy, inner)
+
+    with RawServer(tunnels) as proxy:
+        proxy_url = f"http://{proxy.address}"
+        transport = Transport("https://har.example", connections=1, ca_file=ca_file, proxy_url=proxy_url)
+        assert transport.get("https://har.example/x", {"x-api-key": "canary"}, 5).body == b"{}"
+    outside, inside = proxy.requests
+    assert outside.startswith(b"CONNECT har.example:443 ")
+    assert b"canary" not in outside
+    assert b"canary" in inside
 
 
 def test_a_client_certificate_is_shown(authority, ca_file, tmp_path):
