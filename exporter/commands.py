@@ -5,8 +5,9 @@ import json
 import os
 import socket
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import wait
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -96,7 +97,8 @@ def check(settings: Settings, *, as_json: bool) -> int:
     """
     log.configure(_quieter(settings.log_level), settings.log_format)
     _web_config(settings)
-    verdicts = check_spaces(settings, SystemClock())
+    with _keys_still_there():
+        verdicts = check_spaces(settings, SystemClock())
     if as_json:
         print(json.dumps([{"ok": verdict.ok, **asdict(verdict)} for verdict in verdicts], indent=2))
     else:
@@ -142,8 +144,14 @@ def hash_password() -> int:
 
 
 def _app(settings: Settings, clock: Clock, on_page: OnPage = lambda *_: None) -> App:
-    try:
+    with _keys_still_there():
         return App(settings, clock, on_page)
+
+
+@contextmanager
+def _keys_still_there() -> Iterator[None]:
+    try:
+        yield
     except (OSError, ValueError):
         # The settings were good when they were read: the file changed in between.
         raise SettingsError(["api_key_file: cannot be used any more; accepted is a file that holds a key"]) from None

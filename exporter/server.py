@@ -1,6 +1,7 @@
 """The server that the endpoints are served by: uvicorn, with the deadlines that it lacks."""
 
 import asyncio
+import contextlib
 import errno
 import signal
 import socket
@@ -8,7 +9,7 @@ import ssl
 import threading
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import uvicorn
 
@@ -17,6 +18,7 @@ from exporter.connections import connection
 
 _UNREAD_MILLISECONDS = 30_000
 _DRAIN_SECONDS = 0.5
+_REQUEST_SECONDS = 0.25
 _ANSWER_SECONDS = 3.0
 _SHUTDOWN_SECONDS = 4
 _CLOSE_SECONDS = 1
@@ -143,8 +145,30 @@ class Server(uvicorn.Server):
         self._on_shutdown()
         # Whoever was told of this address only just now is answered too, and a load balancer sees that it is not ready.
         await asyncio.sleep(_DRAIN_SECONDS)
+        await self._close_listener()
         asyncio.get_running_loop().call_later(_ANSWER_SECONDS, self._cut)
         await super().shutdown(sockets)
+
+    async def _close_listener(self) -> None:
+        """Take in who has connected already, for a closing listener resets those, and let them send their requests."""
+        loop = asyncio.get_running_loop()
+        connected = []
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                connected.append(self._sock.accept()[0])
+        for server in self.servers:
+            server.close()
+        handshakes = [
+            loop.create_task(loop.connect_accepted_socket(self._speak, sock, ssl=self.config.ssl)) for sock in connected
+        ]
+        for handshake in handshakes:
+            # One that fails is the client's affair, and otherwise told as a fault of this program.
+            handshake.add_done_callback(lambda done: done.cancelled() or done.exception())
+        await asyncio.sleep(_REQUEST_SECONDS)
+
+    def _speak(self) -> asyncio.Protocol:
+        make = cast("Callable[..., asyncio.Protocol]", self.config.http_protocol_class)
+        return make(config=self.config, server_state=self.server_state, app_state={})
 
     def _cut(self) -> None:
         """Leave those that did not read their answers by now."""

@@ -17,9 +17,9 @@ import requests
 import trustme
 from upstream import Upstream, make_rows, redirect, reply
 
-from exporter import __version__
+from exporter import __version__, commands
 from exporter.demo import KEY, SPACES
-from exporter.settings import FLAGLESS, Settings
+from exporter.settings import FLAGLESS, Settings, SettingsError, load
 
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("HAR_EXPORTER_")}
 
@@ -81,6 +81,35 @@ def test_serve_ends_with_0_when_it_is_asked_to_even_while_a_walk_hangs(number):
         assert process.wait(timeout=10) == 0
         assert time.monotonic() - began < 5
         hold.set()
+
+
+def test_an_interrupt_ends_a_command_without_a_traceback():
+    hold = threading.Event()
+    with Upstream(make_rows(3), hold=hold) as upstream:
+        environment = ENVIRONMENT | {f"HAR_EXPORTER_{k.upper()}": v for k, v in settings_for(upstream).items()}
+        command = [sys.executable, "-m", "exporter", "check"]
+        with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
+            upstream.wait_for_requests(1)
+            process.send_signal(signal.SIGINT)
+            _, errors = process.communicate(timeout=20)
+        hold.set()
+    assert process.returncode == 130
+    assert "Traceback" not in errors
+
+
+def test_a_key_file_that_goes_after_the_settings_were_read_is_a_fault(tmp_path):
+    key = tmp_path / "key"
+    key.write_text("secret")
+    settings = load({"api_key_file": str(key), "spaces": "acct"}, environ={})
+    key.unlink()
+    with pytest.raises(SettingsError, match="api_key_file") as caught:
+        commands.check(settings, as_json=True)
+    assert len(caught.value.faults) == 1
+
+
+def test_importing_the_module_of_the_command_runs_nothing():
+    done = subprocess.run([sys.executable, "-c", "import exporter.__main__"], capture_output=True, check=True)
+    assert (done.stdout, done.stderr) == (b"", b"")
 
 
 def test_a_scrape_of_the_real_process_has_the_rows_of_the_upstream():

@@ -1,5 +1,6 @@
 """Clients that misbehave, over raw sockets: malformed requests, too many of them, and those that do not read."""
 
+import asyncio
 import re
 import socket
 import threading
@@ -9,7 +10,7 @@ from contextlib import ExitStack, contextmanager, suppress
 import pytest
 import requests
 
-from exporter.server import Server, listen
+from exporter.server import _DRAIN_SECONDS, Server, listen
 
 LARGE = 4_000_000
 OK = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -22,9 +23,17 @@ class Site:
         sock = listen("127.0.0.1", 0)
         self.address = sock.getsockname()
         self.waiting = threading.Semaphore(0)
+        self.at_shutdown = lambda: None
         self.server = Server(
-            self._answer, sock, on_shutdown=lambda: None, connections=connections, request_timeout=request_timeout
+            self._answer,
+            sock,
+            on_shutdown=self._shut,
+            connections=connections,
+            request_timeout=request_timeout,
         )
+
+    def _shut(self):
+        self.at_shutdown()
 
     async def _answer(self, scope, receive, send):
         body = b"x" * LARGE if scope["path"] == "/large" else b"fine\n"
@@ -175,6 +184,22 @@ def test_a_large_answer_is_whole_though_its_reader_is_slow_and_shutdown_begins()
         begin = sock.recv(1000)
         running.server.stop()
         assert len(begin + drained(sock)) > LARGE
+
+
+def test_who_connects_in_the_last_moment_is_answered_before_the_end():
+    busy = threading.Event()
+
+    def be_busy():
+        busy.set()
+        time.sleep(0.5)
+
+    with site() as running, ExitStack() as stack:
+        # The event loop is kept from accepting until it closes the listener.
+        running.at_shutdown = lambda: asyncio.get_running_loop().call_later(_DRAIN_SECONDS, be_busy)
+        running.server.stop()
+        assert busy.wait(10)
+        late = [stack.enter_context(running.connect(OK)) for _ in range(10)]
+        assert [drained(sock)[:12] for sock in late] == [b"HTTP/1.1 200"] * 10
 
 
 def test_a_reader_that_stopped_does_not_hold_the_shutdown(caplog):

@@ -9,7 +9,7 @@ from typing import NamedTuple
 _LENGTH = re.compile(rb"\r\ncontent-length: (\d+)\r\n", re.IGNORECASE)
 
 REFUSED = "refused"
-"""Nobody listens: not a broken answer."""
+"""Nobody listens, or no more: not a broken answer, as nothing was asked."""
 
 
 class Scrape(NamedTuple):
@@ -37,7 +37,7 @@ def scrape(address: tuple[str, int], timeout: float = 10.0) -> Scrape:
     began = time.monotonic()
     try:
         sock = socket.create_connection(address, timeout=30)
-    except ConnectionRefusedError:
+    except (ConnectionRefusedError, ConnectionResetError):
         return Scrape(0.0, REFUSED)
     received = bytearray()
     with sock, suppress(OSError):
