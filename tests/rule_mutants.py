@@ -6,6 +6,7 @@ from the original are named in `EQUIVALENT`, with the reason.
 """
 
 import copy
+import json
 import re
 import shutil
 import subprocess
@@ -17,6 +18,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
+
+Rules = dict[str, Any]  # a rule, or a file of them, as the YAML has it
 
 RULES = Path(__file__).parent.parent / "grafana" / "rules"
 RULE_FILE, TEST_FILE = "har-exporter.rules.yaml", "har-exporter.test.yaml"
@@ -111,57 +114,48 @@ class Mutant(NamedTuple):
     Attributes:
         rule: the name of the rule.
         change: the place in it, and what was changed into what.
-        rules: the changed rule, the alerts that use it, and all that these need.
+        rules: all rules, with that change.
     """
 
     rule: str
     change: str
-    rules: dict[str, Any]
+    rules: Rules
 
     @property
     def name(self) -> str:
         """What tells it from all others."""
         return f"{self.rule}: {self.change}"
 
-    @property
-    def tests(self) -> set[str]:
-        """The names of the tests that may notice."""
-        rules = [rule for group in self.rules["groups"] for rule in group["rules"]]
-        records = {RECORD_TESTS} if self.rule in {rule.get("record") for rule in rules} else set()
-        return records | {rule["alert"] for rule in rules if "alert" in rule}
 
-
-def mutants(rules: dict[str, Any]) -> Iterator[Mutant]:
+def mutants(rules: Rules) -> Iterator[Mutant]:
     """Yield every mutant of the rules."""
     for g, group in enumerate(rules["groups"]):
         for r, rule in enumerate(group["rules"]):
             for place, path, text in _changes(rule):
                 mutated = copy.deepcopy(rules)
                 _put(mutated["groups"][g]["rules"][r], path, text)
-                yield Mutant(_name(rule), place, _concerned(mutated, _name(rule)))
+                yield Mutant(_name(rule), place, mutated)
 
 
-def _name(rule: dict[str, Any]) -> str:
+def _name(rule: Rules) -> str:
     return str(rule.get("alert") or rule["record"])
 
 
-def _concerned(rules: dict[str, Any], name: str) -> dict[str, Any]:
-    """Return the rules without those that have nothing to do with one of them: they only cost time."""
+def _under_test(rules: Rules, test: str) -> set[str]:
+    """Return the names of the rules that a test looks at: all records, or an alert and the records that it needs."""
     all_rules = {_name(rule): rule for group in rules["groups"] for rule in group["rules"]}
     records = {name for name, rule in all_rules.items() if "record" in rule}
-    uses = {name: records & set(re.findall(r"[a-z0-9_:]+", rule["expr"])) for name, rule in all_rules.items()}
+    if test == RECORD_TESTS:
+        return records
 
-    def needed(rule: str) -> set[str]:
-        return {rule}.union(*map(needed, uses[rule]))
+    def needed(name: str) -> set[str]:
+        used = records & set(re.findall(r"[a-z0-9_:]+", all_rules[name]["expr"]))
+        return {name}.union(*map(needed, used))
 
-    kept = needed(name).union(*(needed(user) for user in all_rules if name in needed(user)))
-    if name in records:
-        kept |= records  # the tests of records look at all of them
-    groups = [{**group, "rules": [rule for rule in group["rules"] if _name(rule) in kept]} for group in rules["groups"]]
-    return {"groups": [group for group in groups if group["rules"]]}
+    return needed(test)
 
 
-def _changes(rule: dict[str, Any]) -> Iterator[tuple[str, tuple[str, ...], str]]:
+def _changes(rule: Rules) -> Iterator[tuple[str, tuple[str, ...], str]]:
     yield from ((place, ("expr",), text) for place, text in _swapped(rule["expr"], SWAPS))
     for field in ("for", "keep_firing_for"):
         if field in rule:
@@ -191,21 +185,51 @@ def _swapped(text: str, swaps: tuple[tuple[str, str], ...]) -> Iterator[tuple[st
                 yield f"{found[0].strip()!r} #{number} -> {found.expand(other).strip()!r}", changed
 
 
-def _put(rule: dict[str, Any], path: tuple[str, ...], value: str) -> None:
+def _put(rule: Rules, path: tuple[str, ...], value: str) -> None:
     *parents, last = path
     for parent in parents:
         rule = rule[parent]
     rule[last] = value
 
 
-def killed(mutant: Mutant, tests: dict[str, Any], promtool: str) -> bool:
-    """Return whether the unit tests of what it concerns notice a mutant."""
-    wanted = [test for test in tests["tests"] if test["name"] in mutant.tests]
-    with tempfile.TemporaryDirectory() as folder:
-        Path(folder, RULE_FILE).write_text(yaml.safe_dump(mutant.rules, sort_keys=False))
-        Path(folder, TEST_FILE).write_text(yaml.safe_dump(tests | {"tests": wanted}, sort_keys=False))
-        done = subprocess.run([promtool, "test", "rules", TEST_FILE], cwd=folder, capture_output=True, check=False)
-    return done.returncode != 0
+class Tests:
+    """The unit tests, each run over the rules that it looks at and no others, which would only cost time."""
+
+    def __init__(self, promtool: str, rules: Rules) -> None:
+        self._promtool = promtool
+        self._file = yaml.safe_load((RULES / TEST_FILE).read_text())
+        names = dict.fromkeys(test["name"] for test in self._file["tests"])
+        self._looks_at = {name: _under_test(rules, name) for name in sorted(names, key=self._cost)}
+
+    def broken(self, rules: Rules) -> list[str]:
+        """Return the tests that fail."""
+        return [test for test in self._looks_at if self._fails(test, rules)]
+
+    def kill(self, mutant: Mutant) -> bool:
+        """Return whether any test notices a mutant, the quickest one first."""
+        return any(self._fails(test, mutant.rules) for test, rules in self._looks_at.items() if mutant.rule in rules)
+
+    def _cost(self, name: str) -> int:
+        """Return how many steps a test takes."""
+        checks = [
+            check
+            for test in self._file["tests"]
+            if test["name"] == name
+            for check in (*test.get("alert_rule_test", ()), *test.get("promql_expr_test", ()))
+        ]
+        return max(int(check["eval_time"].removesuffix("m")) for check in checks)
+
+    def _fails(self, test: str, rules: Rules) -> bool:
+        groups = [
+            {**group, "rules": [rule for rule in group["rules"] if _name(rule) in self._looks_at[test]]}
+            for group in rules["groups"]
+        ]
+        tests = [group for group in self._file["tests"] if group["name"] == test]
+        with tempfile.TemporaryDirectory() as folder:
+            Path(folder, RULE_FILE).write_text(json.dumps({"groups": groups}))
+            Path(folder, TEST_FILE).write_text(json.dumps(self._file | {"tests": tests}))
+            command = [self._promtool, "test", "rules", TEST_FILE]
+            return subprocess.run(command, cwd=folder, capture_output=True, check=False).returncode != 0
 
 
 def main() -> int:
@@ -214,16 +238,14 @@ def main() -> int:
     if promtool is None:
         print("promtool is not installed (Debian has it, in prometheus)")
         return 2
-    rules, tests = (yaml.safe_load((RULES / name).read_text()) for name in (RULE_FILE, TEST_FILE))
-    tried = [mutant for mutant in mutants(rules) if mutant.name not in EQUIVALENT]
-    names = sorted({mutant.rule for mutant in tried})
-    unchanged = [Mutant(name, "unchanged", _concerned(rules, name)) for name in names]
-    with ThreadPoolExecutor(PARALLEL) as pool:
-        deaths = list(pool.map(lambda mutant: killed(mutant, tests, promtool), tried))
-        broken = list(pool.map(lambda mutant: killed(mutant, tests, promtool), unchanged))
-    if any(broken):
-        print("the tests fail without any mutant")
+    rules = yaml.safe_load((RULES / RULE_FILE).read_text())
+    tests = Tests(promtool, rules)
+    if broken := tests.broken(rules):
+        print(f"fails without any mutant: {', '.join(broken)}")
         return 2
+    tried = [mutant for mutant in mutants(rules) if mutant.name not in EQUIVALENT]
+    with ThreadPoolExecutor(PARALLEL) as pool:
+        deaths = list(pool.map(tests.kill, tried))
     for mutant, dead in zip(tried, deaths, strict=True):
         if not dead:
             print(f"survived  {mutant.name}")
