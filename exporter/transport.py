@@ -12,6 +12,7 @@ import ssl
 import threading
 import time
 import zlib
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -55,7 +56,8 @@ MAX_BODY = 16 * 2**20
 """Bytes of the largest body that is read, before and after decompression."""
 
 _MAX_ERROR_BODY = 64 * 2**10
-_STEP = 2**20
+# Small, because the library holds many times what it is asked for where chunks are tiny.
+_STEP = 2**16
 _GZIP = 31
 
 
@@ -142,49 +144,57 @@ class Transport:
 
 def _read_answer(response: requests.Response) -> Answer:
     encoding = response.headers.get("Content-Encoding", "").lower()
+    body = io.BytesIO()
     if response.status_code == requests.codes.ok:
         if encoding not in {"", "identity", "gzip"}:
             raise BadShapeError("the answer has a Content-Encoding that was not asked for")
-        body = _decompressed(_read_body(response, MAX_BODY), encoding, MAX_BODY)
-        if len(body) > MAX_BODY:
-            raise TooLargeError(f"the answer is larger than {MAX_BODY} bytes")
+        body.writelines(_body(response, encoding, MAX_BODY))
     else:
-        body = _read_body(response, _MAX_ERROR_BODY)
-        # The status tells what is wrong, whatever became of the text.
-        with suppress(BadJsonError):
-            body = _decompressed(body, encoding, _MAX_ERROR_BODY)
+        # The status tells what is wrong, whatever becomes of the text.
+        with suppress(BadJsonError, TooLargeError):
+            body.writelines(_body(response, encoding, _MAX_ERROR_BODY))
     return Answer(
         status=response.status_code,
         content_type=response.headers.get("Content-Type", "").partition(";")[0].strip().lower(),
         retry_after=response.headers.get("Retry-After"),
-        body=body,
+        body=body.getvalue(),
     )
 
 
-def _read_body(response: requests.Response, limit: int) -> bytes:
-    """Read a body as it was sent, and stop one byte beyond the limit."""
-    body = io.BytesIO()
-    # In steps, because the library below holds twice what it is asked for, and far more where chunks are tiny.
-    while chunk := response.raw.read(min(limit + 1 - body.tell(), _STEP), decode_content=False):
-        body.write(chunk)
-    return body.getvalue()
+def _body(response: requests.Response, encoding: str, limit: int) -> Iterator[bytes]:
+    """Yield a body piece by piece; neither as it was sent nor decompressed it goes beyond the limit.
+
+    Raises:
+        BadJsonError: it is not the gzip that it claims to be.
+        TooLargeError: there is more of it.
+    """
+    sent = _within(limit, iter(lambda: response.raw.read(_STEP, decode_content=False), b""))
+    return _within(limit, _decompressed(sent)) if encoding == "gzip" else sent
 
 
-def _decompressed(body: bytes, encoding: str, limit: int) -> bytes:
-    """Decompress a body, and stop one byte beyond the limit: a small body can hold an endless one."""
-    if encoding != "gzip" or len(body) > limit:
-        return body
+def _within(limit: int, pieces: Iterable[bytes]) -> Iterator[bytes]:
+    size = 0
+    for piece in pieces:
+        size += len(piece)
+        if size > limit:
+            raise TooLargeError(f"the answer is larger than {limit} bytes")
+        yield piece
+
+
+def _decompressed(pieces: Iterable[bytes]) -> Iterator[bytes]:
     gzip = zlib.decompressobj(_GZIP)
-    text = io.BytesIO()
     try:
-        while body and not gzip.eof and text.tell() <= limit:
-            text.write(gzip.decompress(body, min(limit + 1 - text.tell(), _STEP)))
-            body = gzip.unconsumed_tail
+        for piece in pieces:
+            yield gzip.decompress(piece, _STEP)
+            # A small piece can hold an endless text.
+            while gzip.unconsumed_tail and not gzip.eof:
+                yield gzip.decompress(gzip.unconsumed_tail, _STEP)
+            if gzip.unused_data:
+                break
     except zlib.error:
         raise BadJsonError("the answer is not the gzip that it claims to be") from None
-    if text.tell() <= limit and (not gzip.eof or gzip.unused_data):
+    if not gzip.eof or gzip.unused_data:
         raise BadJsonError("the answer's gzip does not end where the answer does")
-    return text.getvalue()
 
 
 def _proxies(base_url: str, proxy_url: str | None) -> dict[str, str]:
