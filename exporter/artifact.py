@@ -301,7 +301,8 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 def _text(value: object) -> str | None:
-    """Return a text; a number stands for its digits, anything else is as good as absent."""
+    """Return a text; a number stands for its digits, as far as it has them, anything else is as good as absent."""
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return str(value)
+        # Nobody sends an infinity: it stands for digits that were not converted.
+        return None if value in {math.inf, -math.inf} else str(value)
     return value if isinstance(value, str) else None

@@ -297,6 +297,14 @@ STATUSES = [
     *(refused(status, "server_error", "500, 502, 503 or 504", requests=3) for status in (500, 502, 503, 504)),
     *(refused(status, "server_error", "Another 5xx") for status in (501, 505, 599)),
     *(refused(status, "client_error", "Another 4xx", log=("spaces",)) for status in (400, 405, 410, 413, 418, 422)),
+    *(Case("401 or 403", f"{status} with {name}", says(body, status=f"{status} No", content_type=kind), reason,
+           (f'problem="the server answered {status}" ',))
+      for status, reason in ((401, "auth"), (403, "forbidden"))
+      for name, body, kind in [
+          ("HTML", b"<html>No</html>", "text/html"), ("text", b"no", "text/plain"), ("nothing", b"", ""),
+          ("another envelope", {"errors": [{"message": "no"}]}, "application/json"),
+          ("damaged JSON", b'{"message": "n', "application/json"),
+      ]),
     refused(404, "not_found", "404", log=("api_prefix",)),
     refused(401, "auth", "401 or 403", log=("api_key",)),
     refused(403, "forbidden", "401 or 403", log=("artifact_artregistry_view",)),
@@ -400,7 +408,6 @@ ODDITIES = [
     *(Case("A count that is none", str(value)[:20], lists(make_row(1, downloadsCount=value)),
            series={**rejected("count"), _FETCHED: 1, _DOWNLOADS: None})
       for value in (-1, True, "many", "-1", "", 1.5, 2**53 + 1, "9" * 5000)),
-    Case("A count that is none", "5,000 digits", says(valued(LONG)), series={**rejected("count"), _FETCHED: 3}),
     Case("A count as text, or null", "text", lists(make_row(1, downloadsCount="41")),
          series={**rejected("count", 0), _DOWNLOADS: 41}),
     Case("A count as text, or null", "null", lists(make_row(1, downloadsCount=None)),
@@ -451,8 +458,19 @@ ODDITIES = [
     Case("A wrong number of artifacts", "changing",
          pages(lambda page, size: make_rows(150)[page * size :][:size], itemCount=count(150).__next__),
          series={_FETCHED: 150, _COMPLETE: 0}),
-    Case("A wrong number of artifacts", "5,000 digits",
+    Case("A number of thousands of digits", "as itemCount",
          says(GOOD.replace(b'"itemCount": 3', b'"itemCount": ' + LONG)), series={_FETCHED: 3, _COMPLETE: 1}),
+    Case("A wrong number of artifacts", "pageIndex of another page", lists(*make_rows(3), pageIndex=7, pageCount=2),
+         series={_FETCHED: 3, _COMPLETE: 1}),
+    Case("Fields that are missing, null or not known", "name and registry alone",
+         lists({"name": "a", "registryIdentifier": "r"}, {"name": "b", "registryIdentifier": "r", "labels": None,
+               "uuid": "", "registryUUID": None, "scannedDigest": {"a": [1]}, "metadata": {"tags": []}}, more={"a": 1}),
+         series={_FETCHED: 2, **rejected("row", 0), **rejected("count", 0), **rejected("time", 0)}),
+    Case("A number of thousands of digits", "in a count", says(valued(LONG)),
+         series={**rejected("count"), _FETCHED: 3}),
+    Case("A number of thousands of digits", "as a version",
+         says(body_of([make_row(1, isQuarantined=True, version="VER")], itemCount=1).replace(b'"VER"', LONG)),
+         series={_FETCHED: 1, finding(version=""): 1}),
     Case("No artifacts", "null", says({"status": "SUCCESS", "data": {"artifacts": None, "itemCount": 0}}),
          series={_FETCHED: 0, _COMPLETE: 1}),
 ]  # fmt: skip

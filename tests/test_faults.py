@@ -17,6 +17,8 @@ from faults import FAILURES, GOOD, ODDITIES, good_tls, lists, pages, says
 from rawserver import RawServer, hangs, sends
 from upstream import make_rows
 
+from exporter.cli import main
+
 DOCS = Path(__file__).parent.parent / "docs" / "faults.md"
 
 UP = 'har_up{space="acct"}'
@@ -214,6 +216,27 @@ def test_a_key_file_that_cannot_be_used_later_leaves_the_last_good_key(spoil, fr
         clock.tick(301)
         assert exporter.scrape()[loaded] == 1
         assert b"x-api-key: another\r\n" in server.requests[-1]
+
+
+@pytest.mark.parametrize("text", [None, "", " \n", "two words"], ids=["missing", "empty", "blank", "no key"])
+def test_a_key_file_that_cannot_be_used_at_the_start_is_refused(text, tmp_path, capsys):
+    file = tmp_path / "key"
+    if text is not None:
+        file.write_text(text)
+    assert main(["--spaces", "acct", "--api-key-file", str(file)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "--api-key-file" in line
+
+
+@pytest.mark.parametrize("path", ["", "/harness/"])
+@pytest.mark.parametrize("prefix", ["/har/api/v1", "/gateway/har/api/v1"])
+def test_the_path_of_the_server_and_the_prefix_stand_before_the_space(path, prefix, front, clock, tmp_path):
+    with RawServer(lists()) as server:
+        url = f"http://{server.address}{path}"
+        with whole.running(front, clock, tmp_path, url, api_prefix=prefix) as exporter:
+            exporter.scrape()
+    wanted = f"GET {path.rstrip('/')}{prefix}/spaces/acct/+/artifacts?"
+    assert server.requests[0].decode().startswith(wanted)
 
 
 WITHOUT_A_CASE = {

@@ -11,7 +11,7 @@ import pytest
 import whole
 from clocks import FakeClock
 from faults import GOOD, pages, says
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rawserver import RawServer
 from test_cli import served
@@ -36,7 +36,7 @@ def clock():
 @pytest.fixture
 def run(front, clock, tmp_path):
     """Runs the exporter over a server of raw bytes."""
-    return lambda server, **settings: whole.running(front, clock, tmp_path, f"http://{server.address}", **settings)
+    return lambda server, **options: whole.running(front, clock, tmp_path, f"http://{server.address}", **options)
 
 
 def busy(retry_after):
@@ -107,6 +107,7 @@ def test_a_fault_that_passes_costs_a_retry_and_no_refresh(status, clock, run):
     assert 0 <= waited <= 0.5
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2), st.randoms(use_true_random=False))
 def test_a_retry_waits_anything_up_to_half_a_second_that_doubles(retry, jitter):
     assert 0 <= backoff(retry, jitter) <= 0.5 * 2**retry
@@ -120,6 +121,7 @@ def test_waits_fill_their_whole_range(retry):
     assert tenths == set(range(10))
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 40), st.integers(0, 80)), max_size=60))
 def test_a_storm_makes_at_most_half_more_than_the_normal_traffic(bursts):
     """However requests and failures come: the reserve aside, which lets a lone request be tried again."""
@@ -140,10 +142,30 @@ def test_the_budget_is_shared_by_all_spaces_of_the_process(clock, front, tmp_pat
     spaces = [f"acct/org{number}" for number in range(60)]
     with Upstream(make_rows(1), key=whole.KEY) as upstream:
         upstream.fault = lambda _: reply(503)
-        settings = {"spaces": ",".join(spaces), "rate_limit": "off"}
-        with whole.running(front, clock, tmp_path, upstream.url, **settings) as exporter:
+        options = {"spaces": ",".join(spaces), "rate_limit": "off"}
+        with whole.running(front, clock, tmp_path, upstream.url, **options) as exporter:
             exporter.refresh()
         assert len(spaces) < len(upstream.requests) <= 1.5 * len(spaces)
+
+
+def test_retries_count_under_the_rate_limit(clock, run):
+    with RawServer(says(b"", status="503 No")) as server, run(server, rate_limit="2/m") as exporter:
+        exporter.refresh()
+    assert server.connections == 3
+    assert 59.9 <= sum(clock.waits) < 62
+
+
+@pytest.mark.parametrize(("spaces", "waited"), [("acct,acct/a", 0), ("acct,acct/a,acct/b", 60)])
+def test_the_rate_limit_is_that_of_a_key_whatever_the_space(spaces, waited, clock, run):
+    with RawServer(says(GOOD)) as server, run(server, rate_limit="2/m", spaces=spaces) as exporter:
+        exporter.refresh()
+    assert sum(clock.waits) == pytest.approx(waited)
+
+
+def test_another_server_with_another_key_has_a_rate_limit_of_its_own(clock, run):
+    with RawServer(says(GOOD)) as server, run(server, rate_limit="1/m") as exporter:
+        scrape = exporter.scrape()
+    assert (scrape[UP], scrape[UP.replace("acct", "other")], clock.waits) == (1, 1, [])
 
 
 @pytest.mark.parametrize("status", ["400 No", "404 No", "405 No", "410 No", "413 No", "422 No"])
@@ -240,8 +262,8 @@ def test_a_hundred_rotations_under_load_fail_no_refresh_but_those_that_met_the_o
 def test_sigterm_ends_a_wait_for_a_busy_server(retry_after):
     with Upstream(make_rows(1)) as upstream:
         upstream.fault = lambda _: reply(429, headers=[("Retry-After", retry_after)])
-        settings = {"base_url": upstream.url, "api_key": upstream.key, "spaces": upstream.space, "rate_limit": "1/h"}
-        with served(**settings) as (process, _):
+        options = {"base_url": upstream.url, "api_key": upstream.key, "spaces": upstream.space, "rate_limit": "1/h"}
+        with served(**options) as (process, _):
             upstream.wait_for_requests(1)
             began = time.monotonic()
             process.send_signal(signal.SIGTERM)
