@@ -12,7 +12,7 @@ import requests
 
 from exporter.server import _DRAIN_SECONDS, Server, listen
 
-LARGE = 4_000_000
+LARGE = 16_000_000
 OK = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
@@ -81,6 +81,14 @@ def drained(sock):
         while data := sock.recv(65_536):
             received += data
     return bytes(received)
+
+
+def wait_until(true):
+    """Poll what has no event to wait for."""
+    deadline = time.monotonic() + 20
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 @pytest.fixture(scope="module")
@@ -182,6 +190,7 @@ def test_one_connection_too_many_is_refused_where_all_are_being_answered():
 def test_a_large_answer_is_whole_though_its_reader_is_slow_and_shutdown_begins():
     with site() as running, running.connect(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n") as sock:
         begin = sock.recv(1000)
+        wait_until(lambda: any(client.flow.write_paused for client in tuple(running.server.server_state.connections)))
         running.server.stop()
         assert len(begin + drained(sock)) > LARGE
 
@@ -207,7 +216,6 @@ def test_a_reader_that_stopped_does_not_hold_the_shutdown(caplog):
         assert sock.recv(8) == b"HTTP/1.1"
         began = time.monotonic()
         running.server.stop()
-        while running.server.server_state.connections:
-            time.sleep(0.05)
+        wait_until(lambda: not running.server.server_state.connections)
         assert time.monotonic() - began < 5
     assert caplog.records == []

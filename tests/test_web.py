@@ -300,6 +300,12 @@ def test_an_empty_host_is_every_interface():
             socket.create_connection((host, port), timeout=5).close()
 
 
-def test_a_host_that_is_none_is_an_error_of_the_system():
+@pytest.mark.parametrize("host", ["no host\x00", "label" * 20])
+def test_a_host_that_is_none_is_an_error_of_the_system(host):
     with pytest.raises(OSError, match=r"^\[Errno "):
-        listen("no host\x00", 0)
+        listen(host, 0)
+
+
+def test_a_system_that_cannot_give_up_on_silent_clients_is_listened_on_too(monkeypatch):
+    monkeypatch.delattr(socket, "TCP_USER_TIMEOUT", raising=False)
+    listen("127.0.0.1", 0).close()

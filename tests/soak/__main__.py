@@ -8,12 +8,13 @@ import time
 
 from rich.console import Console
 from rich.table import Table
-from soak import deadlines, leaks, shutdown, slow_clients
+from soak import deadlines, handshakes, leaks, shutdown, slow_clients
 from soak.promise import Promise
 
 _ROWS = {
     "deadlines": deadlines.rows,
     "slow-clients": slow_clients.rows,
+    "handshakes": handshakes.rows,
     "shutdown": shutdown.rows,
     "leaks": leaks.rows,
 }

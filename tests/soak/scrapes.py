@@ -2,6 +2,7 @@
 
 import re
 import socket
+import ssl
 import time
 from contextlib import suppress
 from typing import NamedTuple
@@ -32,7 +33,7 @@ def request(timeout: float, path: str = "/metrics", *, close: bool = True) -> by
     return f"GET {path} HTTP/1.1\r\nHost: x\r\nX-Prometheus-Scrape-Timeout-Seconds: {timeout}\r\n{end}".encode()
 
 
-def scrape(address: tuple[str, int], timeout: float = 10.0) -> Scrape:
+def scrape(address: tuple[str, int], timeout: float = 10.0, tls: ssl.SSLContext | None = None) -> Scrape:
     """Scrape once, over a connection of its own."""
     began = time.monotonic()
     try:
@@ -40,11 +41,21 @@ def scrape(address: tuple[str, int], timeout: float = 10.0) -> Scrape:
     except (ConnectionRefusedError, ConnectionResetError):
         return Scrape(0.0, REFUSED)
     received = bytearray()
-    with sock, suppress(OSError):
-        sock.sendall(request(timeout))
-        while data := sock.recv(1 << 20):
+    with suppress(OSError), tls.wrap_socket(sock, server_hostname=address[0]) if tls else sock as stream:
+        stream.sendall(request(timeout))
+        while data := stream.recv(1 << 20):
             received += data
     return _judged(time.monotonic() - began, bytes(received))
+
+
+def scrape_for(seconds: float, address: tuple[str, int], tls: ssl.SSLContext | None = None) -> list[Scrape]:
+    """Scrape one after another for some time."""
+    end = time.monotonic() + seconds
+    done = []
+    while time.monotonic() < end:
+        done.append(scrape(address, tls=tls))
+        time.sleep(0.02)
+    return done
 
 
 def _judged(seconds: float, received: bytes) -> Scrape:
@@ -58,6 +69,11 @@ def _judged(seconds: float, received: bytes) -> Scrape:
     return Scrape(seconds, "" if status == "200" else status, body)
 
 
-def p99(seconds: list[float]) -> float:
-    """Return the time that 99 of 100 stay within."""
-    return sorted(seconds)[int(len(seconds) * 0.99)]
+def p99(scrapes: list[Scrape]) -> float:
+    """Return the seconds that 99 of 100 scrapes stay within."""
+    return sorted(scrape.seconds for scrape in scrapes)[int(len(scrapes) * 0.99)]
+
+
+def patience(idle: list[Scrape]) -> float:
+    """Return the seconds that scrapes may take beside clients that misbehave: little more than without."""
+    return max(3 * p99(idle), 0.1)
