@@ -6,6 +6,7 @@ import errno
 import signal
 import socket
 import ssl
+import sys
 import threading
 from collections.abc import Callable
 from functools import partial
@@ -19,6 +20,7 @@ from exporter.connections import connection
 _UNREAD_MILLISECONDS = 30_000
 _DRAIN_SECONDS = 0.5
 _REQUEST_SECONDS = 0.25
+_AT_ONCE = 1e-6
 _ANSWER_SECONDS = 3.0
 _SHUTDOWN_SECONDS = 4
 _CLOSE_SECONDS = 1
@@ -151,13 +153,17 @@ class Server(uvicorn.Server):
 
     async def _close_listener(self) -> None:
         """Take in who has connected already, for a closing listener resets those, and let them send their requests."""
-        loop = asyncio.get_running_loop()
         connected = []
+        # Whoever connects between the last look and the close is lost: no other thread shall run there for long.
+        interval = sys.getswitchinterval()
+        sys.setswitchinterval(_AT_ONCE)
         with contextlib.suppress(BlockingIOError):
             while True:
                 connected.append(self._sock.accept()[0])
         for server in self.servers:
             server.close()
+        sys.setswitchinterval(interval)
+        loop = asyncio.get_running_loop()
         handshakes = [
             loop.create_task(loop.connect_accepted_socket(self._speak, sock, ssl=self.config.ssl)) for sock in connected
         ]

@@ -42,7 +42,7 @@ class Running:
         self.begun = threading.Event()
         self.walks = 0
         self.error = None
-        refresher = Refresher(
+        self.refresher = refresher = Refresher(
             {"acct": self._walk}, submit=Workers(1, "walk").submit, clock=self.clock, cache_ttl=300.0,
             max_stale=3600.0, jitter=random.Random(1),
         )  # fmt: skip
@@ -150,6 +150,13 @@ def test_a_scrape_that_leaves_does_not_end_the_refresh(running):
     running.go.set()
     assert 'har_up{space="acct"} 1.0' in running.get().text
     assert running.walks == 1
+
+
+def test_scrapes_leave_nothing_behind_on_a_refresh_that_hangs(running):
+    for _ in range(5):
+        running.get(headers={TIMEOUT: "0.6"})
+    assert running.walks == 1
+    assert len(running.refresher._spaces["acct"].running._done_callbacks) == 1
 
 
 def test_a_walk_that_fails_is_a_good_scrape_without_data(running):
