@@ -46,7 +46,7 @@ test: lint test-chart ## Check style, types and imports, then run all tests
 
 .PHONY: test-chart
 test-chart: $(CHART_VENV)/.done $(CHECKOV_VENV)/.done ## Run the tests of the Helm chart
-	CHECKOV=$(CHECKOV_VENV)/bin/checkov $(CHART_VENV)/bin/python -m pytest tests/chart
+	CHECKOV=$(CHECKOV_VENV)/bin/checkov $(CHART_VENV)/bin/python -m pytest -n 2 tests/chart
 
 .PHONY: chart
 chart: $(CHART_VENV)/.done ## Write the parts of the chart anew that are made from other files

@@ -1,5 +1,6 @@
 """The parts of the chart that are made from other files: `make chart` writes them, a test holds them equal."""
 
+import functools
 import json
 import re
 from collections.abc import Iterator
@@ -42,10 +43,15 @@ def described() -> Iterator[tuple[str, str, str]]:
 
 def default(path: str) -> object:
     """Give the default of a value."""
-    value = yaml.safe_load((CHART / "values.yaml").read_text())
+    value = _defaults()
     for name in path.split("."):
         value = value[name]
     return value
+
+
+@functools.cache
+def _defaults() -> dict:
+    return yaml.safe_load((CHART / "values.yaml").read_text())
 
 
 def _readme() -> str:
