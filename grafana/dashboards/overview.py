@@ -146,7 +146,7 @@ def _registries() -> table.Panel:
     on = f"on ({', '.join(_KEYS)})"
     panel = rows(
         "Registries",
-        "Every registry, those with most quarantined versions first. The firewall mode is that of most of its "
+        "Every registry, those with most blocked versions first. The firewall mode is that of most of its "
         "versions; coverage is empty where nothing can be scanned.",
         cells(f"({mode}) * {on} group_left (registry_type, url) {info}", "A"),
         cells(queries.total(queries.artifacts(family="har_artifacts_quarantined"), *_KEYS), "B"),
@@ -199,7 +199,7 @@ def _registries() -> table.Panel:
     )
     column(panel, "Newest change", 150, unit="dateTimeFromNow")
     column(panel, "url", custom__hidden=True)
-    return sorted_by(panel, "Quarantined")
+    return sorted_by(panel, "Blocked")
 
 
 def _scan_statuses() -> timeseries.Panel:
@@ -364,7 +364,7 @@ OVERVIEW = Board(
             "Now",
             [(panel, 4, 4) for panel in (_risky(), _quarantined(), _blocked(), _coverage(), _firewall_off(), _age())],
         ),
-        Row("Act on this", [(_findings(), 24, 12), (_registries(), 24, 12)]),
+        Row("Act on this", [(_findings(), 24, 12), (_registries(), 24, 14)]),
         Row(
             "Trends",
             [
