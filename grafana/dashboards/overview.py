@@ -120,7 +120,7 @@ def _findings() -> table.Panel:
     }
     columns(panel, titles, hidden=("Value #A", "package_type"))
     column(panel, "Artifact", 290, links=[_PAGE])
-    column(panel, "Version", 80)
+    column(panel, "Version", 80, unit="string")
     column(
         panel,
         "Finding",
