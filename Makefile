@@ -4,6 +4,7 @@ BIN := $(VENV)/bin
 CHART_VENV ?= .venv-chart
 CHECKOV_VENV ?= .venv-checkov
 SBOM ?= dist
+PACKAGES ?= dist
 
 .DEFAULT_GOAL := help
 
@@ -51,6 +52,16 @@ test-chart: $(CHART_VENV)/.done $(CHECKOV_VENV)/.done ## Run the tests of the He
 .PHONY: chart
 chart: $(CHART_VENV)/.done ## Write the parts of the chart anew that are made from other files
 	$(CHART_VENV)/bin/python tests/chart/generate.py
+
+# Helm 4 packs each file with its own time: that of the last commit makes equal bytes of equal commits.
+.PHONY: package
+package: SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct)
+package: $(CHART_VENV)/.done ## Write dist/har-exporter-VERSION.tgz, the package of the Helm chart
+	rm -rf $(PACKAGES)/chart
+	mkdir -p $(PACKAGES)/chart
+	cp -R helm/har-exporter $(PACKAGES)/chart
+	find $(PACKAGES)/chart -exec touch --date=@$(SOURCE_DATE_EPOCH) {} +
+	$(CHART_VENV)/bin/helm4 package $(PACKAGES)/chart/har-exporter --destination $(PACKAGES)
 
 # Of an environment that holds just what runs: only there do licences and dependencies of each package stand.
 .PHONY: sbom

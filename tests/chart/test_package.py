@@ -1,6 +1,8 @@
 """What is handed out: the package, the made files, the schema and the notes."""
 
+import io
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -67,15 +69,48 @@ def test_every_object_of_the_schema_says_what_it_takes():
     ]
 
 
-def test_two_packages_of_one_tree_are_equal(tmp_path):
-    packages = []
-    for name in ("one", "two"):
-        copy = tmp_path / name / CHART.name
-        shutil.copytree(sample(), copy)
-        done = run("helm4", "package", copy, "--destination", tmp_path / name)
-        assert done.returncode == 0, done.stderr
-        packages.append(next((tmp_path / name).glob("*.tgz")).read_bytes())
-    assert packages[0] == packages[1]
+def package(tree, destination, **environ):
+    """Return the package that `make package` writes in a tree."""
+    kept = {name: value for name, value in os.environ.items() if name not in {"MAKEFLAGS", "SOURCE_DATE_EPOCH"}}
+    tools = (f"CHART_VENV={sys.prefix}", f"--old-file={sys.prefix}/.done")
+    done = subprocess.run(
+        ["make", "package", f"PACKAGES={destination}", *tools],
+        cwd=tree,
+        env=kept | environ,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    (packed,) = destination.glob("*.tgz")
+    return packed.read_bytes()
+
+
+def last_commit():
+    """Return the time of the last commit, in seconds."""
+    return subprocess.run(
+        ["git", "log", "-1", "--format=%ct"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.strip()
+
+
+def test_packages_of_one_commit_are_equal(tmp_path):
+    """One made here, one made here again, and one of a copy without a history whose files have other times."""
+    copy = tmp_path / "copy"
+    shutil.copytree(CHART, copy / CHART.relative_to(ROOT))
+    shutil.copy(ROOT / "Makefile", copy)
+    for index, path in enumerate(sorted(copy.rglob("*"))):
+        os.utime(path, (index * 86400, index * 86400))
+    here = package(ROOT, tmp_path / "here")
+    assert package(ROOT, tmp_path / "again") == here
+    assert package(copy, tmp_path / "copied", SOURCE_DATE_EPOCH=last_commit()) == here
+
+
+def test_a_package_says_only_the_time_that_it_is_given(tmp_path):
+    packed = package(ROOT, tmp_path, SOURCE_DATE_EPOCH="1700000000")
+    compression_time = packed[4:8]  # RFC 1952, MTIME
+    assert compression_time == bytes(4)
+    with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
+        assert {member.mtime for member in archive} == {1700000000}
 
 
 @pytest.mark.parametrize("helm", HELMS)
