@@ -4,6 +4,7 @@ import random
 import re
 import signal
 import time
+from concurrent.futures import wait
 from datetime import UTC, datetime
 from email.utils import format_datetime
 
@@ -17,7 +18,9 @@ from rawserver import RawServer
 from test_cli import served
 from upstream import Upstream, make_rows, reply
 
+from exporter.app import App
 from exporter.retry import RetryBudget, backoff
+from exporter.settings import load
 
 UP = 'har_up{space="acct"}'
 
@@ -137,15 +140,33 @@ def test_a_storm_makes_at_most_half_more_than_the_normal_traffic(bursts):
         assert sent < 40 or sent + retried <= 1.5 * sent
 
 
-def test_the_budget_is_shared_by_all_spaces_of_the_process(clock, front, tmp_path):
-    """A storm over every space: half more at most, where each request alone would be tried three times."""
-    spaces = [f"acct/org{number}" for number in range(60)]
-    with Upstream(make_rows(1), key=whole.KEY) as upstream:
+def test_the_budget_is_shared_by_the_whole_process(clock, tmp_path):
+    """A storm over many keys: half more at most, where each request alone would be tried three times."""
+    (tmp_path / "settings.yaml").write_text("spaces:\n" + "".join(_entry(tmp_path, number) for number in range(60)))
+    with Upstream(make_rows(1), key="key") as upstream:
         upstream.fault = lambda _: reply(503)
-        options = {"spaces": ",".join(spaces), "rate_limit": "off"}
-        with whole.running(front, clock, tmp_path, upstream.url, **options) as exporter:
-            exporter.refresh()
-        assert len(spaces) < len(upstream.requests) <= 1.5 * len(spaces)
+        flags = {"config": f"{tmp_path}/settings.yaml", "base_url": upstream.url, "concurrency": "1"}
+        app = App(load(flags, {"HAR_EXPORTER_API_KEY": "key"}), clock)
+        wait(app.refresher.start(), timeout=20)
+        assert 60 < len(upstream.requests) <= 1.5 * 60
+
+
+def _entry(folder, number):
+    """Return a space that has a key file, and with it a client, of its own."""
+    (folder / f"key-{number}").write_text("key")
+    return f"  - {{ref: acct/org{number}, api_key_file: {folder}/key-{number}}}\n"
+
+
+def test_a_server_that_is_left_alone_is_asked_for_no_other_space_either(clock, run):
+    behave = says(b"", "Retry-After: 700", status="429 No")
+    with (
+        RawServer(behave) as server,
+        run(server, refresh_timeout="60s", spaces="acct,acct/a,acct/b", concurrency="1") as exporter,
+    ):
+        exporter.refresh()
+        clock.tick(600)
+        exporter.refresh()
+        assert (server.connections, clock.waits) == (1, [])
 
 
 def test_retries_count_under_the_rate_limit(clock, run):
@@ -263,8 +284,9 @@ def test_sigterm_ends_a_wait_for_a_busy_server(retry_after):
     with Upstream(make_rows(1)) as upstream:
         upstream.fault = lambda _: reply(429, headers=[("Retry-After", retry_after)])
         options = {"base_url": upstream.url, "api_key": upstream.key, "spaces": upstream.space, "rate_limit": "1/h"}
-        with served(**options) as (process, _):
+        with served(**options) as (process, url):
             upstream.wait_for_requests(1)
+            assert whole.requests.get(f"{url}/-/healthy", timeout=whole.PATIENCE).status_code == 200
             began = time.monotonic()
             process.send_signal(signal.SIGTERM)
             assert process.wait(timeout=10) == 0
