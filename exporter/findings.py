@@ -16,18 +16,24 @@ class Findings:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._found: dict[int, tuple[Artifact, Kind]] = {}
+        self._reasons: dict[int, str] = {}
 
     def keep(self, identity: int, row: Artifact, kind: Kind) -> None:
         """Keep a row, or what is new about it when it was kept before: its kind, and a reason where it had none."""
         kept, _ = self._found.get(identity, (row, kind))
-        kept.quarantine_reason = kept.quarantine_reason or row.quarantine_reason
+        kept.quarantine_reason = self._reasons.get(identity) or kept.quarantine_reason or row.quarantine_reason
         self._found[identity] = (kept, kind)
         if len(self._found) > 2 * self._limit:
             self._found = dict(heapq.nsmallest(self._limit, self._found.items(), key=_urgency))
 
-    def drop(self, identity: int) -> None:
-        """Forget a row that turned out to be no finding: one that is warned of, say, when it is blocked after all."""
-        self._found.pop(identity, None)
+    def drop(self, identity: int, row: Artifact) -> None:
+        """Forget a row that is no finding, one that is warned of, say, when it is blocked after all.
+
+        Why it is quarantined stays known: listed again, it may be a finding for another reason.
+        """
+        kept, _ = self._found.pop(identity, (row, None))
+        if reason := kept.quarantine_reason or row.quarantine_reason:
+            self._reasons.setdefault(identity, reason)
 
     def most_urgent(self) -> tuple[Finding, ...]:
         """Return the findings in order of urgency; rows whose labels are equal make one."""

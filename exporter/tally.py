@@ -58,8 +58,8 @@ class Tally:
             kind.rows += 1
             if kind.findings:
                 self._findings.keep(identity, row, kind)
-            elif known is not None:
-                self._findings.drop(identity)
+            elif known is not None or row.quarantine_reason:
+                self._findings.drop(identity, row)
         return len(self._kind_of) - before
 
     def inventory(self) -> Inventory:

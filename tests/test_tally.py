@@ -440,6 +440,15 @@ def test_a_finding_that_turns_out_worse_than_what_is_wanted_is_none(wanted):
     assert [each.artifact for each in found.findings] == ["b"]
 
 
+def test_the_first_reason_is_kept_of_a_row_that_becomes_a_finding_later():
+    """Where quarantine alone is no finding, the row that tells of the warning need not tell why it is quarantined."""
+    quarantined = row(isQuarantined=True, scanStatus="ALLOWED", quarantineReason="first")
+    warned = row(isQuarantined=True, scanStatus="WARN")
+    for rows in ([quarantined, warned], [quarantined, warned | {"quarantineReason": "second"}], [warned, quarantined]):
+        [found] = inventory(rows, wanted=("warn",)).findings
+        assert found.reason == "first"
+
+
 @pytest.mark.parametrize("limit", [0, 1, 7, 100, 1000])
 def test_never_more_findings_than_the_limit_and_always_the_same_ones(limit):
     """The rest is told of as dropped, and does not take memory while the walk lasts."""
