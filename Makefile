@@ -80,6 +80,11 @@ test-floors: $(VENV)/.dev ## Run the tests over the oldest dependencies that are
 	$(BIN)/uv pip install --quiet --python dist/floors -r dist/floors/floors.txt -e . hypothesis pytest pytest-cov requests-mock trustme
 	dist/floors/bin/python -m pytest --ignore tests/chart
 
+.PHONY: mutants
+mutants: $(VENV)/.dev ## Break the core in a thousand ways, and list what no test notices
+	CI=true $(BIN)/mutmut run
+	$(BIN)/mutmut results
+
 .PHONY: lint
 lint: $(VENV)/.dev ## Check style, types and the direction of imports
 	$(BIN)/ruff check .
@@ -133,4 +138,4 @@ image: ## Build the container image har-exporter with buildah or docker
 
 .PHONY: clean
 clean: ## Remove what the other targets made
-	rm -rf $(VENV) $(CHART_VENV) $(CHECKOV_VENV) .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) $(CHART_VENV) $(CHECKOV_VENV) .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache mutants

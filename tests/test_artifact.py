@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 
 import pytest
 from hypothesis import example, given, settings
@@ -82,6 +83,13 @@ def test_what_is_not_json_is_told_as_such(body):
     """Truncated, trailing, no JSON by its letter, or nested beyond reason."""
     with pytest.raises(BadJsonError):
         decode_page(body, NOW)
+
+
+@pytest.mark.parametrize("constant", ["NaN", "Infinity", "-Infinity"])
+def test_a_constant_that_is_no_json_is_named(constant):
+    """Python's decoder would take it."""
+    with pytest.raises(BadJsonError, match=f": {constant} is no JSON"):
+        decode_page(with_field(constant), NOW)
 
 
 @pytest.mark.parametrize(
@@ -288,6 +296,19 @@ def test_times_come_as_milliseconds_or_as_iso_8601(field, value, seconds):
     """In text or as a number; without a zone it is UTC, whatever the machine's own zone."""
     page = read(**{field: value})
     assert (getattr(only(page), TIMES[field]), page.rejected) == (seconds, NO_ROWS)
+
+
+@pytest.mark.parametrize("zone", ["UTC-9", "UTC+9"])
+def test_a_time_without_a_zone_is_utc_on_every_machine(zone, monkeypatch):
+    """Whatever the machine's own zone is."""
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        page = read(lastModified="2024-11-07T11:25:36")
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert only(page).modified == 1730978736
 
 
 @settings(deadline=None)

@@ -1,11 +1,14 @@
 """From what is known to the page: object in, text out."""
 
 import json
+import random
+import subprocess
 from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from programs import find
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 from upstream import make_row, make_rows
@@ -164,6 +167,33 @@ def test_a_link_leaves_out_what_the_space_has_not(space, link):
     assert RegistryLink("", "https://h", space)("r/x") == ""
 
 
+def test_a_registry_of_deleted_rows_only_has_neither_ages_of_scans_nor_an_info():
+    text = exposition_of(view_of(snapshot_of([make_row(deletedAt="1730978736333")]))).render_spaces()
+    assert list(samples(text, "har_artifacts_deleted{").values()) == [1.0]
+    assert samples(text, "har_artifacts_stale_scan{") == samples(text, "har_registry_info{") == {}
+
+
+def test_a_finding_without_a_count_of_downloads_has_no_series_of_it():
+    rows = [make_row(0, isQuarantined=True, downloadsCount=None), make_row(1, isQuarantined=True, downloadsCount=0)]
+    text = exposition_of(view_of(snapshot_of(rows))).render_spaces()
+    (series,) = samples(text, "har_artifact_finding_downloads{")
+    assert "artifact-000001" in series
+    assert len(samples(text, "har_artifact_finding{")) == 2
+
+
+def test_a_space_that_was_never_refreshed_has_no_duration():
+    view = view_of(None)
+    never = replace(view, status=replace(view.status, refresh_seconds=None))
+    assert b"\nhar_refresh_duration_seconds{" not in exposition_of(never).render_spaces()
+
+
+def test_an_api_that_reports_no_count_has_only_what_was_fetched():
+    (series,) = samples(
+        exposition_of(view_of(replace(snapshot_of([RICH]), reported=None))).render_spaces(), "har_snapshot_artifacts{"
+    )
+    assert 'source="fetched"' in series
+
+
 TEXTS = st.text(min_size=1, max_size=300) | st.text(
     st.characters(categories=["Cs", "Cc", "Cf"]), min_size=1, max_size=9
 )
@@ -189,6 +219,50 @@ def test_whatever_the_texts_the_page_parses_and_no_series_is_there_twice(rows):
     assert sum(1 for family in parse_text(text) for _ in family.samples) == len(series)
     openmetrics = b"".join(exposition.render("application/openmetrics-text").parts).decode()
     assert {family.name for family in parse_openmetrics(openmetrics)} >= {"har_up", "har_artifacts"}
+
+
+LABEL_SETS = 10_000
+BATCH = 500
+UNFIT = "\x00\x07\n\r\t\x1b\x7f\x85\\\"'{}=,# \u061c\u200e\u202e\u2066\u2028\ud800\udfff\ufeff\ufffd"
+
+
+def odd_text(chance):
+    """Return a text with whatever may break a label, now and then longer than any label may be."""
+    length = chance.choice([1, 2, 3, 5, 8, 255, 256, 257, 300])
+    beginning = [chance.choice(UNFIT) if chance.random() < 0.6 else chr(chance.randrange(0x110000)) for _ in range(8)]
+    return ("".join(beginning) * length)[:length]
+
+
+def odd_rows(chance, number):
+    """Return rows whose every text is odd; the texts come from so small a set that many collide."""
+    texts = [odd_text(chance) for _ in range(number // 5)]
+    few = ("registryIdentifier", "packageType", "firewallMode", "scanStatus")
+    many = ("name", "version", "quarantineReason", "purl", "uuid", "registryUUID")
+    return [
+        make_row(isQuarantined=True)
+        | {field: chance.choice(texts[:5]) for field in few}
+        | {field: chance.choice(texts) for field in many}
+        for _ in range(number)
+    ]
+
+
+def test_ten_thousand_label_sets_parse_in_both_formats_and_by_promtool():
+    """No exception, no series twice, nothing that any parser refuses."""
+    promtool = find("promtool")
+    for seed in range(LABEL_SETS // BATCH):
+        exposition = exposition_of(view_of(snapshot_of(odd_rows(random.Random(seed), BATCH))))
+        text = exposition.render("").body
+        parsed = [
+            (sample.name, *sorted(sample.labels.items()))
+            for family in parse_text(text.decode())
+            for sample in family.samples
+        ]
+        assert len(parsed) == len(set(parsed)) > BATCH
+        openmetrics = exposition.render("application/openmetrics-text").body.decode()
+        # That parser refuses a series that comes twice, too.
+        assert sum(len(family.samples) for family in parse_openmetrics(openmetrics)) == len(parsed)
+        done = subprocess.run([promtool, "check", "metrics"], input=text, capture_output=True, check=False)
+        assert (done.returncode, done.stderr) == (0, b"")
 
 
 def test_ten_rows_of_two_registries_add_up():

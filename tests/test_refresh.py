@@ -6,9 +6,6 @@ from concurrent.futures import Future
 
 import pytest
 from clocks import FakeClock
-from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from exporter.artifact import Rejected
 from exporter.clock import Stopped
@@ -33,6 +30,7 @@ class Walks:
         self.queue: list[tuple[Future[None], Callable[[str], None], str]] = []
         self.outcome: Snapshot | Exception = snapshot()
         self.takes = 2.0
+        self.meanwhile: Callable[[], None] = lambda: None
         self.walked: list[str] = []
         self.told: list[SpaceStatus] = []
         self.refresher = Refresher(
@@ -53,6 +51,7 @@ class Walks:
     def _walk(self, space: str) -> Snapshot:
         self.walked.append(space)
         self.clock.tick(self.takes)
+        self.meanwhile()
         if isinstance(self.outcome, Exception):
             raise self.outcome
         return self.outcome
@@ -302,6 +301,41 @@ def test_requests_and_hits_are_counted_for_each_space():
     assert (counts["b"].requests, counts["b"].hits) == (2, 0)
 
 
+def test_every_fresh_answer_is_a_hit():
+    walks = Walks()
+    walks.scrape()
+    walks.finish()
+    for _ in range(3):
+        walks.scrape()
+    counts = walks.refresher.cache_counts()["acct"]
+    assert (counts.requests, counts.hits) == (4, 3)
+
+
+def test_a_walk_that_took_no_time_is_worth_waiting_for_without_any_budget():
+    walks = Walks()
+    walks.takes = 0.0
+    walks.scrape()
+    walks.finish()
+    walks.clock.tick(TTL)
+    assert len(walks.scrape(0.0)) == 1
+
+
+def test_a_failure_tells_how_long_the_space_is_left_alone():
+    walks = Walks(cache_ttl=1.0)
+    walks.scrape()
+    walks.finish(ServerError("down"))
+    assert 0.5 <= walks.status.last_failure.pause <= 1.0
+    walks.clock.tick(1.0)
+    walks.scrape()
+    walks.finish(RateLimitedError("slow down", retry_after=7.0))
+    assert walks.status.last_failure.pause == 7.0
+    assert walks.status.last_failure.traceback == ""
+
+
+def test_statuses_are_told_under_the_name_of_their_space():
+    assert [status.space for status in Walks("a", "b").refresher.statuses()] == ["a", "b"]
+
+
 def test_statuses_are_equal_while_nothing_happens_and_differ_after_a_refresh():
     walks = Walks()
     walks.scrape()
@@ -313,65 +347,3 @@ def test_statuses_are_equal_while_nothing_happens_and_differ_after_a_refresh():
     walks.scrape()
     walks.finish()
     assert walks.refresher.statuses() != before
-
-
-class RefreshMachine(RuleBasedStateMachine):
-    """Any order of scrapes, outcomes and time keeps what the states promise."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.walks = Walks()
-        self.last_ok: bool | None = None
-        self.good_at: float | None = None
-        self.failed = 0
-
-    @rule(budget=st.sampled_from([0.0, 2.0, 10.0]))
-    def scrape(self, budget):
-        status = self.walks.status
-        waits = self.walks.scrape(budget)
-        assert len(self.walks.queue) <= 1
-        if status.state in {"fresh", "failing"}:
-            assert waits == []
-
-    @rule(seconds=st.sampled_from([1.0, 4.0, 100.0, TTL, MAX_STALE]))
-    def tick(self, seconds):
-        self.walks.clock.tick(seconds)
-
-    @precondition(lambda self: self.walks.queue)
-    @rule(took=st.sampled_from([0.0, 5.0, 500.0]))
-    def succeed(self, took):
-        self.walks.takes = took
-        self.walks.finish()
-        self.last_ok = True
-        self.good_at = self.walks.clock.monotonic()
-
-    @precondition(lambda self: self.walks.queue)
-    @rule(took=st.sampled_from([0.0, 5.0, 500.0]), error=st.sampled_from(RefreshError.__subclasses__()))
-    def fail(self, took, error):
-        self.walks.takes = took
-        self.walks.finish(error("no"))
-        self.last_ok = False
-        self.failed += 1
-
-    @invariant()
-    def up_tells_the_last_refresh(self):
-        assert self.walks.status.up is bool(self.last_ok)
-
-    @invariant()
-    def data_is_there_exactly_as_long_as_it_may_be(self):
-        age = None if self.good_at is None else self.walks.clock.monotonic() - self.good_at
-        assert (self.walks.status.snapshot is not None) == (age is not None and age < MAX_STALE)
-
-    @invariant()
-    def failures_are_all_counted(self):
-        assert sum(self.walks.status.failures.values()) == self.failed
-
-    @invariant()
-    def the_state_says_what_is_served(self):
-        status = self.walks.status
-        assert (status.state in {"fresh", "due", "failing"}) == (status.snapshot is not None)
-        assert (status.state == "failing") <= (not status.up)
-
-
-TestRefreshMachine = RefreshMachine.TestCase
-TestRefreshMachine.settings = settings(max_examples=300, stateful_step_count=30, deadline=None)

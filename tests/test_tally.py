@@ -485,6 +485,14 @@ def test_findings_whose_labels_collide_are_merged():
     assert (merged.purl, merged.environments) == ("first", {})
 
 
+def test_the_texts_of_merged_findings_are_those_of_the_first_version():
+    """Where the names are equal, and in any order of rows."""
+    rows = [row(version="a\x01", isQuarantined=True, purl="2"), row(version="a\x00", isQuarantined=True, purl="1")]
+    for order in rows, rows[::-1]:
+        [found] = inventory(order).findings
+        assert found.purl == "1"
+
+
 def test_findings_that_differ_in_nothing_but_their_type_are_chosen_alike():
     """Where labels cannot tell two artifacts apart, the order of rows decides nothing."""
     rows = [row(isQuarantined=True, artifactType=kind, purl=kind) for kind in ("model", "dataset")]

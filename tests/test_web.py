@@ -42,6 +42,7 @@ class Running:
         self.begun = threading.Event()
         self.walks = 0
         self.error = None
+        self.result = snapshot
         self.refresher = refresher = Refresher(
             {"acct": self._walk}, submit=Workers(1, "walk").submit, clock=self.clock, cache_ttl=300.0,
             max_stale=3600.0, jitter=random.Random(1),
@@ -62,7 +63,7 @@ class Running:
         self.go.wait(20)
         if self.error:
             raise self.error
-        return snapshot()
+        return self.result()
 
     def get(self, path="/metrics", **options):
         return requests.get(self.url + path, timeout=20, **options)

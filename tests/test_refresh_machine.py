@@ -1,0 +1,180 @@
+"""Any order of scrapes, outcomes and time keeps what the states of a space promise.
+
+The model is small: when data became good, how the last refresh ended, how often in a row it failed and until when the
+next one has to stay away. Nothing in it knows of caches, threads or locks.
+"""
+
+from dataclasses import dataclass
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from test_refresh import MAX_STALE, TTL, Walks
+
+from exporter.errors import RefreshError
+
+BUDGETS = st.sampled_from([0.0, 0.125, 2.0, 4.75, 5.0, 10.0, 1_000.0])  # all exact in binary
+DURATIONS = st.sampled_from([0.0, 0.125, 5.0, 200.0, TTL, MAX_STALE + 1])
+TIMES = st.sampled_from([0.5, 2.25, 2.75, 5.0, 20.0, 150.0, TTL, MAX_STALE - TTL, MAX_STALE])
+ERRORS = st.sampled_from(RefreshError.__subclasses__())
+DAY = 86_400.0
+
+
+@dataclass
+class Waiting:
+    """A scrape that waits, until its deadline at most, for refreshes that go on."""
+
+    deadline: float
+    refreshes: list
+
+
+class RefreshMachine(RuleBasedStateMachine):
+    """One space, its scrapes, and the model."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.walks = Walks()
+        self.clock = self.walks.clock
+        self.waiting: list[Waiting] = []
+        self.walking = False
+        self.last_ok: bool | None = None
+        self.good_at: float | None = None
+        self.last_took: float | None = None
+        self.not_before = 0.0
+        self.in_a_row = 0
+        self.failed = 0
+
+    # The model
+
+    @property
+    def now(self) -> float:
+        return self.clock.monotonic()
+
+    @property
+    def age(self) -> float:
+        """How old the data is; infinite where there never was any."""
+        return float("inf") if self.good_at is None else self.now - self.good_at
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a refresh was begun that has not ended."""
+        return bool(self.walks.queue) or self.walking
+
+    def is_worth_waiting(self, budget: float) -> bool:
+        """Tell a space without data, or one whose walk went well last time and in less than the scrape has."""
+        return self.age >= MAX_STALE or (bool(self.last_ok) and (self.last_took or 0.0) <= budget)
+
+    # What happens
+
+    @rule(budgets=st.lists(BUDGETS, min_size=1, max_size=4))
+    def scrapes_arrive_together(self, budgets):
+        """They begin one refresh between them, if one is due and may begin; each waits only where it is worth it."""
+        for budget in budgets:
+            self.scrape(budget)
+
+    def scrape(self, budget):
+        began = len(self.walks.queue)
+        expected = self.age >= TTL and (self.is_running or self.now >= self.not_before)
+        waits = self.walks.scrape(budget)
+        assert self.is_running is (expected or bool(began) or self.walking)
+        assert len(self.walks.queue) + self.walking <= 1
+        assert bool(waits) is (expected and self.is_worth_waiting(budget))
+        if waits:
+            assert len(waits) == 1
+            self.waiting.append(Waiting(self.now + budget, waits))
+
+    @precondition(lambda self: self.waiting)
+    @rule(data=st.data())
+    def a_scrape_leaves(self, data):
+        """It takes nothing with it: neither the refresh nor what others wait for."""
+        running = self.is_running
+        self.waiting.pop(data.draw(st.integers(0, len(self.waiting) - 1)))
+        assert self.is_running is running
+
+    @rule(seconds=TIMES)
+    def time_passes(self, seconds):
+        self.clock.tick(seconds)
+
+    @rule(seconds=st.sampled_from([-400 * DAY, -DAY, -1.0, 1.0, DAY, 400 * DAY]))
+    def the_wall_clock_jumps(self, seconds):
+        """Nothing follows from it: the invariants know of the monotonic clock alone."""
+        self.clock.jump(seconds)
+
+    @precondition(lambda self: self.walks.queue)
+    @rule(took=DURATIONS, budgets=st.lists(BUDGETS, max_size=2))
+    def a_refresh_succeeds(self, took, budgets):
+        self.end(None, took, budgets)
+        self.last_ok, self.good_at, self.in_a_row, self.not_before = True, self.now, 0, min(self.not_before, self.now)
+
+    @precondition(lambda self: self.walks.queue)
+    @rule(took=DURATIONS, budgets=st.lists(BUDGETS, max_size=2), error=ERRORS, hold=st.sampled_from([None, 1.0, 900.0]))
+    def a_refresh_fails(self, took, budgets, error, hold):
+        """The next one stays away for 5 s, twice as long with every further failure, less a jitter of half at most."""
+        self.end(error("no", retry_after=hold), took, budgets)
+        longest = min(5.0 * 2**self.in_a_row, TTL)
+        failure = self.walks.status.last_failure
+        assert max(longest / 2, hold or 0.0) <= failure.pause <= max(longest, hold or 0.0)
+        assert (failure.reason, failure.time) == (error.reason, self.clock.time())
+        self.last_ok, self.not_before = False, self.now + failure.pause
+        self.in_a_row += 1
+        self.failed += 1
+
+    @precondition(lambda self: self.walks.queue)
+    @rule(budgets=st.lists(BUDGETS, min_size=1, max_size=2))
+    def a_refresh_hangs(self, budgets):
+        """However long it goes on, no other one begins, and data that grows too old is gone meanwhile."""
+        for budget in budgets:
+            self.clock.tick(MAX_STALE / 2)
+            self.data_is_there_exactly_as_long_as_it_may_be()
+            self.scrape(budget)
+
+    def end(self, error, took, budgets):
+        """Let the refresh go on for so long, with scrapes in the middle of it, and then end."""
+
+        def scrapes_meanwhile():
+            self.walking = True
+            for budget in budgets:
+                self.scrape(budget)
+
+        self.walks.takes = took
+        self.walks.meanwhile = scrapes_meanwhile
+        self.walks.finish(error)
+        self.walking = False
+        self.last_took = took
+        assert all(future.done() for each in self.waiting for future in each.refreshes)
+        self.waiting.clear()
+
+    # What always holds
+
+    @invariant()
+    def up_tells_the_last_refresh(self):
+        assert self.walks.status.up is bool(self.last_ok)
+
+    @invariant()
+    def data_is_there_exactly_as_long_as_it_may_be(self):
+        assert (self.walks.status.snapshot is not None) is (self.age < MAX_STALE)
+
+    @invariant()
+    def failures_are_all_counted(self):
+        assert sum(self.walks.status.failures.values()) == self.failed
+
+    @invariant()
+    def the_state_follows_from_age_and_outcome(self):
+        states = {
+            "fresh": self.age < TTL,
+            "due": TTL <= self.age < MAX_STALE and self.last_ok,
+            "failing": TTL <= self.age < MAX_STALE and not self.last_ok,
+            "expired": self.good_at is not None and self.age >= MAX_STALE,
+            "cold": self.good_at is None,
+        }
+        assert [state for state, holds in states.items() if holds] == [self.walks.status.state]
+
+    @invariant()
+    def scrapes_wait_for_nothing_but_the_refresh_that_goes_on(self):
+        """So that none of them is kept longer than that refresh, or longer than its own deadline."""
+        going_on = [future for future, _, _ in self.walks.queue]
+        assert all(each.refreshes == going_on for each in self.waiting)
+
+
+TestRefreshMachine = RefreshMachine.TestCase
+TestRefreshMachine.settings = settings(max_examples=2_000, stateful_step_count=20, deadline=None)
