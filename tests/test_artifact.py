@@ -212,6 +212,11 @@ def test_a_number_stands_for_its_digits_in_a_text(value, text):
     assert only(read(version=value)).version == text
 
 
+def test_digits_of_a_text_are_kept_up_to_what_python_converts():
+    """640 of them; nobody has such a version."""
+    assert only(decode_page(with_field("9" * 640, "version"), NOW)).version == "9" * 640
+
+
 @pytest.mark.parametrize("value", [True, [], {}, ["1"]])
 def test_what_is_no_text_is_absent(value):
     """It costs neither the row nor the page."""
