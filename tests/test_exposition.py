@@ -251,14 +251,14 @@ def test_ten_thousand_label_sets_parse_in_both_formats_and_by_promtool():
     promtool = find("promtool")
     for seed in range(LABEL_SETS // BATCH):
         exposition = exposition_of(view_of(snapshot_of(odd_rows(random.Random(seed), BATCH))))
-        text = exposition.render("").body
+        text = b"".join(exposition.render("").parts)
         parsed = [
             (sample.name, *sorted(sample.labels.items()))
             for family in parse_text(text.decode())
             for sample in family.samples
         ]
         assert len(parsed) == len(set(parsed)) > BATCH
-        openmetrics = exposition.render("application/openmetrics-text").body.decode()
+        openmetrics = b"".join(exposition.render("application/openmetrics-text").parts).decode()
         # That parser refuses a series that comes twice, too.
         assert sum(len(family.samples) for family in parse_openmetrics(openmetrics)) == len(parsed)
         done = subprocess.run([promtool, "check", "metrics"], input=text, capture_output=True, check=False)

@@ -7,15 +7,19 @@ refreshes where it matters what is published. All is drawn from seeds, so that e
 import math
 import random
 from collections import Counter
+from contextlib import contextmanager
 
 import pytest
 import requests
-from test_exposition import samples
+from test_exposition import process_view, samples
+from test_refresh import TTL, Walks
 from test_walk import ABSENT, Server, found, numbers, row, rows, walk
 from test_web import served
 
 from exporter import errors
 from exporter.errors import PaginationError
+from exporter.exposition import Exposition
+from exporter.metrics import SpaceView
 from exporter.tally import Tally
 from exporter.walk import Walker
 
@@ -155,27 +159,51 @@ def test_a_quiet_listing_is_read_whole_whatever_the_count(count):
         assert snapshot.complete is (not usable or claimed == number)
 
 
-def published(page):
-    """Return the lines of a page that tell of the listing."""
-    return [line for line in page.splitlines() if line.startswith(("har_artifact", "har_registry", "har_snapshot"))]
+def walker_of(server, clock):
+    """Return what reads a server in pages of three."""
+    return Walker(
+        server.fetch,
+        lambda began: Tally(began, findings=(), findings_limit=0, stale_ages=()),
+        clock,
+        page_size=3,
+        concurrency=3,
+        timeout=300.0,
+    )
 
 
-def test_a_failure_at_any_page_publishes_no_mixture():
-    """After a good walk over one listing and a bad one over another, what is served is the good one's to the letter."""
-    pages = Counter()
+@contextmanager
+def in_process():
+    """Yield what takes a walk and returns the page after it, by a refresh on this thread and a rendering."""
+    walks = Walks()
+    exposition = Exposition(
+        lambda: tuple(SpaceView(status, TTL, (), str) for status in walks.refresher.statuses()), process_view
+    )
+
+    def refresh(server, _):
+        walks.clock.tick(1_000.0)
+        walks.scrape()
+        walks.finish(outcome(walker_of(server, walks.clock).walk))
+        return exposition.render_spaces().decode()
+
+    yield refresh
+
+
+def outcome(walk):
+    """Return what a walk found, or what it failed with."""
+    try:
+        return walk()
+    except Exception as error:  # noqa: BLE001 - raised again in the refresh that it is the outcome of
+        return error
+
+
+@contextmanager
+def over_a_socket():
+    """Yield what takes a walk and returns the page after it, by scrapes that get 200 from the time it begins."""
     with served() as running, requests.Session() as session:
         running.go.set()
 
-        def scrape(server, up):
-            walker = Walker(
-                server.fetch,
-                lambda began: Tally(began, findings=(), findings_limit=0, stale_ages=()),
-                running.clock,
-                page_size=3,
-                concurrency=3,
-                timeout=300.0,
-            )
-            running.result = walker.walk
+        def refresh(server, up):
+            running.result = walker_of(server, running.clock).walk
             running.clock.tick(1_000.0)
             # A failing space is answered at once, before its refresh has ended.
             for _ in range(1_000):
@@ -185,14 +213,28 @@ def test_a_failure_at_any_page_publishes_no_mixture():
                     return answer.text
             raise AssertionError("the refresh never ended")
 
-        for seed in range(FAILING_WALKS):
+        yield refresh
+
+
+def published(page):
+    """Return the lines of a page that tell of the listing."""
+    return [line for line in page.splitlines() if line.startswith(("har_artifact", "har_registry", "har_snapshot"))]
+
+
+@pytest.mark.parametrize(("refreshing", "walks"), [(in_process, FAILING_WALKS), (over_a_socket, FAILING_WALKS // 10)])
+def test_a_failure_at_any_page_publishes_no_mixture(refreshing, walks):
+    """After a good walk over one listing and a bad one over another, what is served is the good one's to the letter."""
+    failed_at = Counter()
+    with refreshing() as refresh:
+        for seed in range(walks):
             chance = random.Random(seed)
             before, after = chance.randint(0, 18), chance.randint(0, 18)
-            page = scrape(Server(rows(before)), "1.0")
+            page = refresh(Server(rows(before)), "1.0")
             assert sum(samples(page.encode(), "har_artifacts{").values()) == before
             failing = chance.randrange(math.ceil(after / 3) + 1 if after > 3 else 1)
             failures = [*(kind("broken") for kind in errors.RefreshError.__subclasses__()), KeyError("a bug"), b"{"]
-            bad = Server(rows(after), fails={failing: chance.choice(failures)})
-            assert published(scrape(bad, "0.0")) == published(page)
-            pages[failing] += 1
-    assert set(pages) == set(range(7))
+            now = refresh(Server(rows(after), fails={failing: chance.choice(failures)}), "0.0")
+            assert 'har_up{space="acct"} 0.0' in now
+            assert published(now) == published(page)
+            failed_at[failing] += 1
+    assert set(failed_at) == set(range(7))
