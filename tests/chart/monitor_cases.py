@@ -1,0 +1,80 @@
+"""For each value of the monitors, what another one changes in them."""
+
+from charts import at
+
+MONITORS = {
+    "serviceMonitor": "ServiceMonitor",
+    "podMonitor": "PodMonitor",
+    "scrapeConfig": "ScrapeConfig",
+    "probe": "Probe",
+}
+RELABELING = [{"action": "labeldrop", "regex": "x"}]
+
+
+def monitor(kind, path, value):
+    """Expect a value in an endpoint of a monitor."""
+    where = {
+        "ServiceMonitor": "endpoints[0].",
+        "PodMonitor": "podMetricsEndpoints[0].",
+        "ScrapeConfig": "",
+        "Probe": "",
+    }
+    return {f"{kind} r-har-exporter spec.{where[kind]}{path}": value}
+
+
+# For each value: another one, all that it changes, and what must be set for it to matter.
+CASES = [
+    (
+        "probe.spaces",
+        ["b"],
+        {"Probe r-har-exporter spec.targets.staticConfig.static[0]": "b"},
+        at("probe.enabled", True),
+    ),
+    ("probe.jobName", "j", monitor("Probe", "jobName", "j"), at("probe.enabled", True)),
+    ("scrapeConfig.jobName", "j", monitor("ScrapeConfig", "jobName", "j"), at("scrapeConfig.enabled", True)),
+    (
+        "serviceMonitor.jobLabel",
+        "j",
+        {"ServiceMonitor r-har-exporter spec.jobLabel": "j"},
+        at("serviceMonitor.enabled", True),
+    ),
+    ("podMonitor.jobLabel", "j", {"PodMonitor r-har-exporter spec.jobLabel": "j"}, at("podMonitor.enabled", True)),
+]
+for name, kind in MONITORS.items():
+    on = at(f"{name}.enabled", True)
+    interval = "scrapeInterval" if name == "scrapeConfig" else "interval"
+    relabelings = {
+        "serviceMonitor": "relabelings[0].",
+        "podMonitor": "relabelings[0].",
+        "scrapeConfig": "relabelings[0].",
+        "probe": "targets.staticConfig.relabelingConfigs[2].",
+    }[name]
+    CASES += [
+        (f"{name}.namespace", "else", {f"{kind} r-har-exporter metadata.namespace": "else"}, on),
+        (f"{name}.labels", {"a": "1"}, {f"{kind} r-har-exporter metadata.labels.a": "1"}, on),
+        (f"{name}.annotations", {"a": "1"}, {f"{kind} r-har-exporter metadata.annotations.a": "1"}, on),
+        (f"{name}.interval", "90s", monitor(kind, interval, "90s"), on),
+        (f"{name}.scrapeTimeout", "10s", monitor(kind, "scrapeTimeout", "10s"), on),
+        (
+            f"{name}.relabelings",
+            RELABELING,
+            {
+                path: value
+                for key, text in RELABELING[0].items()
+                for path, value in monitor(kind, f"{relabelings}{key}", text).items()
+            },
+            on,
+        ),
+        (
+            f"{name}.metricRelabelings",
+            RELABELING,
+            {
+                path: value
+                for key, text in RELABELING[0].items()
+                for path, value in monitor(kind, f"metricRelabelings[0].{key}", text).items()
+            },
+            on,
+        ),
+    ]
+    if name != "probe":
+        CASES.append((f"{name}.honorLabels", True, monitor(kind, "honorLabels", True), on))
