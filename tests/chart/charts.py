@@ -1,5 +1,6 @@
 """Renders the chart with real Helm, and compares what came out."""
 
+import atexit
 import functools
 import json
 import shutil
@@ -49,7 +50,9 @@ def run(helm, *arguments, values=None):
 @functools.cache
 def sample() -> Path:
     """Copy the chart with a small file of rules and a small dashboard, so that tests know what is in them."""
-    folder = Path(tempfile.mkdtemp(prefix="chart-")) / CHART.name
+    parent = Path(tempfile.mkdtemp(prefix="chart-"))
+    atexit.register(shutil.rmtree, parent)
+    folder = parent / CHART.name
     shutil.copytree(CHART, folder, ignore=shutil.ignore_patterns("*.rules.yaml"))
     shutil.rmtree(folder / "dashboards", ignore_errors=True)
     for name, content in {"rules/a.rules.yaml": RULES, "dashboards/a.json": '{"title": "{{ stays }}"}\n'}.items():
