@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import pytest
 import requests
@@ -158,6 +158,16 @@ def test_scrapes_leave_nothing_behind_on_a_refresh_that_hangs(running):
         running.get(headers={TIMEOUT: "0.6"})
     assert running.walks == 1
     assert len(running.refresher._spaces["acct"].running._done_callbacks) == 1
+
+
+def test_the_sixty_fifth_scrape_at_once_is_told_so_and_health_is_not(running):
+    with ExitStack() as stack:
+        for _ in range(64):
+            sock = stack.enter_context(socket.create_connection(running.address, timeout=10))
+            sock.sendall(f"GET /metrics HTTP/1.1\r\nHost: x\r\n{TIMEOUT}: 60\r\n\r\n".encode())
+        while running.get(headers={TIMEOUT: "0.1"}).status_code != 503:
+            time.sleep(0.01)
+        assert running.get("/-/healthy").status_code == 200
 
 
 def test_a_walk_that_fails_is_a_good_scrape_without_data(running):
