@@ -2,18 +2,14 @@
 
 import json
 import re
-import socket
-import subprocess
 import time
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-import requests
+import stack
 import yaml
 from dashboards import generate, thresholds
 from grafana_foundation_sdk.models.dashboard import Dashboard
-from programs import find
 from test_cli import served
 
 from exporter.metrics import PROCESS_FAMILIES, SPACE_FAMILIES
@@ -192,60 +188,30 @@ def test_a_limit_is_that_of_its_alert(limit):
 # A real Prometheus
 
 
-class Prometheus:
-    """Answers queries with variables filled in."""
-
-    def __init__(self, address):
-        self.url = f"http://{address}/api/v1/query"
-
-    def __call__(self, expr, **variables):
-        known = BUILT_IN | variables
-        filled = re.sub(r"\$(\w+)", lambda found: known.get(found[1], variables.get("others", ".+")), expr)
-        answer = requests.get(self.url, params={"query": filled}, timeout=10).json()
-        assert answer["status"] == "success", (answer, filled)
-        return answer["data"]["result"]
-
-
-@contextmanager
-def scraping(folder, targets):
-    """Run a Prometheus that scrapes targets each second."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        address = f"127.0.0.1:{free.getsockname()[1]}"
-    jobs = [{"job_name": "har-exporter", "static_configs": [{"targets": targets}]}]
-    config = folder / "prometheus.yml"
-    config.write_text(json.dumps({"global": {"scrape_interval": "1s", "scrape_timeout": "1s"}, "scrape_configs": jobs}))
-    command = [find("prometheus"), f"--config.file={config}", f"--storage.tsdb.path={folder / 'data'}"]
-    with subprocess.Popen([*command, f"--web.listen-address={address}"], stderr=subprocess.DEVNULL) as process:
-        try:
-            yield Prometheus(address)
-        finally:
-            process.terminate()
-
-
 @pytest.fixture(scope="module")
 def prometheus(tmp_path_factory):
-    """A Prometheus that has scraped the demo, as two replicas, long enough for rates."""
-    find("prometheus")
+    """Answers queries about the demo with variables filled in, scraped as two replicas, long enough for rates."""
     with served("demo", "--cache-ttl", "1s") as (_, url):
         target = url.removeprefix("http://")
         targets = [target, target.replace("127.0.0.1", "localhost")]
-        with scraping(tmp_path_factory.mktemp("prometheus"), targets) as ask:
-            deadline = time.monotonic() + 60
-            while not scraped(ask):
-                assert time.monotonic() < deadline, "Prometheus did not scrape the demo"
-                time.sleep(0.2)
-            yield ask
+        jobs = [{"job_name": "har-exporter", "static_configs": [{"targets": targets}]}]
+        config = {"global": {"scrape_interval": "1s", "scrape_timeout": "1s"}, "scrape_configs": jobs}
+        with stack.prometheus(tmp_path_factory.mktemp("prometheus"), config) as server:
+            stack.eventually(lambda: scraped(server))
+            yield lambda expr, **variables: server.query(filled(expr, **variables))
 
 
-def scraped(ask):
+def filled(expr, others=".+", **variables):
+    """Return a query with a value for each variable."""
+    known = BUILT_IN | variables
+    return re.sub(r"\$(\w+)", lambda found: known.get(found[1], others), expr)
+
+
+def scraped(server):
     """Tell whether there are six scrapes with data, and requests to the API between them."""
-    try:
-        return bool(
-            ask("count(count_over_time(har_up[1m]) >= 6) == 6")
-            and ask('increase(har_exporter_api_requests_total{code="200"}[10s]) > 0')
-        )
-    except requests.RequestException:
-        return False
+    return server.query("count(count_over_time(har_up[1m]) >= 6) == 6") and server.query(
+        'increase(har_exporter_api_requests_total{code="200"}[10s]) > 0'
+    )
 
 
 @every_target
