@@ -61,11 +61,13 @@ def serve(settings: Settings) -> int:
         endpoints.stop()
         clock.stop()
 
+    guarded = Guard(endpoints, web_config, clock) if web_config else endpoints
+    serving = server.Server(guarded, sock, on_shutdown=stop, tls=tls)
+    serving.heed_signals()
     host, port, *_ = sock.getsockname()
     _log.info("listening", version=__version__, host=host, port=port, tls=tls is not None, spaces=len(settings.targets))
     app.refresher.start()
-    guarded = Guard(endpoints, web_config, clock) if web_config else endpoints
-    server.Server(guarded, sock, on_shutdown=stop, tls=tls).run()
+    serving.run()
     return DONE
 
 

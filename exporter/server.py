@@ -122,18 +122,21 @@ class Server(uvicorn.Server):
         """Begin the shutdown; `run` returns soon after, within 5 s whatever the clients do."""
         self.should_exit = True
 
-    def run(self, sockets: list[socket.socket] | None = None) -> None:
-        """Serve until `stop`, or until SIGTERM or SIGINT where this is the main thread.
+    def heed_signals(self) -> None:
+        """Let SIGTERM and SIGINT call `stop`; only for the main thread.
 
-        The handlers of these signals stay: uvicorn raises the signals that it got once more when it is done, and they
-        shall not decide the exit code.
+        These handlers stay: uvicorn raises the signals that it got once more when it is done, and they shall not decide
+        the exit code.
+        """
+        for number in _SIGNALS:
+            signal.signal(number, self.stop)
+
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve until `stop`, which may have been called already.
 
         Args:
             sockets: further sockets to listen on.
         """
-        if threading.current_thread() is threading.main_thread():
-            for number in _SIGNALS:
-                signal.signal(number, self.stop)
         with asyncio.Runner(loop_factory=partial(_Loop, self._request_timeout)) as runner:
             runner.run(self.serve([self._sock, *(sockets or [])]))
 

@@ -83,6 +83,12 @@ def test_serve_ends_with_0_when_it_is_asked_to_even_while_a_walk_hangs(number):
         hold.set()
 
 
+def test_serve_heeds_a_signal_from_the_moment_that_it_says_it_listens():
+    with Upstream(make_rows(3)) as upstream, served(**settings_for(upstream)) as (process, _):
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=10) == 0
+
+
 def test_an_interrupt_ends_a_command_without_a_traceback():
     hold = threading.Event()
     with Upstream(make_rows(3), hold=hold) as upstream:

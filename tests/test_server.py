@@ -219,3 +219,12 @@ def test_a_reader_that_stopped_does_not_hold_the_shutdown(caplog):
         wait_until(lambda: not running.server.server_state.connections)
         assert time.monotonic() - began < 5
     assert caplog.records == []
+
+
+def test_who_is_told_to_stop_before_it_runs_shuts_down_all_the_same():
+    """A signal may come between the handlers and the loop."""
+    ends = []
+    serving = Server(None, listen("127.0.0.1", 0), on_shutdown=lambda: ends.append(True))
+    serving.stop()
+    serving.run()
+    assert ends == [True]
