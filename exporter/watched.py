@@ -55,8 +55,9 @@ class Watched(Generic[S, T]):
     def _current(self, content: S) -> T:
         if content != self._seen:
             changed = self._seen is not None
-            self._seen = content
             self._outcome = self._made(content)
+            # Only now: after a fault that nobody foresaw, the older value would be taken for that of this content.
+            self._seen = content
             if changed and not self._outcome[1]:
                 self._log.info("read again")
         value, faults = self._outcome
