@@ -6,7 +6,7 @@ import binascii
 import hashlib
 import secrets
 from collections.abc import Mapping
-from concurrent.futures import Future
+from functools import partial
 
 import bcrypt
 from cachetools import LRUCache
@@ -37,7 +37,7 @@ class Logins:
         self._workers = Workers(1, "bcrypt")
         self._digest_key = secrets.token_bytes(32)
         self._results: dict[bool, LRUCache[bytes, bool]] = {good: LRUCache(_REMEMBERED) for good in (True, False)}
-        self._waiting: dict[bytes, Future[bool]] = {}
+        self._waiting: dict[bytes, asyncio.Future[bool]] = {}
 
     async def allow(self, users: Mapping[str, SecretStr], authorization: bytes) -> bool:
         """Tell whether a request's credentials are those of a user; only for the event loop's own thread.
@@ -61,41 +61,30 @@ class Logins:
             if key in results:
                 results[key] = good
                 return good and known
-        return await asyncio.wrap_future(self._check(key, hashed, password)) and known
+        # One who leaves does not cancel what others may wait for.
+        return await asyncio.shield(self._check(key, hashed, password)) and known
 
-    def _check(self, key: bytes, hashed: str, password: bytes) -> Future[bool]:
+    def _check(self, key: bytes, hashed: str, password: bytes) -> asyncio.Future[bool]:
         """Begin to compute a hash, unless that is under way: many scrapes with one password wait for one hash."""
-        if key in self._waiting:
-            return _copy(self._waiting[key])
-        if len(self._waiting) >= _WAITING:
-            raise TooManyLoginsError
-        loop = asyncio.get_running_loop()
-        check = self._workers.submit(bcrypt.checkpw, password[:LONGEST_PASSWORD], hashed.encode())
-        self._waiting[key] = check
-        check.add_done_callback(lambda done: loop.call_soon_threadsafe(self._remember, key, done))
-        return _copy(check)
+        if key not in self._waiting:
+            if len(self._waiting) >= _WAITING:
+                raise TooManyLoginsError
+            check = self._workers.submit(bcrypt.checkpw, password[:LONGEST_PASSWORD], hashed.encode())
+            self._waiting[key] = asyncio.wrap_future(check)
+            self._waiting[key].add_done_callback(partial(self._remember, key))
+        return self._waiting[key]
 
-    def _remember(self, key: bytes, done: Future[bool]) -> None:
+    def _remember(self, key: bytes, check: asyncio.Future[bool]) -> None:
         del self._waiting[key]
-        self._results[done.result()][key] = done.result()
+        # One that failed is told to who waits for it, and remembered as nothing.
+        if not check.cancelled() and check.exception() is None:
+            self._results[check.result()][key] = check.result()
 
     def _key(self, user: str, hashed: str, password: bytes) -> bytes:
         parts = (
             hashlib.blake2b(part, key=self._digest_key).digest() for part in (user.encode(), hashed.encode(), password)
         )
         return b"".join(parts)
-
-
-def _copy(check: Future[bool]) -> Future[bool]:
-    """Give a future of the same result that one who leaves may cancel without cancelling it for the others."""
-    copy: Future[bool] = Future()
-
-    def tell(done: Future[bool]) -> None:
-        if copy.set_running_or_notify_cancel():
-            copy.set_result(done.result())
-
-    check.add_done_callback(tell)
-    return copy
 
 
 def _credentials(authorization: bytes) -> tuple[str, bytes] | None:

@@ -156,6 +156,40 @@ def test_one_hash_is_computed_at_a_time_and_once_for_all_who_wait_for_it(held):
     assert most == [1, 1]
 
 
+def test_a_hash_that_fails_is_told_to_all_who_wait_and_remembered_as_nothing(monkeypatch):
+    def checkpw(_password, _known):
+        raise MemoryError
+
+    async def ask():
+        logins = Logins()
+        with monkeypatch.context() as patch:
+            patch.setattr(basicauth.bcrypt, "checkpw", checkpw)
+            waiting = asyncio.gather(*[logins.allow(HASHES, GOOD) for _ in range(3)], return_exceptions=True)
+            results = await asyncio.wait_for(waiting, 10)
+        assert [*map(type, results)] == [MemoryError] * 3
+        assert await logins.allow(HASHES, GOOD)
+
+    asyncio.run(ask())
+
+
+def test_a_hash_that_outlives_its_event_loop_is_no_fault(held, caplog):
+    go, most = held
+
+    async def leave():
+        logins = Logins()
+        waiting = asyncio.ensure_future(logins.allow(HASHES, GOOD))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        return logins
+
+    logins = asyncio.run(leave())
+    go.set()
+    # The thread takes calls in turn: after this one the first is over.
+    assert logins._workers.submit(len, "x").result(10) == 1
+    assert caplog.records == []
+    assert len(most) <= 1
+
+
 def test_beyond_32_that_wait_others_are_sent_away(held):
     go, _ = held
 
