@@ -73,6 +73,8 @@ class TLSServer(_Section):
     @model_validator(mode="after")
     def _whole(self) -> "TLSServer":
         faults = [*self._pairs(), *self._client_faults()]
+        if self.min_version == "TLS12" and self.cipher_suites and w.CIPHERS.keys().isdisjoint(self.cipher_suites):
+            faults.append(("cipher_suites", "has none of TLS 1.2; accepted is min_version TLS13 beside it"))
         if self.min_version > self.max_version:
             faults.append(("min_version", "must not be above max_version"))
         if faults and self.model_fields_set:
@@ -166,7 +168,7 @@ class WebConfigFile:
             SettingsError: it cannot be used; each fault names the key, the file and what is accepted.
         """
         self.path = path
-        self._protections: frozenset[str] = frozenset()
+        self._protections: frozenset[str] | None = None
         self._watched = Watched[bytes, WebConfig](self._kept, file=str(path))
         self.current()
 
@@ -174,17 +176,22 @@ class WebConfigFile:
         """Return what the file says now.
 
         Raises:
-            SettingsError: it cannot be used, or something that protected the endpoints is gone from it.
+            SettingsError: it cannot be used, something that protected the endpoints is gone from it, or TLS is new.
         """
         return self._watched.current(partial(read_content, self.path, fault=str(self.path)))
 
     def _kept(self, content: bytes) -> WebConfig:
         config = parse(content, self.path)
-        lost = sorted(self._protections - config.protections())
-        if lost:
-            line = "is gone, and what protects is never dropped while serving; accepted is what it was, or a restart"
-            raise SettingsError(f"{name} in {self.path}: {line}" for name in lost)
-        self._protections |= config.protections()
+        protections = config.protections()
+        if self._protections is not None:
+            lost = sorted(self._protections - protections)
+            if lost:
+                line = "is gone, and what protects is never dropped while serving; accepted is as it was, or a restart"
+                raise SettingsError(f"{name} in {self.path}: {line}" for name in lost)
+            if "tls_server_config" in protections - self._protections:
+                line = "is new, and what is served without TLS cannot change to it; accepted is a restart"
+                raise SettingsError([f"tls_server_config in {self.path}: {line}"])
+        self._protections = protections
         return config
 
 

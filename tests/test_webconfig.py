@@ -150,6 +150,10 @@ REFUSED = [
         {"tls_server_config": {**PAIR, "cipher_suites": ["TLS_AES_128_GCM_SHA256"]}},
         r"tls_server_config\.cipher_suites: cannot choose among the suites of TLS 1\.3, as Python's TLS has all",
     ),
+    (
+        {"tls_server_config": {**PAIR, "cipher_suites": [*CIPHERS_13]}},
+        r"tls_server_config\.cipher_suites: has none of TLS 1\.2; accepted is min_version TLS13 beside it",
+    ),
     ({"http_server_config": {"http2": "maybe"}}, r"http_server_config\.http2: must be true or false"),
     (
         {"http_server_config": {"headers": {"Server": "x"}}},
@@ -174,6 +178,8 @@ REFUSED = [
     ),
     ({"basic_auth_users": {"bob": None}}, r"basic_auth_users\.bob: must be a bcrypt hash, as `har-exporter web-con"),
     ({"basic_auth_users": {"bob": HASH.replace("$04$", "$32$")}}, r"basic_auth_users\.bob: must be a bcrypt hash"),
+    # bcrypt refuses this salt: no request shall be what finds out.
+    ({"basic_auth_users": {"bob": f"{HASH[:28]}P{HASH[29:]}"}}, r"basic_auth_users\.bob: must be a bcrypt hash"),
     ({"basic_auth_users": {"what is this?": "x"}}, r"basic_auth_users\.\(no plain name\): must be a bcrypt hash"),
     ({"basic_auth_users": ["bob"]}, r"basic_auth_users: must be a mapping of names to values"),
     (
@@ -319,6 +325,16 @@ def test_users_that_are_added_to_a_file_without_any_are_asked_for(guarded):
         assert guarded.status() == 401
         guarded.write("")
         assert guarded.status() == 500
+
+
+def test_tls_that_is_new_in_a_file_is_never_left_out(guarded, log_lines):
+    with guarded.serving(USERS):
+        guarded.write(guarded.tls() | USERS)
+        assert [guarded.status(auth=("alice", PASSWORD)) for _ in range(2)] == [500, 500]
+        guarded.write(USERS)
+        assert guarded.status(auth=("alice", PASSWORD)) == 200
+    (line,) = [line for line in log_lines() if "cannot be used" in line]
+    assert "cannot change to it; accepted is a restart" in line
 
 
 @pytest.mark.parametrize("content", ["", "{}", "basic_auth_users:\n", "basic_auth_users: {}\n", "rate_limit: {}\n"])
