@@ -50,9 +50,6 @@ class Guard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or let it through."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
         try:
             config = self._file.current()
         except SettingsError:
