@@ -3,7 +3,7 @@
 import os
 import ssl
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from exporter.settings import SettingsError
@@ -24,8 +25,6 @@ _VERIFICATION = {
     "VerifyClientCertIfGiven": ssl.CERT_OPTIONAL,
     "RequireAndVerifyClientCert": ssl.CERT_REQUIRED,
 }
-
-_HAS_MEMORY = hasattr(os, "memfd_create")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +60,7 @@ class ReloadingContext(ssl.SSLContext):
             SettingsError: certificate, key or authorities cannot be used.
         """
         self._file = file
-        self._watched = Watched(partial(make_context, path=file.path), file=str(file.path), part="tls_server_config")
+        self._watched = Watched(self._make, file=str(file.path), part="tls_server_config")
         self._newest()
 
     def wrap_bio(self, *args: Any, **kwargs: Any) -> ssl.SSLObject:  # noqa: ANN401 - whatever the base class takes
@@ -72,19 +71,36 @@ class ReloadingContext(ssl.SSLContext):
             return super().wrap_bio(*args, **kwargs)
         return context.wrap_bio(*args, **kwargs)
 
+    def _make(self, material: Material) -> ssl.SSLContext:
+        context = make_context(material, self._file.path)
+        context.newest = self._newest
+        return context
+
     def _newest(self) -> ssl.SSLContext:
         section = self._file.current().tls_server_config
         return self._watched.current(partial(read_material, section, self._file.path))
 
 
 class _Context(ssl.SSLContext):
-    """A context that lets in the clients whose certificate bears one of some names; None for all."""
+    """A context that knows whom to let in, and what replaces it.
+
+    Attributes:
+        allowed_sans: the names of which a client's certificate has to bear one; None for any.
+        newest: gives the context that is in use now.
+    """
 
     allowed_sans: frozenset[str] | None = None
+    newest: Callable[[], ssl.SSLContext]
 
 
 class _Checked(ssl.SSLObject):
-    """Ends a handshake as failed when the client's certificate bears none of the allowed names."""
+    """Keeps out clients whose certificate bears none of the allowed names, or was accepted by what has changed since.
+
+    A connection may be kept alive for as long as its client likes, so an authority that is taken away has to count for
+    those that are open, too. Where nobody has to show a certificate they stay.
+    """
+
+    context: _Context
 
     def do_handshake(self) -> None:
         """Go on with the handshake.
@@ -93,9 +109,25 @@ class _Checked(ssl.SSLObject):
             SSLError: it failed, or has to wait.
         """
         super().do_handshake()
-        allowed = getattr(self.context, "allowed_sans", None)
+        allowed = self.context.allowed_sans
         if allowed is not None and allowed.isdisjoint(_names(self.getpeercert(binary_form=True))):
             raise ssl.SSLCertVerificationError("the client's certificate bears no name that is allowed")
+
+    def read(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - whatever the base class takes and gives
+        """Read what the client sent, its next request maybe.
+
+        Raises:
+            SSLError: nothing can be read, or what the client was let in by is not in use any more.
+        """
+        if self.context.verify_mode is not ssl.CERT_NONE and not self._is_newest():
+            raise ssl.SSLError("what the client was let in by has changed")
+        return super().read(*args, **kwargs)
+
+    def _is_newest(self) -> bool:
+        try:
+            return self.context.newest() is self.context
+        except SettingsError:
+            return False
 
 
 def _names(certificate: bytes | None) -> set[str]:
@@ -104,7 +136,7 @@ def _names(certificate: bytes | None) -> set[str]:
         san = x509.load_der_x509_certificate(certificate or b"").extensions.get_extension_for_class(
             x509.SubjectAlternativeName
         )
-    except (ValueError, x509.ExtensionNotFound):
+    except (ValueError, x509.ExtensionNotFound, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
         return set()
     kinds = (x509.DNSName, x509.RFC822Name, x509.IPAddress, x509.UniformResourceIdentifier)
     return {str(name) for kind in kinds for name in san.value.get_values_for_type(kind)}
@@ -140,7 +172,7 @@ def read_material(section: TLSServer, path: Path) -> Material:
     return Material(section, cert or b"", private or b"", client_ca)
 
 
-def make_context(material: Material, path: Path) -> ssl.SSLContext:
+def make_context(material: Material, path: Path) -> _Context:
     """Make the context that serves TLS as the web config file says.
 
     Args:
@@ -192,6 +224,8 @@ def _load_pair(context: ssl.SSLContext, material: Material) -> Iterator[tuple[st
         faults.append((cert, "holds no certificate; accepted is PEM, the server's own certificate first"))
     try:
         load_pem_private_key(material.key, None)
+    except UnsupportedAlgorithm:
+        faults.append((key, "is of a kind that is not supported; accepted is RSA or ECDSA"))
     except TypeError:
         faults.append((key, "is encrypted; accepted is a key without a passphrase"))
     except ValueError:
@@ -222,8 +256,9 @@ def _load_authorities(context: ssl.SSLContext, material: Material) -> Iterator[t
 
 @contextmanager
 def _path_of(pem: bytes) -> Iterator[str]:
-    """Give a text in memory a path: Python's TLS reads files alone, and a key that is inline shall not touch a disk."""
-    with os.fdopen(os.memfd_create("pem"), "w+b") if _HAS_MEMORY else tempfile.TemporaryFile() as file:
+    """Give a text in memory a path: Python's TLS reads files alone. On Linux it never touches a disk."""
+    in_memory = hasattr(os, "memfd_create")
+    with os.fdopen(os.memfd_create("pem"), "w+b") if in_memory else tempfile.TemporaryFile() as file:
         file.write(pem)
         file.seek(0)
         yield f"/dev/fd/{file.fileno()}"

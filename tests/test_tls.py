@@ -1,21 +1,30 @@
 """TLS as the web config file says, over real sockets with certificates of the test's own."""
 
+import base64
+import datetime as dt
+import http.client
+import ipaddress
 import logging
+import os
 import socket
 import ssl
 import time
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 import requests
 import structlog
 import trustme
-from cryptography.hazmat.primitives import serialization
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from guarded import PASSWORD, USERS, Guarded
 
 from exporter.settings import SettingsError
 from exporter.tls import ReloadingContext, make_context, read_material
 from exporter.webconfig import WebConfigFile
+from exporter.webvalues import CIPHERS, CURVES
 
 
 @pytest.fixture
@@ -61,6 +70,13 @@ def test_inline_pem_serves_tls_and_asks_for_certificates(guarded):
 
 
 INLINE = {"cert": "server.crt", "key": "server.key", "client_ca": "client_ca.pem"}
+
+
+def test_inline_pem_serves_tls_where_the_system_has_no_files_in_memory(guarded, monkeypatch):
+    monkeypatch.delattr(os, "memfd_create")
+    texts = {name: (guarded.folder / file).read_text() for name, file in INLINE.items()}
+    with guarded.serving({"tls_server_config": {**texts, "client_auth_type": "RequireAndVerifyClientCert"}}):
+        assert guarded.status(cert=guarded.client()) == 200
 
 
 def test_plain_http_is_refused_where_tls_is_served(guarded):
@@ -154,6 +170,65 @@ def test_a_client_needs_one_of_the_allowed_names(name, guarded):
         assert guarded.status(cert=guarded.client("other.example", "sub.a.example", "192.0.2.8")) is None
 
 
+def signed(guarded, *extensions):
+    """Write a client's certificate that has some extensions, with its key, and return its path."""
+    authority = x509.load_pem_x509_certificate(guarded.client_ca.cert_pem.bytes())
+    signer = serialization.load_pem_private_key(guarded.client_ca.private_key_pem.bytes(), None)
+    key = ec.generate_private_key(ec.SECP256R1())
+    now = dt.datetime.now(dt.UTC)
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "a.example")])
+    builder = x509.CertificateBuilder(authority.subject, name, key.public_key(), x509.random_serial_number())
+    builder = builder.not_valid_before(now - dt.timedelta(hours=1))
+    builder = builder.not_valid_after(now + dt.timedelta(hours=1))
+    for extension in extensions:
+        builder = builder.add_extension(extension, critical=False)
+    secret = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    path = guarded.folder / "signed.pem"
+    path.write_bytes(secret + builder.sign(signer, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+    return str(path)
+
+
+SPIFFE = "spiffe://a.example/prometheus"
+
+
+def names(*uris):
+    return x509.SubjectAlternativeName([x509.UniformResourceIdentifier(uri) for uri in uris])
+
+
+@pytest.mark.parametrize(
+    ("extensions", "status"),
+    [
+        ([names("spiffe://a.example/other", SPIFFE)], 200),
+        ([names(f"{SPIFFE}/more")], None),
+        ([x509.SubjectAlternativeName([x509.DNSName(SPIFFE)])], 200),
+        # A common name is no alternative name, and neither is what no name can be made of.
+        ([], None),
+        ([x509.UnrecognizedExtension(x509.ObjectIdentifier("2.5.29.17"), b"garbage")], None),
+        ([x509.UnrecognizedExtension(x509.ObjectIdentifier("2.5.29.17"), b"\x30\x04\xa3\x02\x30\x00")], None),
+    ],
+)
+def test_a_name_may_be_a_uri_and_a_certificate_without_names_stays_out(extensions, status, guarded, caplog):
+    section = guarded.tls(
+        client_auth_type="RequireAndVerifyClientCert",
+        client_ca_file="client_ca.pem",
+        client_allowed_sans=["a.example", SPIFFE],
+    )
+    with guarded.serving(section):
+        assert guarded.status(cert=signed(guarded, *extensions)) == status
+    assert not [record for record in caplog.records if record.exc_info]
+
+
+def test_an_address_of_many_bits_is_compared_as_it_is_spelled(guarded):
+    section = guarded.tls(
+        client_auth_type="RequireAndVerifyClientCert", client_ca_file="client_ca.pem", client_allowed_sans=["::1"]
+    )
+    address = x509.IPAddress(ipaddress.ip_address("0:0::0:1"))
+    with guarded.serving(section):
+        assert guarded.status(cert=signed(guarded, x509.SubjectAlternativeName([address]))) == 200
+
+
 def test_an_empty_list_of_allowed_names_lets_nobody_in(guarded):
     section = guarded.tls(
         client_auth_type="RequireAndVerifyClientCert", client_ca_file="client_ca.pem", client_allowed_sans=[]
@@ -210,6 +285,63 @@ def test_new_authorities_of_clients_count_without_a_restart(guarded):
         new.cert_pem.write_to_path(guarded.folder / "client_ca.pem")
         assert guarded.status(cert=guarded.client(ca=new)) == 200
         assert guarded.status(cert=guarded.client()) is None
+
+
+@contextmanager
+def session(guarded, **options):
+    """Give a function that asks on one connection, kept alive, and gives the status; None where it was cut."""
+    context = guarded.client_context()
+    if options:
+        context.load_cert_chain(**options)
+    connection = http.client.HTTPSConnection("localhost", guarded.address[1], timeout=10, context=context)
+    connection.connect()
+    connection.auto_open = False
+
+    def ask():
+        try:
+            connection.request("GET", "/metrics")
+            answer = connection.getresponse()
+            answer.read()
+        except (OSError, http.client.HTTPException):
+            return None
+        return answer.status
+
+    with closing(connection):
+        yield ask
+
+
+def replace_authority(guarded, _section):
+    trustme.CA().cert_pem.write_to_path(guarded.folder / "client_ca.pem")
+
+
+def lose_authority(guarded, _section):
+    (guarded.folder / "client_ca.pem").unlink()
+
+
+def allow_another(guarded, section):
+    section["tls_server_config"]["client_allowed_sans"] = ["other.example"]
+    guarded.write(section)
+
+
+@pytest.mark.parametrize("change", [replace_authority, lose_authority, allow_another])
+def test_a_connection_that_is_kept_alive_outlives_none_of_what_let_its_client_in(change, guarded, caplog):
+    section = guarded.tls(
+        client_auth_type="RequireAndVerifyClientCert",
+        client_ca_file="client_ca.pem",
+        client_allowed_sans=["client.example"],
+    )
+    with guarded.serving(section), session(guarded, certfile=guarded.client()) as ask:
+        assert [ask(), ask()] == [200, 200]
+        change(guarded, section)
+        assert ask() is None
+    assert not [record for record in caplog.records if record.exc_info]
+
+
+def test_a_connection_that_is_kept_alive_outlives_a_new_certificate_where_nobody_shows_one(guarded):
+    with guarded.serving(guarded.tls()), session(guarded) as ask:
+        assert ask() == 200
+        guarded.issue()
+        assert ask() == 200
 
 
 @pytest.mark.parametrize("name", ["server.crt", "server.key", "client_ca.pem"])
@@ -312,6 +444,31 @@ def test_a_key_with_a_passphrase_is_told_and_nobody_is_asked_for_it(guarded):
     )
     (guarded.folder / "server.key").write_bytes(encrypted)
     assert faults(guarded) == ["key_file: is encrypted; accepted is a key without a passphrase"]
+
+
+def test_a_key_of_a_kind_that_is_not_supported_is_told_and_replaces_the_older_one_by_none(guarded):
+    with guarded.serving(guarded.tls()):
+        assert guarded.status() == 200
+        key = ec.generate_private_key(ec.SECP256R1()).private_bytes(
+            serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        p256, unknown = bytes.fromhex("2A8648CE3D030107"), bytes.fromhex("2A8648CE3D030108")
+        pem = base64.encodebytes(key.replace(p256, unknown)).decode()
+        (guarded.folder / "server.key").write_text(f"-----BEGIN PRIVATE KEY-----\n{pem}-----END PRIVATE KEY-----\n")
+        assert [guarded.status() for _ in range(3)] == [None] * 3
+    assert faults(guarded) == ["key_file: is of a kind that is not supported; accepted is RSA or ECDSA"]
+
+
+@pytest.mark.parametrize(
+    ("table", "key", "name", "line"),
+    [
+        (CIPHERS, "cipher_suites", GO_FIRST, "this machine's OpenSSL has none of them; accepted are others"),
+        (CURVES, "curve_preferences", "X25519", "this machine's OpenSSL does not have it; accepted is another"),
+    ],
+)
+def test_what_the_openssl_of_the_machine_lacks_is_told(table, key, name, line, guarded, monkeypatch):
+    monkeypatch.setitem(table, name, "left-out-by-the-vendor")
+    assert faults(guarded, **{key: [name]}) == [f"{key}: {line}"]
 
 
 def test_keys_and_hashes_show_in_no_repr(guarded):
