@@ -3,8 +3,8 @@
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack, closing
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +13,7 @@ import requests
 from programs import find
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
+from stack import Prometheus, eventually, prometheus
 from test_cli import free_port, served, settings_for
 from upstream import Fault, Upstream, make_rows, redirect, reply, truncated
 
@@ -42,61 +43,25 @@ Series = dict[float, float]
 """Values by the time of their scrape."""
 
 
-class Prometheus(NamedTuple):
-    """A running Prometheus that scrapes targets twice a second."""
-
-    address: str
-
-    def value(self, expression: str) -> float | None:
-        """Return the value of an expression with at most one series; None where it has none."""
-        (result,) = self._result(expression)[:1] or [None]
-        return float(result["value"][1]) if result else None
-
-    def samples(self, selector: str) -> Series:
-        """Return all samples of one series, as they were scraped."""
-        (result,) = self._result(f"{selector}[1h]")
-        return {float(at): float(value) for at, value in result["values"]}
-
-    def _result(self, expression: str) -> list[dict]:
-        url = f"http://{self.address}/api/v1/query"
-        try:
-            return requests.get(url, params={"query": expression}, timeout=5).json()["data"]["result"]
-        except requests.RequestException:
-            return []
-
-
-@contextmanager
-def prometheus(folder: Path, targets: dict[str, str]) -> Iterator[Prometheus]:
-    """Scrape URLs, each as an instance of some name."""
-    program = find("prometheus")
-    static = "\n".join(
-        f'      - targets: ["{url.removeprefix("http://")}"]\n        labels: {{instance: "{name}"}}'
-        for name, url in targets.items()
+def scraping(folder: Path, targets: dict[str, str]) -> AbstractContextManager[Prometheus]:
+    """Run a Prometheus that scrapes URLs twice a second, each as an instance of some name."""
+    static = [{"targets": [url.removeprefix("http://")], "labels": {"instance": name}} for name, url in targets.items()]
+    job = {"job_name": "har-exporter", "static_configs": static}
+    return prometheus(
+        folder, {"global": {"scrape_interval": "500ms", "scrape_timeout": "500ms"}, "scrape_configs": [job]}
     )
-    config = folder / "prometheus.yml"
-    config.write_text(f"""\
-scrape_configs:
-  - job_name: har-exporter
-    scrape_interval: 500ms
-    scrape_timeout: 500ms
-    static_configs:
-{static}
-""")
-    address = f"127.0.0.1:{free_port()}"
-    command = [program, f"--config.file={config}", f"--storage.tsdb.path={folder / 'data'}"]
-    with subprocess.Popen([*command, f"--web.listen-address={address}"], stderr=subprocess.DEVNULL) as process:
-        try:
-            yield Prometheus(address)
-        finally:
-            process.terminate()
 
 
-def until(true: Callable[[], bool], seconds: float = 60) -> None:
-    """Ask until it is so: another process has no event to wait for."""
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, f"not within {seconds} s"
-        time.sleep(0.1)
+def value(server: Prometheus, expression: str) -> float | None:
+    """Return the value of an expression with at most one series; None where it has none."""
+    (result,) = server.query(expression)[:1] or [None]
+    return float(result["value"][1]) if result else None
+
+
+def samples(server: Prometheus, selector: str) -> Series:
+    """Return all samples of one series, as they were scraped."""
+    (result,) = server.query(f"{selector}[1h]")
+    return {float(at): float(value) for at, value in result["values"]}
 
 
 @pytest.mark.parametrize(
@@ -119,12 +84,12 @@ def test_promtool_accepts_the_page_of_the_demo():
 
 
 def test_prometheus_scrapes_the_demo_and_knows_the_number_of_its_artifacts(tmp_path):
-    with served("demo") as (_, url), prometheus(tmp_path, {"demo": url}) as server:
-        until(lambda: server.value("sum(har_up)") == 3)
+    with served("demo") as (_, url), scraping(tmp_path, {"demo": url}) as server:
+        eventually(lambda: value(server, "sum(har_up)") == 3)
         lines = requests.get(f"{url}/metrics", timeout=10).text.splitlines()
         artifacts = sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith("har_artifacts{"))
-        until(lambda: server.value("sum(har_artifacts)") == artifacts)
-        assert server.value("sum(up)") == 1
+        eventually(lambda: value(server, "sum(har_artifacts)") == artifacts)
+        assert value(server, "sum(up)") == 1
 
 
 class Story(NamedTuple):
@@ -156,7 +121,7 @@ def stories(tmp_path_factory):
             name: stack.enter_context(served(**settings_for(upstream, **SHORT)))[1]
             for name, upstream in (upstreams | {REFUSED: refusing.upstream}).items()
         }
-        server = stack.enter_context(prometheus(tmp_path_factory.mktemp("prometheus"), targets))
+        server = stack.enter_context(scraping(tmp_path_factory.mktemp("prometheus"), targets))
         stack.callback(HANG.set)
 
         def fail() -> None:
@@ -167,18 +132,18 @@ def stories(tmp_path_factory):
             for upstream in upstreams.values():
                 upstream.fault = None
 
-        until(lambda: server.value("count(har_up == 1)") == len(targets))
+        eventually(lambda: value(server, "count(har_up == 1)") == len(targets))
         fail()
-        until(lambda: server.value("count(har_up == 0)") == len(upstreams))
+        eventually(lambda: value(server, "count(har_up == 0)") == len(upstreams))
         recover()
-        until(lambda: server.value("count(har_up == 1)") == len(targets))
+        eventually(lambda: value(server, "count(har_up == 1)") == len(targets))
         recovered = time.time()
         fail()
         refusing.close()
-        until(lambda: server.value("count(har_up == 0)") == len(targets))
-        until(lambda: server.value("count(har_snapshot_timestamp_seconds)") is None)
+        eventually(lambda: value(server, "count(har_up == 0)") == len(targets))
+        eventually(lambda: value(server, "count(har_snapshot_timestamp_seconds)") is None)
         recover()
-        until(lambda: server.value("count(har_up == 1)") == len(upstreams))
+        eventually(lambda: value(server, "count(har_up == 1)") == len(upstreams))
         yield {name: story(server, name, recovered) for name in targets}
 
 
@@ -198,10 +163,10 @@ class Refusing:
 def story(server: Prometheus, name: str, recovered: float) -> Story:
     instance = f'instance="{name}"'
     return Story(
-        server.samples(f"up{{{instance}}}"),
-        server.samples(f"har_up{{{instance}}}"),
-        server.samples(f"har_snapshot_timestamp_seconds{{{instance}}}"),
-        server.samples(f'har_artifacts{{{instance},scan_status="ALLOWED"}}'),
+        samples(server, f"up{{{instance}}}"),
+        samples(server, f"har_up{{{instance}}}"),
+        samples(server, f"har_snapshot_timestamp_seconds{{{instance}}}"),
+        samples(server, f'har_artifacts{{{instance},scan_status="ALLOWED"}}'),
         recovered,
     )
 
@@ -250,11 +215,11 @@ def test_a_restart_is_a_gap_and_never_half_the_values(tmp_path):
     listen = ("--listen-address", f"127.0.0.1:{free_port()}")
     with Upstream(make_rows(ROWS)) as upstream, ExitStack() as stack:
         with served(*listen, **settings_for(upstream)) as (_, url):
-            server = stack.enter_context(prometheus(tmp_path, {"one": url}))
-            until(lambda: server.value("sum(har_artifacts)") == ROWS)
-        until(lambda: server.value("up") == 0)
-        assert server.value("sum(har_artifacts)") is None
+            server = stack.enter_context(scraping(tmp_path, {"one": url}))
+            eventually(lambda: value(server, "sum(har_artifacts)") == ROWS)
+        eventually(lambda: value(server, "up") == 0)
+        assert value(server, "sum(har_artifacts)") is None
         with served(*listen, **settings_for(upstream)):
-            until(lambda: server.value("sum(har_artifacts)") == ROWS)
-            assert set(server.samples('har_artifacts{scan_status="ALLOWED"}').values()) == {ROWS}
-            assert server.value("up") == 1
+            eventually(lambda: value(server, "sum(har_artifacts)") == ROWS)
+            assert set(samples(server, 'har_artifacts{scan_status="ALLOWED"}').values()) == {ROWS}
+            assert value(server, "up") == 1
