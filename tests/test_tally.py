@@ -449,6 +449,20 @@ def test_the_first_reason_is_kept_of_a_row_that_becomes_a_finding_later():
         assert found.reason == "first"
 
 
+def test_the_reason_is_kept_of_a_finding_that_is_none_for_a_while():
+    """It was warned of, is blocked after all, which is not wanted here, and is quarantined in the end."""
+    rows = [row(scanStatus="WARN", quarantineReason="first"), row(scanStatus="BLOCKED"), row(isQuarantined=True)]
+    [found] = inventory(rows, wanted=("quarantined", "warn")).findings
+    assert found.reason == "first"
+
+
+def test_a_row_that_turns_into_a_finding_is_dropped_beside_those_that_were_ones():
+    rows = [row("a", isQuarantined=True), row("b"), row("b", isQuarantined=True)]
+    found = inventory(rows, limit=1)
+    assert [each.artifact for each in found.findings] == ["a"]
+    assert found.findings_dropped == 1
+
+
 @pytest.mark.parametrize("limit", [0, 1, 7, 100, 1000])
 def test_never_more_findings_than_the_limit_and_always_the_same_ones(limit):
     """The rest is told of as dropped, and does not take memory while the walk lasts."""
@@ -486,8 +500,12 @@ def test_findings_whose_labels_collide_are_merged():
 
 
 def test_the_texts_of_merged_findings_are_those_of_the_first_version():
-    """Where the names are equal, and in any order of rows."""
-    rows = [row(version="a\x01", isQuarantined=True, purl="2"), row(version="a\x00", isQuarantined=True, purl="1")]
+    """Where the names are equal, in any order of rows, and however urgent the others are."""
+    in_prod = {"deploymentMetadata": {"prodEnvCount": 1}}
+    rows = [
+        row(version="a\x01", isQuarantined=True, purl="2", **in_prod),
+        row(version="a\x00", isQuarantined=True, purl="1"),
+    ]
     for order in rows, rows[::-1]:
         [found] = inventory(order).findings
         assert found.purl == "1"
