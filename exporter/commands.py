@@ -65,7 +65,8 @@ def serve(settings: Settings) -> int:
     serving = server.Server(guarded, sock, on_shutdown=stop, tls=tls)
     serving.heed_signals()
     host, port, *_ = sock.getsockname()
-    _log.info("listening", version=__version__, host=host, port=port, tls=tls is not None, spaces=len(settings.targets))
+    of_shard = {"spaces": len(settings.targets), "shard": settings.shard, "shards": settings.shards}
+    _log.info("listening", version=__version__, host=host, port=port, tls=tls is not None, **of_shard)
     app.refresher.start()
     serving.run()
     return DONE

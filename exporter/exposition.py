@@ -60,7 +60,7 @@ class Exposition:
     def _render_spaces(self, content_type: str) -> bytes:
         with self._lock:
             spaces = self._spaces()
-            before, body = self._rendered.get(content_type, ((), b""))
+            before, body = self._rendered.get(content_type, (None, b""))
             if before != spaces:
                 # OpenMetrics ends in a mark, and there is one end to both parts.
                 body = _generate(FamilyCollector(SPACE_FAMILIES, lambda: spaces), content_type).removesuffix(_END)

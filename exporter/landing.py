@@ -89,7 +89,7 @@ _ROW = Markup("""<tr>
 <td class="last">{failure}</td>
 </tr>""")
 
-_NO_ROW = Markup('<tr>\n<td colspan="7">No space is served here.</td>\n</tr>')
+_NO_ROW = Markup('<tr>\n<td colspan="7">No space falls on this shard.</td>\n</tr>')
 
 _DATA = Markup("""<td>{age}</td>
 <td class="number">{artifacts}</td>

@@ -29,6 +29,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from exporter import values as v
+from exporter.sharding import shard_of
 
 ENV_PREFIX = "HAR_EXPORTER_"
 """An environment variable is this and the name of its setting in capitals."""
@@ -233,6 +234,12 @@ class Settings(BaseSettings):
         "Path of the file with TLS, users, headers and rate limit of the endpoints, in the format that Prometheus"
         " exporters share; read again when it changes.",
     )
+    shard: Annotated[int, BeforeValidator(v.read_shard)] = _setting(
+        "0", "Which of the shards this is, from 0 on: a number, or a name that ends in one, as a StatefulSet's pod has."
+    )
+    shards: Annotated[int, v.whole(1, v.MOST_SHARDS)] = _setting(
+        "1", f"Processes that share the spaces among them, 1 to {v.MOST_SHARDS}: the same number for each of them."
+    )
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], v.choice("debug", "info", "warning", "error")
     ] = _setting("info", "Least severe lines to log: debug, info, warning or error.")
@@ -261,8 +268,8 @@ class Settings(BaseSettings):
 
     @property
     def targets(self) -> tuple[Space, ...]:
-        """The spaces to list, in the order given, each with what it does not say itself taken from the settings."""
-        return tuple(self._resolve(entry) for entry in self.spaces)
+        """The spaces of this shard, in the order given, each with what it leaves out taken from the settings."""
+        return tuple(self._resolve(entry) for entry in self.spaces if shard_of(entry.ref, self.shards) == self.shard)
 
     def _resolve(self, entry: SpaceEntry) -> Space:
         own: dict[str, Any] = {name: getattr(entry, name) for name in entry.model_fields_set}
@@ -282,6 +289,13 @@ class Settings(BaseSettings):
         if path is None and info.data.get("client_key_file", "one that is faulty") is not None:
             raise ValueError(("client_key_file", "is of no use without client_cert_file"))
         return path
+
+    @field_validator("shards")
+    @classmethod
+    def _sharded(cls, shards: int, info: ValidationInfo) -> int:
+        if info.data.get("shard", 0) >= shards:
+            raise ValueError(("shard", "must be less than shards: the first one is 0"))
+        return shards
 
     @field_validator("spaces", mode="before")
     @classmethod

@@ -18,6 +18,8 @@ from pydantic import BeforeValidator, SecretStr
 Finding = Literal["quarantined", "blocked", "warn"]
 FINDINGS: tuple[Finding, ...] = ("quarantined", "blocked", "warn")
 
+MOST_SHARDS = 1000
+
 _T = TypeVar("_T")
 _NUMBER = r"[0-9]{1,12}(?:\.[0-9]{1,12})?"
 _DURATION = re.compile(rf"(?:({_NUMBER})d)?(?:({_NUMBER})h)?(?:({_NUMBER})m)?(?:({_NUMBER})s)?(?:({_NUMBER})ms)?")
@@ -35,6 +37,7 @@ _USER = r"(?:(?![/@?#\\])[!-~])+@"
 _PROXY_URL = re.compile(rf"https?://(?:{_USER})?({_HOST})(?::([0-9]{{1,5}}))?/?", re.IGNORECASE | re.ASCII)
 _PLACEHOLDER = re.compile(r"\{(?:base|account|org|project|registry)\}")
 _KEY = re.compile(r"[!-~]+")
+_SHARD = re.compile(r"(?:[A-Za-z0-9][A-Za-z0-9.-]*-)?([0-9]{1,9})")
 
 
 class Rate(NamedTuple):
@@ -249,6 +252,14 @@ def read_listen_address(value: object) -> ListenAddress:
     if not found or not _is_host(found[1]) or int(found[2]) > 65535:  # noqa: PLR2004 - the last port
         raise ValueError("must be host:port with a port from 0 to 65535: :10981, 127.0.0.1:0, [::1]:10981")
     return ListenAddress(found[1].strip("[]"), int(found[2]))
+
+
+def read_shard(value: object) -> int:
+    """Read the number of a shard, or a name that ends in a dash and that number: `har-exporter-0`."""
+    found = _SHARD.fullmatch(text(value))
+    if not found:
+        raise ValueError("must be a number from 0, or a name that ends in a dash and such a number: har-exporter-0")
+    return int(found[1])
 
 
 def read_key(value: object) -> SecretStr:

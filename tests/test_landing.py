@@ -134,7 +134,7 @@ def test_tells_each_state_in_words(state):
 
 def test_tells_that_there_are_no_spaces():
     """A shard may have none."""
-    assert cells() == ["No space is served here."]
+    assert cells() == ["No space falls on this shard."]
 
 
 def test_has_the_structure_that_readers_of_all_kinds_need():

@@ -113,6 +113,8 @@ SAMPLES = {
         ("127.0.0.1:0", v.ListenAddress("127.0.0.1", 0)),
     ],
     "web_config_file": [(path, Path(path)) for path in (__file__, yaml.__file__, json.__file__)],
+    "shard": [("1", 1), ("har-exporter-0", 0), (2, 2)],
+    "shards": [("2", 2), ("1000", 1000), (3, 3)],
     "log_level": [("debug", "debug"), ("warning", "warning"), ("error", "error")],
     "log_format": [("json", "json"), ("logfmt", "logfmt"), ("JSON", "json")],
 }
@@ -127,6 +129,7 @@ def test_a_flag_beats_the_environment_which_beats_the_file(name, settings_file, 
     rest = {"api_key": "k"} if name not in {"api_key", "api_key_file"} else {}
     rest |= {"spaces": "acct"} if name != "spaces" else {}
     rest |= {"client_cert_file": str(files[0])} if name == "client_key_file" else {}
+    rest |= {"shards": "3"} if name == "shard" else {}
     config = settings_file({**rest, name: in_file})
 
     def value(flags, environ):
@@ -158,6 +161,7 @@ def test_defaults_are_those_of_the_interface():
         "refresh_timeout": "1h", "cache_ttl": "5m", "max_stale": "1h", "scrape_timeout_offset": "0.5s",
         "findings": "quarantined,blocked", "findings_limit": "500", "stale_scan_after": "7d,30d,90d",
         "listen_address": ":10981", "allow_insecure_http": "false", "log_level": "info", "log_format": "logfmt",
+        "shard": "0", "shards": "1",
         "link_template":
             "{base}/ng/account/{account}/module/har/orgs/{org}/projects/{project}/registries/{registry}",
     }  # fmt: skip
@@ -178,6 +182,14 @@ def test_settings_are_frozen():
     settings = load({}, MINIMUM)
     with pytest.raises(ValidationError):
         settings.page_size = 1
+
+
+def test_a_shard_that_does_not_exist_is_a_fault_of_the_shard():
+    """The fault names what to change, whichever of the two was given; one of `shards` itself is told once."""
+    assert faults(environ={**MINIMUM, **env(shard="pod-2", shards="2")}) == (
+        "HAR_EXPORTER_SHARD: must be less than shards: the first one is 0",
+    )
+    assert len(faults(environ={**MINIMUM, **env(shard="pod-2", shards="none")})) == 1
 
 
 def test_the_process_environment_is_the_default(monkeypatch):
@@ -295,6 +307,15 @@ def test_what_no_setting_accepts_is_a_fault_of_that_setting(name, value):
         ("registries", "a b", "without spaces"),
         ("package_types", "a\x07", "control characters"),
         ("search_term", "a\x07", "control characters"),
+        ("shard", "-1", "a number from 0, or a name that ends in a dash"),
+        ("shard", "har-exporter", "har-exporter-0"),
+        ("shard", "har-exporter-", "har-exporter-0"),
+        ("shard", "pod1", "har-exporter-0"),
+        ("shard", "a-\N{ARABIC-INDIC DIGIT ONE}", "har-exporter-0"),
+        ("shard", "1", "must be less than shards"),
+        ("shard", "har-exporter-1", "must be less than shards"),
+        ("shards", "0", "from 1 to 1000"),
+        ("shards", "1001", "from 1 to 1000"),
         ("log_level", "trace", "debug, info, warning, error"),
         ("auth_scheme", "basic", "x-api-key, bearer"),
         ("latest_version", "2", "true or false"),
@@ -794,7 +815,7 @@ def test_settings_of_the_upstream_are_ignored_when_values_are_pinned(name, setti
 def test_all_other_settings_count_when_values_are_pinned(name):
     """The demo honours, and refuses, them as ever."""
     value, expected = SAMPLES[name][0]
-    assert getattr(load({name: value}, {}, pinned=PINNED), name) == expected
+    assert getattr(load({"shards": "3", name: value}, {}, pinned=PINNED), name) == expected
     assert faults({name: "a\x07b"}, pinned=PINNED)
 
 

@@ -7,6 +7,8 @@ from charts import MINIMUM, at, changes, flat, leaves, merged, only, pod, render
 from generate import default, described
 from value_cases import CASES, KINDS, WHOLE
 
+from exporter.settings import load
+
 
 @pytest.mark.parametrize(("path", "value", "expected", "given"), CASES, ids=[case[0] for case in CASES])
 def test_a_value_changes_exactly_what_it_says(path, value, expected, given):
@@ -62,7 +64,12 @@ def test_shards_are_pods_of_a_stateful_set_that_know_their_number_by_their_name(
     assert headless["spec"]["clusterIP"] == "None"
     env = {one["name"]: one for one in pod(after)["spec"]["containers"][0]["env"]}
     assert env["HAR_EXPORTER_SHARD"]["valueFrom"]["fieldRef"]["fieldPath"] == "metadata.name"
-    assert env["HAR_EXPORTER_SHARDS"]["value"] == "2"
+    given = {"HAR_EXPORTER_SHARDS": env["HAR_EXPORTER_SHARDS"]["value"]}
+    given |= {"HAR_EXPORTER_SPACES": "a,b,c,d,e", "HAR_EXPORTER_API_KEY": "k"}
+    pods = [f"{stateful['metadata']['name']}-{number}" for number in range(stateful["spec"]["replicas"])]
+    loaded = [load({}, given | {"HAR_EXPORTER_SHARD": name}) for name in pods]
+    assert [(one.shard, one.shards) for one in loaded] == [(0, 2), (1, 2)]
+    assert sorted(space.ref for one in loaded for space in one.targets) == ["a", "b", "c", "d", "e"]
 
 
 def test_a_service_monitor_finds_each_pod_of_a_stateful_set_once():
