@@ -224,7 +224,7 @@ def test_what_is_no_text_is_absent(value):
     assert (only(page).version, page.rejected) == (None, NO_ROWS)
 
 
-@pytest.mark.parametrize("digits", ["9" * 641, LONG, "-" + LONG, "1e999"])
+@pytest.mark.parametrize("digits", ["9" * 641, LONG, "-" + LONG, "1e999", "-1e999"])
 def test_a_number_beyond_all_bounds_is_no_text(digits):
     """Another text in its place would be made up."""
     assert only(decode_page(with_field(digits, "version"), NOW)).version is None

@@ -18,6 +18,7 @@ from exporter.tally import Tally
 from exporter.walk import Walker
 
 ABSENT = object()
+MOST_REQUESTS = 1_000  # more than any of the listings has pages
 SIZES = (0, 1, 99, 100, 101, 468)
 NO_COUNT = [ABSENT, None, -1, "many", 0]
 Row = Any
@@ -81,6 +82,7 @@ class Server:
     def fetch(self, page, size, deadline):
         """Answer one request."""
         number = len(self.asked)
+        assert number < MOST_REQUESTS, "asks for ever"
         self.before(number)
         self.asked.append(page)
         self.asked_sizes.append(size)
