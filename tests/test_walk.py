@@ -214,6 +214,16 @@ def test_a_server_that_counts_pages_from_one_loses_nothing(number, count, page_s
     assert len(server.read) <= math.ceil(number / page_size) + 3
 
 
+@pytest.mark.parametrize("tell_size", [True, False])
+def test_a_short_page_is_not_the_last_one_while_more_rows_are_reported(tell_size):
+    """As where a server leaves rows out of a page after it was cut."""
+    listing = rows(240)
+    pages = [listing[:100], listing[100:140], listing[140:]]
+    server = Server(listing, tell_size=tell_size, serve=lambda page, _: pages[page] if page < len(pages) else [])
+    snapshot = walk(server)
+    assert (snapshot.inventory.artifacts, snapshot.complete) == (240, True)
+
+
 def test_a_page_size_of_nothing_says_nothing():
     """Like one that is absent, `pageSize: 0` makes a short page no last page."""
     server = Server(rows(120), cap=50, count=lambda _: ABSENT, tell_size=False)
