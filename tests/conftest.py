@@ -1,7 +1,22 @@
-"""Hypothesis runs here as in CI: the same examples each time, and no deadline that a busy machine could miss."""
+"""Tests draw the same examples each time, without a deadline that a busy machine could miss, and share no log."""
 
+import logging
+
+import pytest
+import structlog
 from hypothesis import Phase, settings
 
 # For mutants: one failure will do, however large the example.
 settings.register_profile("first-failure", settings.get_profile("ci"), phases=[Phase.explicit, Phase.generate])
 settings.load_profile("ci")
+
+
+@pytest.fixture(autouse=True)
+def log_as_it_was():
+    """Leave no test the log that another one has set up."""
+    root = logging.getLogger()
+    handlers, level = root.handlers, root.level
+    yield
+    structlog.reset_defaults()
+    root.handlers = handlers
+    root.setLevel(level)

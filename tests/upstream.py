@@ -22,7 +22,7 @@ SPACE = "acct"
 ABSENT = object()
 """Leaves the field out of the answer."""
 
-PATIENCE = 10.0  # seconds until a wait gives up on a test that hangs
+PATIENCE = 60.0  # seconds until a wait gives up on a test that hangs
 
 Rows = Sequence[Row] | Callable[[], Sequence[Row] | None]
 Fault = Answer | Exception | None
