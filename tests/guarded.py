@@ -1,12 +1,12 @@
 """A server behind a web config file, for tests."""
 
 import ssl
-import threading
 from contextlib import contextmanager
 from pathlib import Path
 
 import bcrypt
 import requests
+import threads
 import trustme
 import yaml
 from clocks import FakeClock
@@ -82,15 +82,8 @@ class Guarded:
         self.url = "{}://127.0.0.1:{}".format("https" if tls else "http", self.address[1])
         guard = Guard(application, file, self.clock)
         self.server = Server(guard, sock, on_shutdown=lambda: None, tls=tls, request_timeout=request_timeout)
-        thread = threading.Thread(target=self.server.run)
-        thread.start()
-        try:
-            assert self.server.ready.wait(10)
+        with threads.running(self.server):
             yield self
-        finally:
-            self.server.stop()
-            thread.join(10)
-        assert not thread.is_alive()
 
     def get(self, path="/metrics", **options):
         """Ask on a new connection."""

@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager, suppress
 
 import pytest
 import requests
+import threads
 
 from exporter.server import _DRAIN_SECONDS, Server, listen
 
@@ -63,15 +64,8 @@ class Site:
 @contextmanager
 def site(*, connections=1024, request_timeout=1.0):
     running = Site(connections, request_timeout)
-    thread = threading.Thread(target=running.server.run)
-    thread.start()
-    try:
-        assert running.server.ready.wait(10)
+    with threads.running(running.server):
         yield running
-    finally:
-        running.server.stop()
-        thread.join(10)
-    assert not thread.is_alive()
 
 
 def drained(sock):

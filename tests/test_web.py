@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 import requests
+import threads
 from clocks import FakeClock
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
@@ -72,16 +73,11 @@ class Running:
 @contextmanager
 def served():
     running = Running()
-    thread = threading.Thread(target=running.server.run)
-    thread.start()
-    try:
-        assert running.server.ready.wait(10)
-        yield running
-    finally:
-        running.go.set()
-        running.server.stop()
-        thread.join(10)
-    assert not thread.is_alive()
+    with threads.running(running.server):
+        try:
+            yield running
+        finally:
+            running.go.set()
 
 
 @pytest.fixture(scope="module")
