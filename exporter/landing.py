@@ -130,7 +130,7 @@ def page(statuses: Sequence[SpaceStatus], *, version: str, now: float) -> bytes:
     Args:
         statuses: what is known of every space.
         version: the exporter's version.
-        now: the wall clock's time, seconds since the epoch.
+        now: the monotonic clock's time, which ages are told by: the wall clock may jump.
     """
     rows = Markup("\n").join(_row(status, now) for status in statuses) or _NO_ROW
     # Texts of other people may hold halves of surrogate pairs, which have no UTF-8.
@@ -151,7 +151,7 @@ def _data(snapshot: Snapshot, now: float) -> Markup:
     inventory = snapshot.inventory
     dropped = inventory.findings_dropped
     return _DATA.format(
-        age=_span(now - snapshot.began),
+        age=_span(now - snapshot.began_monotonic),
         artifacts=f"{inventory.artifacts:,}",
         findings=f"{len(inventory.findings):,}",
         dropped=_SMALL.format(text=f"{dropped:,} more over the limit") if dropped else "",
@@ -179,8 +179,8 @@ def _failure(failure: Failure, now: float) -> Markup:
 
 
 def _span(seconds: float) -> str:
-    """Tell a time as people do; one that lies ahead, as after the wall clock was set back, is none at all."""
+    """Tell a time as people do."""
     for name, length, at_least in _UNITS:
         if seconds >= at_least * length:
             return f"{int(seconds) // length} {name}"
-    return f"{max(0, int(seconds))} s"
+    return f"{int(seconds)} s"

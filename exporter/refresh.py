@@ -40,7 +40,7 @@ class Failure:
         reason: one of `errors.REASONS`.
         message: what happened, one printable line.
         hint: what the operator can change; empty where there is nothing.
-        time: when, wall clock, seconds since the epoch.
+        time: when, monotonic clock, for its age.
         pause: seconds from then until the next refresh may begin.
         traceback: where in the exporter it happened, without the error's own text, which may hold anything; only for a
             fault of its own.
@@ -224,7 +224,7 @@ class Refresher:
             reason=error.reason,
             message=clean(str(error)),
             hint=error.hint,
-            time=self._clock.time(),
+            time=self._clock.monotonic(),
             pause=pause,
             traceback="".join(traceback.format_tb(error.__cause__.__traceback__)) if error.__cause__ else "",
         )

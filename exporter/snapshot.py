@@ -118,6 +118,7 @@ class Snapshot:
 
     Attributes:
         began: when the walk began, wall clock, seconds since the epoch.
+        began_monotonic: the same moment on the monotonic clock, for ages.
         inventory: what the rows add up to.
         pages: pages that were read, the second reading of page 0 included.
         duplicates: rows that repeat another one, the second reading of page 0 aside.
@@ -127,6 +128,7 @@ class Snapshot:
     """
 
     began: float
+    began_monotonic: float
     inventory: Inventory
     pages: int
     duplicates: int

@@ -79,7 +79,7 @@ class Walker:
         return snapshot
 
     def _walk(self, size: int, deadline: float) -> Snapshot:
-        began = self._clock.time()
+        began, began_monotonic = self._clock.time(), self._clock.monotonic()
         tally = self._new_tally(began)
         progress = _Progress(size, self._concurrency)
         ahead: deque[Future[bytes]] = deque()
@@ -99,7 +99,7 @@ class Walker:
             page = decode_page(self._fetch_page(0, size, deadline).result(), began)
             tally.add(page.artifacts)
             progress.read_again(page)
-        return progress.snapshot(began, tally)
+        return progress.snapshot(began, began_monotonic, tally)
 
 
 class _Progress:
@@ -151,7 +151,7 @@ class _Progress:
         self._note_reported(page.item_count)
         self.pages += 1
 
-    def snapshot(self, began: float, tally: Tally) -> Snapshot:
+    def snapshot(self, began: float, began_monotonic: float, tally: Tally) -> Snapshot:
         """Return what the walk found.
 
         Raises:
@@ -160,6 +160,7 @@ class _Progress:
         self._check_rejected()
         return Snapshot(
             began=began,
+            began_monotonic=began_monotonic,
             inventory=tally.inventory(),
             pages=self.pages,
             duplicates=self._duplicates,

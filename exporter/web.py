@@ -136,7 +136,7 @@ class Endpoints:
         return Answer(200, (body,), ((b"content-type", b"text/html; charset=utf-8"), policy))
 
     def _render_landing_page(self) -> bytes:
-        return landing.page(self._refresher.statuses(), version=self._version, now=self._clock.time())
+        return landing.page(self._refresher.statuses(), version=self._version, now=self._clock.monotonic())
 
     async def _metrics(self, scope: Scope, receive: Receive) -> Answer:
         if self._scrapes >= _SCRAPES:

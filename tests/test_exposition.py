@@ -32,7 +32,7 @@ def snapshot_of(rows, findings=("quarantined", "blocked")) -> Snapshot:
     tally = Tally(NOW, findings=findings, findings_limit=500, stale_ages=[7 * DAY, 30 * DAY])
     page = decode_page(json.dumps({"status": "SUCCESS", "data": {"artifacts": rows}}).encode(), NOW)
     tally.add(page.artifacts)
-    return Snapshot(NOW, tally.inventory(), 2, 3, Rejected(4, 5, 6), len(rows), complete=True)
+    return Snapshot(NOW, NOW, tally.inventory(), 2, 3, Rejected(4, 5, 6), len(rows), complete=True)
 
 
 def view_of(snapshot: Snapshot | None, space: str = "acct/org") -> SpaceView:

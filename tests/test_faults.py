@@ -195,6 +195,9 @@ def test_a_wall_clock_that_jumps_moves_no_age_and_no_deadline(jump, front, clock
         clock.jump(-jump)
         exporter.scrape()
         assert server.connections == sent
+        page = exporter.get("/")
+        assert ">5 min<" in page
+        assert "0 s ago" in page
         clock.tick(3300)
         server.behave = says(b"", status="400 No")
         assert exporter.scrape().of("acct", "har_snapshot") == {}

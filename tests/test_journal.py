@@ -14,7 +14,7 @@ from exporter.journal import Journal
 from exporter.refresh import Failure, SpaceStatus
 from exporter.snapshot import Inventory, Snapshot
 
-SNAPSHOT = Snapshot(1.0, Inventory({}, (), 0, 7), 3, 0, Rejected(), 7, complete=True)
+SNAPSHOT = Snapshot(1.0, 1.0, Inventory({}, (), 0, 7), 3, 0, Rejected(), 7, complete=True)
 
 
 def good(space: str = "acct") -> SpaceStatus:

@@ -19,7 +19,7 @@ MAX_STALE = 3_600.0
 
 def snapshot(began: float = 0.0) -> Snapshot:
     inventory = Inventory(registries={}, findings=(), findings_dropped=0, artifacts=7)
-    return Snapshot(began, inventory, pages=1, duplicates=0, rejected=Rejected(), reported=7, complete=True)
+    return Snapshot(began, began, inventory, pages=1, duplicates=0, rejected=Rejected(), reported=7, complete=True)
 
 
 class Walks:
@@ -141,7 +141,7 @@ def test_a_failed_refresh_leaves_the_last_good_snapshot_down_and_counted():
     failure = status.last_failure
     assert failure is not None
     assert (failure.reason, failure.message, failure.hint) == ("auth", "no\ufffdsuch key", "look")
-    assert failure.time == walks.clock.time()
+    assert failure.time == walks.clock.monotonic()
 
 
 def test_a_failing_space_answers_at_once_even_while_it_is_refreshed():

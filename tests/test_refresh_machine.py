@@ -114,7 +114,7 @@ class RefreshMachine(RuleBasedStateMachine):
         longest = min(5.0 * 2**self.in_a_row, TTL)
         failure = self.walks.status.last_failure
         assert max(longest / 2, hold or 0.0) <= failure.pause <= max(longest, hold or 0.0)
-        assert (failure.reason, failure.time) == (error.reason, self.clock.time())
+        assert (failure.reason, failure.time) == (error.reason, self.clock.monotonic())
         self.last_ok, self.not_before = False, self.now + failure.pause
         self.in_a_row += 1
         self.failed += 1

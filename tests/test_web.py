@@ -31,7 +31,7 @@ TIMEOUT = "X-Prometheus-Scrape-Timeout-Seconds"
 
 
 def snapshot() -> Snapshot:
-    return Snapshot(1.0, Inventory({}, (), 0, 7), 1, 0, Rejected(), 7, complete=True)
+    return Snapshot(1.0, 1.0, Inventory({}, (), 0, 7), 1, 0, Rejected(), 7, complete=True)
 
 
 class Running:
