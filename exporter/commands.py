@@ -2,10 +2,9 @@
 
 import getpass
 import json
-import os
 import socket
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import wait
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -13,28 +12,25 @@ from pathlib import Path
 
 import bcrypt
 import structlog
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
-from rich.text import Text
 
 from exporter import __version__, log, server, web
 from exporter.app import App, OnPage
 from exporter.basicauth import LONGEST_PASSWORD
-from exporter.check import Verdict, check_spaces
+from exporter.check import check_spaces
 from exporter.clock import Clock, SystemClock
+from exporter.console import print_verdicts, progress_bars
 from exporter.demo import KEY, PREFIX, SPACES, Registry
 from exporter.guard import Guard
 from exporter.settings import Settings, SettingsError, load
 from exporter.tls import ReloadingContext
 from exporter.values import ListenAddress
 from exporter.webconfig import WebConfigFile
+from exporter.writing import replace_file
 
 DONE = 0
 SPACE_FAILED = 1
 
 _log = structlog.get_logger()
-_WIDE = 10_000
 
 
 def serve(settings: Settings) -> int:
@@ -105,7 +101,7 @@ def check(settings: Settings, *, as_json: bool) -> int:
     if as_json:
         print(json.dumps([{"ok": verdict.ok, **asdict(verdict)} for verdict in verdicts], indent=2))
     else:
-        _print_table(verdicts)
+        print_verdicts(verdicts)
     return DONE if all(verdict.ok for verdict in verdicts) else SPACE_FAILED
 
 
@@ -116,7 +112,7 @@ def dump(settings: Settings, output: Path | None) -> int:
         SettingsError: a key file cannot be used any more, or the output cannot be written.
     """
     log.configure(_quieter(settings.log_level), settings.log_format)
-    with _progress() as progress:
+    with progress_bars() as progress:
         tasks = {space.ref: progress.add_task(space.ref, total=None) for space in settings.targets}
         app = _app(
             settings,
@@ -124,7 +120,12 @@ def dump(settings: Settings, output: Path | None) -> int:
             lambda space, rows, reported: progress.update(tasks[space], completed=rows, total=reported),
         )
         wait(app.refresher.start())
-    _write(app.exposition.render_spaces(), output)
+    exposition = app.exposition.render_spaces()
+    if output is None:
+        sys.stdout.buffer.write(exposition)
+        sys.stdout.flush()
+    else:
+        replace_file(output, exposition)
     return DONE if all(status.up for status in app.refresher.statuses()) else SPACE_FAILED
 
 
@@ -178,42 +179,3 @@ def _listen(address: ListenAddress) -> socket.socket:
 def _quieter(level: str) -> str:
     """Leave out what only says that all goes well: the output of a command says that itself."""
     return "warning" if level == "info" else level
-
-
-def _print_table(verdicts: Iterable[Verdict]) -> None:
-    table = Table("SPACE", "VERDICT", "ARTIFACTS", "LATENCY", "HINT", box=None, pad_edge=False)
-    for verdict in verdicts:
-        artifacts = "" if verdict.artifacts is None else str(verdict.artifacts)
-        hint = "; ".join(text for text in (verdict.message, verdict.hint) if text)
-        cells = (verdict.space, "ok" if verdict.ok else verdict.reason, artifacts, f"{verdict.seconds:.2f}s", hint)
-        table.add_row(*map(Text, cells), style="" if verdict.ok else "red")
-    # Only a terminal has a width; a pipe gets one line for each space.
-    Console(width=None if sys.stdout.isatty() else _WIDE).print(table)
-
-
-def _progress() -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        disable=not sys.stderr.isatty(),
-    )
-
-
-def _write(exposition: bytes, output: Path | None) -> None:
-    if output is None:
-        sys.stdout.buffer.write(exposition)
-        sys.stdout.flush()
-        return
-    # Beside the target, since only within one file system a rename replaces a file at once.
-    unfinished = output.with_name(f".{output.name}.{os.getpid()}")
-    try:
-        unfinished.write_bytes(exposition)
-        unfinished.replace(output)
-    except OSError as error:
-        unfinished.unlink(missing_ok=True)
-        raise SettingsError(
-            [f"--output: {error.strerror}; accepted is a file in a folder that can be written"]
-        ) from None
