@@ -13,7 +13,7 @@ from pathlib import Path
 import bcrypt
 import structlog
 
-from exporter import __version__, log, server, web
+from exporter import __version__, listener, log, server, web
 from exporter.app import App, OnPage
 from exporter.basicauth import LONGEST_PASSWORD
 from exporter.check import check_spaces
@@ -171,7 +171,7 @@ def _web_config(settings: Settings) -> tuple[WebConfigFile | None, ReloadingCont
 
 def _listen(address: ListenAddress) -> socket.socket:
     try:
-        return server.listen(*address)
+        return listener.listen(*address)
     except OSError as error:
         raise SettingsError([f"listen_address: {error.strerror}; accepted is an address that is free here"]) from None
 

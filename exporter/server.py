@@ -1,59 +1,26 @@
 """The server that the endpoints are served by: uvicorn, with the deadlines that it lacks."""
 
 import asyncio
-import contextlib
-import errno
 import signal
 import socket
 import ssl
-import sys
 import threading
 from collections.abc import Callable
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import uvicorn
 
 from exporter.asgi import Application
 from exporter.connections import connection
+from exporter.listener import take_no_more
 
-_UNREAD_MILLISECONDS = 30_000
 _DRAIN_SECONDS = 0.5
-_REQUEST_SECONDS = 0.25
-_AT_ONCE = 1e-6
-_ANSWER_SECONDS = 3.0
-_SHUTDOWN_SECONDS = 4
+_ARRIVAL_SECONDS = 0.5
+_ANSWER_SECONDS = 2.5
+_SHUTDOWN_SECONDS = 3
 _CLOSE_SECONDS = 1
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """Return a socket that listens.
-
-    Args:
-        host: a name or an address; empty for every interface, by IPv6 too where the host has it.
-        port: 0 for any that is free.
-
-    Raises:
-        OSError: the address cannot be used.
-    """
-    if host in ("", "::") and socket.has_dualstack_ipv6():
-        sock = socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True)
-    else:
-        family, address = _resolve(host, port)
-        sock = socket.create_server(address, family=family)
-    # Otherwise a client that does not read its answer keeps it in memory for ever; accepted sockets inherit this.
-    if hasattr(socket, "TCP_USER_TIMEOUT"):
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNREAD_MILLISECONDS)
-    return sock
-
-
-def _resolve(host: str, port: int) -> tuple[int, Any]:
-    try:
-        found = socket.getaddrinfo(host or "0.0.0.0", port, type=socket.SOCK_STREAM)  # noqa: S104 - see `listen`
-    except UnicodeError:
-        raise OSError(errno.EINVAL, "not a host name") from None
-    return found[0][0], found[0][4]
 
 
 class _Loop(asyncio.SelectorEventLoop):
@@ -150,34 +117,10 @@ class Server(uvicorn.Server):
         self._on_shutdown()
         # Whoever was told of this address only just now is answered too, and a load balancer sees that it is not ready.
         await asyncio.sleep(_DRAIN_SECONDS)
-        await self._close_listener()
+        take_no_more(sockets or [])
+        await asyncio.sleep(_ARRIVAL_SECONDS)
         asyncio.get_running_loop().call_later(_ANSWER_SECONDS, self._cut)
         await super().shutdown(sockets)
-
-    async def _close_listener(self) -> None:
-        """Take in who has connected already, for a closing listener resets those, and let them send their requests."""
-        connected = []
-        # Whoever connects between the last look and the close is lost: no other thread shall run there for long.
-        interval = sys.getswitchinterval()
-        sys.setswitchinterval(_AT_ONCE)
-        with contextlib.suppress(BlockingIOError):
-            while True:
-                connected.append(self._sock.accept()[0])
-        for server in self.servers:
-            server.close()
-        sys.setswitchinterval(interval)
-        loop = asyncio.get_running_loop()
-        handshakes = [
-            loop.create_task(loop.connect_accepted_socket(self._speak, sock, ssl=self.config.ssl)) for sock in connected
-        ]
-        for handshake in handshakes:
-            # One that fails is the client's affair, and otherwise told as a fault of this program.
-            handshake.add_done_callback(lambda done: done.cancelled() or done.exception())
-        await asyncio.sleep(_REQUEST_SECONDS)
-
-    def _speak(self) -> asyncio.Protocol:
-        make = cast("Callable[..., asyncio.Protocol]", self.config.http_protocol_class)
-        return make(config=self.config, server_state=self.server_state, app_state={})
 
     def _cut(self) -> None:
         """Leave those that did not read their answers by now."""

@@ -12,7 +12,8 @@ import yaml
 from clocks import FakeClock
 
 from exporter.guard import Guard
-from exporter.server import Server, listen
+from exporter.listener import listen
+from exporter.server import Server
 from exporter.tls import ReloadingContext
 from exporter.webconfig import WebConfigFile
 

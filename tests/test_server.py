@@ -11,7 +11,8 @@ import pytest
 import requests
 import threads
 
-from exporter.server import _DRAIN_SECONDS, Server, listen
+from exporter.listener import listen
+from exporter.server import _DRAIN_SECONDS, Server
 
 LARGE = 16_000_000
 OK = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"

@@ -20,9 +20,10 @@ from exporter.artifact import Rejected
 from exporter.counters import ApiCounters
 from exporter.errors import ServerError
 from exporter.exposition import Exposition
+from exporter.listener import listen
 from exporter.metrics import ProcessView, SpaceView
 from exporter.refresh import Refresher
-from exporter.server import Server, listen
+from exporter.server import Server
 from exporter.snapshot import Inventory, Snapshot
 from exporter.web import Endpoints
 from exporter.workers import Workers

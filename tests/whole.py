@@ -16,7 +16,8 @@ from upstream import Upstream, make_rows
 
 from exporter import log
 from exporter.app import App
-from exporter.server import Server, listen
+from exporter.listener import listen
+from exporter.server import Server
 from exporter.settings import load
 from exporter.web import Endpoints
 
