@@ -22,7 +22,6 @@ from exporter.snapshot import Snapshot
 from exporter.tally import Tally
 from exporter.upstreams import Upstream, Upstreams, listing_of
 from exporter.walk import FetchPage, Walker
-from exporter.workers import Workers
 
 _log = structlog.get_logger()
 
@@ -55,11 +54,11 @@ class App:
         self._clock = clock
         self._started = clock.time()
         self._counters = ApiCounters()
-        self._base_urls = {space.ref: space.base_url for space in settings.targets}
+        self._spaces = {space.ref: space for space in settings.targets}
         self.upstreams = Upstreams(settings, clock, self._counters)
         self.refresher = Refresher(
-            {space.ref: self._walk(space, on_page) for space in settings.targets},
-            submit=Workers(settings.concurrency, "walk").submit,
+            {space.ref: self._walk(space, on_page) for space in self._spaces.values()},
+            submit=self._submit,
             clock=clock,
             cache_ttl=settings.cache_ttl,
             max_stale=settings.max_stale,
@@ -86,12 +85,15 @@ class App:
         )
         return _telling_of_missing_registries(space, walker.walk)
 
+    def _submit(self, refresh: Callable[[str], None], space: str) -> Future[None]:
+        return self.upstreams.walks_of(self._spaces[space]).submit(refresh, space)
+
     def _space_views(self) -> tuple[SpaceView, ...]:
         return tuple(map(self._space_view, self.refresher.statuses()))
 
     def _space_view(self, status: SpaceStatus) -> SpaceView:
         settings = self._settings
-        base_url = self._base_urls[status.space]
+        base_url = self._spaces[status.space].base_url
         return SpaceView(
             status=status,
             refresh_interval=settings.cache_ttl,

@@ -187,7 +187,9 @@ class Settings(BaseSettings):
     page_size: Annotated[int, v.whole(1, 10_000)] = _setting(
         "100", "Artifacts per page, 1 to 10000; 100 is used when the server refuses more."
     )
-    concurrency: Annotated[int, v.whole(1, 64)] = _setting("4", "Pages in flight, and walks at once, 1 to 64.")
+    concurrency: Annotated[int, v.whole(1, 64)] = _setting(
+        "4", "Pages in flight, and walks at once for each key and host, 1 to 64."
+    )
     rate_limit: Annotated[v.Rate | None, BeforeValidator(v.read_rate)] = _setting(
         "300/m", "Requests per key and host, a number per s, m or h; off for no limit."
     )

@@ -2,6 +2,7 @@
 
 import random
 import threading
+from collections import defaultdict
 from dataclasses import dataclass
 
 import structlog
@@ -45,6 +46,9 @@ class Upstreams:
         self._budget = RetryBudget()
         self._slots = threading.BoundedSemaphore(settings.concurrency)
         self._opened: dict[tuple[str, object], Upstream] = {}
+        self._walks: defaultdict[tuple[str, object], Workers] = defaultdict(
+            lambda: Workers(settings.concurrency, "walk")
+        )
 
     def of(self, space: Space) -> Upstream:
         """Return the server and key of a space, the same for every space that has the same ones.
@@ -53,7 +57,7 @@ class Upstreams:
             OSError: the key file cannot be read.
             ValueError: the key file holds no key.
         """
-        identity = (space.base_url, space.api_key_file or space.api_key)
+        identity = _identity(space)
         if identity not in self._opened:
             self._opened[identity] = self._open(space)
         upstream = self._opened[identity]
@@ -61,6 +65,13 @@ class Upstreams:
         if account not in {"", space.account}:
             _log.warning("the key is of another account than the space", space=space.ref, key_account=account)
         return upstream
+
+    def walks_of(self, space: Space) -> Workers:
+        """Return the threads that walk through a space.
+
+        Every server and key has its own: walks that wait for their turn to ask one keep the spaces of no other waiting.
+        """
+        return self._walks[_identity(space)]
 
     def keys_usable(self) -> bool:
         """Return whether every key file could be used when it was last read."""
@@ -106,6 +117,10 @@ def listing_of(space: Space) -> Listing:
         deployed_artifact=space.deployed_artifact,
         search_term=space.search_term,
     )
+
+
+def _identity(space: Space) -> tuple[str, object]:
+    return space.base_url, space.api_key_file or space.api_key
 
 
 def _text(secret: SecretStr | None) -> str:

@@ -9,6 +9,7 @@ from clocks import FakeClock
 from upstream import ABSENT, Upstream, capped, make_row, make_rows, one_based, reply
 
 from exporter.app import App
+from exporter.clock import SystemClock
 from exporter.settings import load
 
 
@@ -183,6 +184,27 @@ def test_at_most_so_many_pages_are_in_flight_as_the_setting_says(clock):
     with Upstream(make_rows(900)) as upstream:
         refreshed(app_of(upstream, clock, concurrency="2"))
         assert upstream.most_in_flight <= 2
+
+
+def test_a_key_on_hold_keeps_no_space_of_another_key_waiting(tmp_path):
+    """More walks than may run at once wait as long as the server of one key asked for; the other key has its walk."""
+    (tmp_path / "key").write_text("busy")
+    busy = [f"acct/busy_{number}" for number in range(6)]
+    entries = "".join(f"  - ref: {space}\n    api_key_file: {tmp_path}/key\n" for space in busy)
+    (tmp_path / "settings.yaml").write_text(f"concurrency: 2\nspaces:\n{entries}  - acct\n")
+    clock = SystemClock()
+    with Upstream({"acct": make_rows(3)}) as upstream:
+        upstream.fault = lambda request: (
+            reply(429, headers=[("Retry-After", "600")]) if "busy" in request.path else None
+        )
+        environment = {"HAR_EXPORTER_BASE_URL": upstream.url, "HAR_EXPORTER_API_KEY": upstream.key}
+        app = App(load({"config": f"{tmp_path}/settings.yaml"}, environment), clock)
+        *waiting, other = app.refresher.start()
+        assert not wait([other], timeout=20).not_done
+        assert app.refresher.statuses()[-1].up
+        assert len(waiting) == len(busy)
+        assert not any(refresh.done() for refresh in waiting)
+        clock.stop()
 
 
 def test_requests_wait_for_their_turn_under_the_rate_limit(clock):
