@@ -4,7 +4,8 @@ A space is, at any moment, in one of five states:
 
 - `cold`: there never was a snapshot. A scrape starts a refresh and waits for it.
 - `fresh`: the snapshot is younger than the time to live. A scrape is answered at once.
-- `due`: it is older. A scrape starts a refresh, and waits only if the last walk was short enough.
+- `due`: it is older, or was read by settings that hold no more. A scrape starts a refresh, and waits only if the last
+  walk was short enough.
 - `failing`: the last refresh failed; the last good snapshot is still served. A scrape is answered at once.
 - `expired`: the last good snapshot is older than it may be served. As `cold`.
 
@@ -14,11 +15,10 @@ After a failure the next refresh has to wait for a back-off. Ages count from the
 import random
 import threading
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, field
-
-from cachetools import TTLCache
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 from exporter.clock import Clock, Stopped
 from exporter.errors import REASONS, InternalError, RefreshError
@@ -29,7 +29,7 @@ _FIRST_BACKOFF = 5.0
 _LONGEST_BACKOFF = 300.0
 
 Walk = Callable[[], Snapshot]
-"""Walks through one space; raises `RefreshError`, or `Stopped` at shutdown."""
+"""Walks through one space; raises `RefreshError`, or `Stopped` at shutdown or where nobody wants its outcome."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,9 @@ class _Space:
     running: Future[None] | None = None
     not_before: float = 0.0
     failures_in_a_row: int = 0
-    had_snapshot: bool = False
+    snapshot: Snapshot | None = None
+    good_since: float | None = None
+    outdated: bool = False
     refresh_seconds: float | None = None
     failures: Mapping[str, int] = field(default_factory=lambda: dict.fromkeys(REASONS, 0))
     last_failure: Failure | None = None
@@ -117,24 +119,21 @@ class Refresher:
 
         Args:
             walks: how to walk through each space.
-            submit: queues a call on a thread that may be kept busy for the length of a walk.
+            submit: queues a call for a space on a thread that may be kept busy for the length of a walk.
             clock: where the time comes from.
             cache_ttl: seconds that a snapshot counts as fresh.
             max_stale: seconds that a snapshot is served at all; never less than `cache_ttl`.
             jitter: spreads the back-off after a failure.
             tell: told of a space whenever a refresh ended, or a scrape finds its data expired.
         """
-        self._spaces = {space: _Space(walk) for space, walk in walks.items()}
+        self._spaces = {name: _Space(walk) for name, walk in walks.items()}
         self._submit = submit
         self._clock = clock
-        self._longest_backoff = min(cache_ttl, _LONGEST_BACKOFF)
+        self._cache_ttl = cache_ttl
+        self._max_stale = max_stale
         self._jitter = jitter
         self._tell = tell
         self._lock = threading.Lock()
-        self._fresh: TTLCache[str, Snapshot] = TTLCache(max(1, len(walks)), cache_ttl, timer=clock.monotonic)
-        self._good: TTLCache[str, Snapshot] = TTLCache(
-            max(1, len(walks)), max(cache_ttl, max_stale), timer=clock.monotonic
-        )
 
     def start(self) -> list[Future[None]]:
         """Begin the first refresh of every space, so that there is data before the first scrape."""
@@ -142,6 +141,39 @@ class Refresher:
             for name, space in self._spaces.items():
                 self._start_if_due(name, space)
             return [space.running for space in self._spaces.values() if space.running is not None]
+
+    def replace(
+        self,
+        walks: Mapping[str, Walk],
+        *,
+        anew: Collection[str],
+        again: Collection[str],
+        cache_ttl: float,
+        max_stale: float,
+    ) -> None:
+        """Have other spaces from now on; those that stay keep all that is known of them.
+
+        Refreshes of spaces that go, or are named below, still come to their ends, of which no notice is taken.
+
+        Args:
+            walks: how to walk through each space.
+            anew: spaces that stay by name only: they are cold again, and just what counters count goes on.
+            again: spaces whose data stays but counts as due, however young it is; a refresh begins at once.
+            cache_ttl: as at the start.
+            max_stale: as at the start.
+        """
+        with self._lock:
+            before = self._spaces
+            for space in before.values():
+                self._state(space)  # what has expired stays so, for whatever longer time data may be served from now on
+            self._cache_ttl, self._max_stale = cache_ttl, max_stale
+            self._spaces = {
+                name: _successor(before.get(name, _Space(walk)), walk, anew=name in anew, again=name in again)
+                for name, walk in walks.items()
+            }
+            for name, space in self._spaces.items():
+                if space is not before.get(name):
+                    self._start_if_due(name, space)
 
     def scrape(self, budget: float) -> list[Future[None]]:
         """Begin whatever refresh is due, and return those that are worth waiting for.
@@ -173,21 +205,23 @@ class Refresher:
 
     def _scrape_space(self, name: str, space: _Space, budget: float) -> Future[None] | None:
         space.requests += 1
-        if name in self._fresh:
+        state = self._state(space)
+        if state == "fresh":
             space.hits += 1
             return None
         self._start_if_due(name, space)
-        if name not in self._good:
+        if state in {"cold", "expired"}:
             return space.running
-        short = space.last_failure is None and (space.refresh_seconds or 0.0) <= budget
+        short = state == "due" and (space.refresh_seconds or 0.0) <= budget
         return space.running if short else None
 
     def _start_if_due(self, name: str, space: _Space) -> None:
         if space.running is None and self._clock.monotonic() >= space.not_before:
-            space.running = self._submit(self._refresh, name)
+            space.running = self._submit(partial(self._refresh, space), name)
 
-    def _refresh(self, name: str) -> None:
-        space = self._spaces[name]
+    def _refresh(self, space: _Space, name: str) -> None:
+        if self._spaces.get(name) is not space:
+            return
         began = self._clock.monotonic()
         try:
             result: Snapshot | RefreshError = space.walk()
@@ -199,23 +233,27 @@ class Refresher:
             result = InternalError(type(error).__name__)
             result.__cause__ = error
         with self._lock:
+            if self._spaces.get(name) is not space:
+                return
             space.running = None
             space.refresh_seconds = self._clock.monotonic() - began
             if isinstance(result, Snapshot):
-                self._succeeded(name, space, result)
+                self._succeeded(space, result)
             else:
                 self._failed(space, result)
             status = self._status(name, space)
         self._tell(status)
 
-    def _succeeded(self, name: str, space: _Space, snapshot: Snapshot) -> None:
-        self._fresh[name] = self._good[name] = snapshot
-        space.had_snapshot = True
+    def _succeeded(self, space: _Space, snapshot: Snapshot) -> None:
+        space.snapshot = snapshot
+        space.good_since = self._clock.monotonic()
+        space.outdated = False
         space.failures_in_a_row = 0
         space.last_failure = None
 
     def _failed(self, space: _Space, error: RefreshError) -> None:
-        backoff = min(_FIRST_BACKOFF * 2 ** min(space.failures_in_a_row, 10), self._longest_backoff)
+        longest = min(self._cache_ttl, _LONGEST_BACKOFF)
+        backoff = min(_FIRST_BACKOFF * 2 ** min(space.failures_in_a_row, 10), longest)
         pause = max(backoff * self._jitter.uniform(0.5, 1), error.retry_after or 0.0)
         space.failures_in_a_row += 1
         space.not_before = self._clock.monotonic() + pause
@@ -230,20 +268,34 @@ class Refresher:
         )
 
     def _status(self, name: str, space: _Space) -> SpaceStatus:
-        snapshot = self._good.get(name)
         return SpaceStatus(
             space=name,
-            state=self._state(name, space, snapshot),
-            snapshot=snapshot,
+            state=self._state(space),
+            snapshot=space.snapshot,
             up=space.refresh_seconds is not None and space.last_failure is None,
             refresh_seconds=space.refresh_seconds,
             failures=space.failures,
             last_failure=space.last_failure,
         )
 
-    def _state(self, name: str, space: _Space, snapshot: Snapshot | None) -> str:
-        if name in self._fresh:
+    def _state(self, space: _Space) -> str:
+        if space.good_since is None:
+            return "cold"
+        age = self._clock.monotonic() - space.good_since
+        if age >= max(self._cache_ttl, self._max_stale):
+            space.snapshot = None
+        if space.snapshot is None:
+            return "expired"
+        if age < self._cache_ttl and not space.outdated:
             return "fresh"
-        if snapshot is None:
-            return "expired" if space.had_snapshot else "cold"
         return "due" if space.last_failure is None else "failing"
+
+
+def _successor(space: _Space, walk: Walk, *, anew: bool, again: bool) -> _Space:
+    """Return what a space goes on as; another object takes no notice of a refresh that runs."""
+    if anew:
+        return _Space(walk, failures=space.failures, requests=space.requests, hits=space.hits)
+    if again:
+        return replace(space, walk=walk, running=None, not_before=0.0, outdated=True)
+    space.walk = walk
+    return space

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
 
 import pytest
 from clocks import FakeClock
@@ -10,7 +11,7 @@ from clocks import FakeClock
 from exporter.artifact import Rejected
 from exporter.clock import Stopped
 from exporter.errors import REASONS, AuthError, PaginationError, RateLimitedError, RefreshError, ServerError
-from exporter.refresh import Refresher, SpaceStatus
+from exporter.refresh import Refresher, SpaceStatus, Walk
 from exporter.snapshot import Inventory, Snapshot
 
 TTL = 300.0
@@ -27,14 +28,14 @@ class Walks:
 
     def __init__(self, *spaces: str, cache_ttl: float = TTL, max_stale: float = MAX_STALE) -> None:
         self.clock = FakeClock()
-        self.queue: list[tuple[Future[None], Callable[[str], None], str]] = []
+        self.queue: list[tuple[Future[None], Callable[[], None]]] = []
         self.outcome: Snapshot | Exception = snapshot()
         self.takes = 2.0
         self.meanwhile: Callable[[], None] = lambda: None
         self.walked: list[str] = []
         self.told: list[SpaceStatus] = []
         self.refresher = Refresher(
-            {space: lambda space=space: self._walk(space) for space in spaces or ("acct",)},
+            self._walks(*spaces or ("acct",)),
             submit=self._submit,
             clock=self.clock,
             cache_ttl=cache_ttl,
@@ -43,10 +44,17 @@ class Walks:
             tell=self.told.append,
         )
 
+    def _walks(self, *spaces: str) -> dict[str, Walk]:
+        return {space: lambda space=space: self._walk(space) for space in spaces}
+
     def _submit(self, refresh: Callable[[str], None], space: str) -> Future[None]:
         future: Future[None] = Future()
-        self.queue.append((future, refresh, space))
+        self.queue.append((future, partial(refresh, space)))
         return future
+
+    def replace(self, *spaces: str, anew=(), again=(), cache_ttl: float = TTL, max_stale: float = MAX_STALE) -> None:
+        """Have these spaces from now on."""
+        self.refresher.replace(self._walks(*spaces), anew=anew, again=again, cache_ttl=cache_ttl, max_stale=max_stale)
 
     def _walk(self, space: str) -> Snapshot:
         self.walked.append(space)
@@ -56,11 +64,11 @@ class Walks:
             raise self.outcome
         return self.outcome
 
-    def finish(self, outcome: Snapshot | Exception | None = None) -> None:
-        """Let the oldest queued refresh run to its end."""
+    def finish(self, outcome: Snapshot | Exception | None = None, which: int = 0) -> None:
+        """Let the oldest queued refresh, or another one, run to its end."""
         self.outcome = outcome or snapshot(self.clock.time())
-        future, refresh, space = self.queue.pop(0)
-        refresh(space)
+        future, refresh = self.queue.pop(which)
+        refresh()
         future.set_result(None)
 
     def scrape(self, budget: float = 10.0) -> list[Future[None]]:
@@ -280,7 +288,10 @@ def test_start_begins_one_refresh_of_every_space_and_no_second_one():
     walks = Walks("a", "b")
     assert len(walks.refresher.start()) == 2
     assert len(walks.refresher.start()) == 2
-    assert [space for _, _, space in walks.queue] == ["a", "b"]
+    assert len(walks.queue) == 2
+    walks.finish()
+    walks.finish()
+    assert walks.walked == ["a", "b"]
 
 
 def test_all_are_tried_once_every_first_refresh_has_ended_well_or_not():
@@ -348,3 +359,100 @@ def test_statuses_are_equal_while_nothing_happens_and_differ_after_a_refresh():
     walks.scrape()
     walks.finish()
     assert walks.refresher.statuses() != before
+
+
+def test_a_space_that_stays_keeps_everything():
+    walks = Walks()
+    walks.scrape()
+    walks.finish()
+    walks.clock.tick(TTL)
+    walks.scrape()
+    walks.finish(ServerError("down"))
+    before = walks.refresher.statuses(), walks.refresher.cache_counts()
+    walks.replace("acct")
+    assert (walks.refresher.statuses(), walks.refresher.cache_counts()) == before
+    walks.scrape()
+    assert walks.queue == []
+
+
+def test_a_refresh_that_runs_goes_on_where_its_space_stays():
+    walks = Walks()
+    walks.scrape()
+    walks.replace("acct")
+    walks.finish()
+    assert walks.status.state == "fresh"
+
+
+def test_a_space_that_is_new_is_refreshed_at_once_and_one_that_goes_is_gone_at_once():
+    walks = Walks("old")
+    walks.refresher.start()
+    walks.replace("new")
+    walks.finish()
+    assert walks.walked == []
+    walks.finish()
+    assert walks.walked == ["new"]
+    assert [(status.space, status.state) for status in walks.refresher.statuses()] == [("new", "fresh")]
+    assert list(walks.refresher.cache_counts()) == ["new"]
+    assert walks.refresher.all_tried()
+
+
+@pytest.mark.parametrize("outcome", [None, ServerError("down"), Stopped()])
+@pytest.mark.parametrize("spaces", [(), ("acct",)])
+def test_no_notice_is_taken_of_a_walk_whose_space_went_meanwhile(outcome, spaces):
+    walks = Walks()
+    walks.scrape()
+    walks.meanwhile = lambda: walks.replace(*spaces, anew=spaces)
+    walks.finish(outcome)
+    assert [status.state for status in walks.refresher.statuses()] == ["cold"] * len(spaces)
+    assert walks.told == []
+
+
+def test_a_space_that_starts_anew_is_cold_without_a_back_off_and_its_counters_go_on():
+    walks = Walks()
+    walks.scrape()
+    walks.finish()
+    walks.clock.tick(TTL)
+    walks.scrape()
+    walks.finish(ServerError("down"))
+    failures, counts = walks.status.failures, walks.refresher.cache_counts()
+    walks.replace("acct", anew={"acct"})
+    status = walks.status
+    assert (status.state, status.up, status.snapshot, status.last_failure) == ("cold", False, None, None)
+    assert (status.failures, walks.refresher.cache_counts()) == (failures, counts)
+    assert len(walks.queue) == 1
+
+
+def test_a_space_that_is_read_again_serves_its_old_data_meanwhile_and_its_back_off_is_over():
+    walks = Walks()
+    walks.scrape()
+    walks.finish()
+    served = walks.status.snapshot
+    walks.replace("acct", again={"acct"})
+    assert (walks.status.state, walks.status.snapshot) == ("due", served)
+    walks.finish(ServerError("down"))
+    assert (walks.status.state, walks.status.snapshot) == ("failing", served)
+    assert walks.scrape() == []
+    walks.replace("acct", again={"acct"})
+    walks.finish()
+    assert (walks.status.state, walks.status.last_failure) == ("fresh", None)
+
+
+def test_how_long_data_counts_changes_at_once_but_what_has_expired_stays_so():
+    walks = Walks("a", "b")
+    walks.refresher.start()
+    walks.finish()
+    walks.clock.tick(TTL)
+    walks.finish()
+    walks.replace("a", "b", cache_ttl=TTL + 100, max_stale=0.0)
+    assert [status.state for status in walks.refresher.statuses()] == ["fresh", "fresh"]
+    walks.clock.tick(150)
+    walks.replace("a", "b", cache_ttl=TTL, max_stale=MAX_STALE)
+    assert [status.state for status in walks.refresher.statuses()] == ["expired", "fresh"]
+
+
+def test_the_longest_back_off_follows_the_time_to_live():
+    walks = Walks()
+    walks.replace("acct", cache_ttl=1.0)
+    walks.scrape()
+    walks.finish(ServerError("down"))
+    assert 0.5 <= walks.status.last_failure.pause <= 1.0

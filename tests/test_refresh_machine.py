@@ -16,6 +16,8 @@ from exporter.errors import RefreshError
 BUDGETS = st.sampled_from([0.0, 0.125, 2.0, 4.75, 5.0, 10.0, 1_000.0])  # all exact in binary
 DURATIONS = st.sampled_from([0.0, 0.125, 5.0, 200.0, TTL, MAX_STALE + 1])
 TIMES = st.sampled_from([0.5, 2.25, 2.75, 5.0, 20.0, 150.0, TTL, MAX_STALE - TTL, MAX_STALE])
+TTLS = st.sampled_from([1.0, TTL, 2 * TTL])
+MAX_STALES = st.sampled_from([0.0, MAX_STALE, 2 * MAX_STALE])
 ERRORS = st.sampled_from(RefreshError.__subclasses__())
 DAY = 86_400.0
 
@@ -36,7 +38,10 @@ class RefreshMachine(RuleBasedStateMachine):
         self.walks = Walks()
         self.clock = self.walks.clock
         self.waiting: list[Waiting] = []
+        self.current = None
         self.walking = False
+        self.ttl, self.max_stale = TTL, MAX_STALE
+        self.outdated = False
         self.last_ok: bool | None = None
         self.good_at: float | None = None
         self.last_took: float | None = None
@@ -58,11 +63,29 @@ class RefreshMachine(RuleBasedStateMachine):
     @property
     def is_running(self) -> bool:
         """Whether a refresh was begun that has not ended."""
-        return bool(self.walks.queue) or self.walking
+        return self.is_queued or self.walking
+
+    @property
+    def is_queued(self) -> bool:
+        """Whether a refresh waits for its turn, of which notice will be taken."""
+        return self.current in self.futures
+
+    @property
+    def futures(self) -> list:
+        return [future for future, _ in self.walks.queue]
+
+    @property
+    def lasts(self) -> float:
+        """How old data may be at all."""
+        return max(self.ttl, self.max_stale)
+
+    @property
+    def is_fresh(self) -> bool:
+        return self.age < self.ttl and not self.outdated
 
     def is_worth_waiting(self, budget: float) -> bool:
         """Tell a space without data, or one whose walk went well last time and in less than the scrape has."""
-        return self.age >= MAX_STALE or (bool(self.last_ok) and (self.last_took or 0.0) <= budget)
+        return self.age >= self.lasts or (bool(self.last_ok) and (self.last_took or 0.0) <= budget)
 
     # What happens
 
@@ -73,11 +96,13 @@ class RefreshMachine(RuleBasedStateMachine):
             self.scrape(budget)
 
     def scrape(self, budget):
-        began = len(self.walks.queue)
-        expected = self.age >= TTL and (self.is_running or self.now >= self.not_before)
+        before, running = self.futures, self.is_running
+        begins = not (self.is_fresh or running) and self.now >= self.not_before
+        expected = not self.is_fresh and (running or begins)
         waits = self.walks.scrape(budget)
-        assert self.is_running is (expected or bool(began) or self.walking)
-        assert len(self.walks.queue) + self.walking <= 1
+        assert len(self.futures) - len(before) == begins
+        if begins:
+            self.current = self.futures[-1]
         assert bool(waits) is (expected and self.is_worth_waiting(budget))
         if waits:
             assert len(waits) == 1
@@ -100,18 +125,19 @@ class RefreshMachine(RuleBasedStateMachine):
         """Nothing follows from it: the invariants know of the monotonic clock alone."""
         self.clock.jump(seconds)
 
-    @precondition(lambda self: self.walks.queue)
+    @precondition(lambda self: self.is_queued)
     @rule(took=DURATIONS, budgets=st.lists(BUDGETS, max_size=2))
     def a_refresh_succeeds(self, took, budgets):
         self.end(None, took, budgets)
         self.last_ok, self.good_at, self.in_a_row, self.not_before = True, self.now, 0, min(self.not_before, self.now)
+        self.outdated = False
 
-    @precondition(lambda self: self.walks.queue)
+    @precondition(lambda self: self.is_queued)
     @rule(took=DURATIONS, budgets=st.lists(BUDGETS, max_size=2), error=ERRORS, hold=st.sampled_from([None, 1.0, 900.0]))
     def a_refresh_fails(self, took, budgets, error, hold):
         """The next one stays away for 5 s, twice as long with every further failure, less a jitter of half at most."""
         self.end(error("no", retry_after=hold), took, budgets)
-        longest = min(5.0 * 2**self.in_a_row, TTL)
+        longest = min(5.0 * 2**self.in_a_row, self.ttl, 300.0)
         failure = self.walks.status.last_failure
         assert max(longest / 2, hold or 0.0) <= failure.pause <= max(longest, hold or 0.0)
         assert (failure.reason, failure.time) == (error.reason, self.clock.monotonic())
@@ -119,7 +145,7 @@ class RefreshMachine(RuleBasedStateMachine):
         self.in_a_row += 1
         self.failed += 1
 
-    @precondition(lambda self: self.walks.queue)
+    @precondition(lambda self: self.is_queued)
     @rule(budgets=st.lists(BUDGETS, min_size=1, max_size=2))
     def a_refresh_hangs(self, budgets):
         """However long it goes on, no other one begins, and data that grows too old is gone meanwhile."""
@@ -127,6 +153,52 @@ class RefreshMachine(RuleBasedStateMachine):
             self.clock.tick(MAX_STALE / 2)
             self.data_is_there_exactly_as_long_as_it_may_be()
             self.scrape(budget)
+
+    @rule(spaces=st.sampled_from(["stays", "again", "anew"]), ttl=TTLS, max_stale=MAX_STALES)
+    def settings_change(self, spaces, ttl, max_stale):
+        """What stays keeps all; what is read again keeps its data; what starts anew keeps its counters only."""
+        if self.age >= self.lasts and self.good_at is not None:
+            self.good_at = float("-inf")
+        self.ttl, self.max_stale = ttl, max_stale
+        before = self.futures
+        named = {spaces: {"acct"}} if spaces != "stays" else {}
+        self.walks.replace("acct", **named, cache_ttl=ttl, max_stale=max_stale)
+        if spaces == "stays":
+            assert self.futures == before
+            return
+        assert self.futures[:-1] == before
+        self.current, self.walking, self.not_before, self.outdated = self.futures[-1], False, 0.0, True
+        if spaces == "anew":
+            self.last_ok = self.good_at = self.last_took = None
+            self.in_a_row, self.outdated = 0, False
+
+    @rule()
+    def the_space_is_gone_for_a_while(self):
+        self.walks.replace()
+        assert (self.walks.refresher.statuses(), self.walks.scrape()) == ((), [])
+        self.failed = 0
+        self.settings_change("anew", self.ttl, self.max_stale)
+
+    @precondition(lambda self: self.walks.queue and self.futures[0] is not self.current)
+    @rule(error=ERRORS)
+    def a_refresh_ends_that_nobody_wants(self, error):
+        """Nothing follows from it, and it does not even begin to walk."""
+        before = self.walks.refresher.statuses(), len(self.walks.walked)
+        self.walks.finish(error("no"))
+        assert (self.walks.refresher.statuses(), len(self.walks.walked)) == before
+        self.forget_waits()
+
+    @precondition(lambda self: self.is_queued)
+    @rule(spaces=st.sampled_from(["again", "anew"]), error=st.none() | ERRORS)
+    def settings_change_while_it_walks(self, spaces, error):
+        self.walking = True
+        self.walks.takes = 0.0
+        self.walks.meanwhile = lambda: self.settings_change(spaces, self.ttl, self.max_stale)
+        self.walks.finish(error and error("no"), self.futures.index(self.current))
+        self.forget_waits()
+
+    def forget_waits(self):
+        self.waiting = [each for each in self.waiting if not all(future.done() for future in each.refreshes)]
 
     def end(self, error, took, budgets):
         """Let the refresh go on for so long, with scrapes in the middle of it, and then end."""
@@ -138,11 +210,12 @@ class RefreshMachine(RuleBasedStateMachine):
 
         self.walks.takes = took
         self.walks.meanwhile = scrapes_meanwhile
-        self.walks.finish(error)
+        ended = self.current
+        self.walks.finish(error, self.futures.index(ended))
         self.walking = False
         self.last_took = took
-        assert all(future.done() for each in self.waiting for future in each.refreshes)
-        self.waiting.clear()
+        assert ended.done()
+        self.forget_waits()
 
     # What always holds
 
@@ -152,7 +225,7 @@ class RefreshMachine(RuleBasedStateMachine):
 
     @invariant()
     def data_is_there_exactly_as_long_as_it_may_be(self):
-        assert (self.walks.status.snapshot is not None) is (self.age < MAX_STALE)
+        assert (self.walks.status.snapshot is not None) is (self.age < self.lasts)
 
     @invariant()
     def failures_are_all_counted(self):
@@ -161,10 +234,10 @@ class RefreshMachine(RuleBasedStateMachine):
     @invariant()
     def the_state_follows_from_age_and_outcome(self):
         states = {
-            "fresh": self.age < TTL,
-            "due": TTL <= self.age < MAX_STALE and self.last_ok,
-            "failing": TTL <= self.age < MAX_STALE and not self.last_ok,
-            "expired": self.good_at is not None and self.age >= MAX_STALE,
+            "fresh": self.is_fresh,
+            "due": not self.is_fresh and self.age < self.lasts and self.last_ok,
+            "failing": not self.is_fresh and self.age < self.lasts and not self.last_ok,
+            "expired": self.good_at is not None and self.age >= self.lasts,
             "cold": self.good_at is None,
         }
         assert [state for state, holds in states.items() if holds] == [self.walks.status.state]
@@ -172,8 +245,7 @@ class RefreshMachine(RuleBasedStateMachine):
     @invariant()
     def scrapes_wait_for_nothing_but_the_refresh_that_goes_on(self):
         """So that none of them is kept longer than that refresh, or longer than its own deadline."""
-        going_on = [future for future, _, _ in self.walks.queue]
-        assert all(each.refreshes == going_on for each in self.waiting)
+        assert all(len(each.refreshes) == 1 and each.refreshes[0] in self.futures for each in self.waiting)
 
 
 TestRefreshMachine = RefreshMachine.TestCase
