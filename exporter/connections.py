@@ -15,12 +15,12 @@ class Connection(H11Protocol):
     """Speaks HTTP with one client, and trusts it with neither time nor room, where uvicorn waits for ever.
 
     A connection whose request does not come whole in time is closed. One connection more than the limit closes the one
-    that waits for its client longest, be it for a request or for an answer to be read: which connection brings a health
-    check is not known before its request is there, so places kept for those would be taken by whoever stalls. Only
-    where every connection is being answered the new one is refused.
+    that waits for its client longest, be it for the handshake of TLS, for a request or for an answer to be read: which
+    connection brings a health check is not known before its request is there, so places kept for those would be taken
+    by whoever stalls. Only where every connection is being answered the new one is refused.
 
     Attributes:
-        request_timeout: seconds that a request may take to come whole.
+        request_timeout: seconds that a request may take to come whole, the first one together with the handshake.
         limit: how many connections there may be.
         waiting: the connections that wait for their clients, longest first; one table for all of a server.
     """
@@ -30,10 +30,30 @@ class Connection(H11Protocol):
     waiting: dict["Connection", None]
     _deadline: asyncio.TimerHandle | None = None
 
+    def handshake_began(self, transport: asyncio.Transport, over: asyncio.Future[None]) -> None:
+        """Begin to wait for the handshake of TLS; only where there is one, before `connection_made`.
+
+        Args:
+            transport: what the connection will be made over.
+            over: done when the handshake has ended, well or not.
+        """
+        self.transport = transport
+        self.connections.add(self)
+        self._come_in()
+        over.add_done_callback(self._handshake_ended)
+
+    def _handshake_ended(self, _: asyncio.Future[None]) -> None:
+        if self.flow is None:  # `connection_made` was not called, so that nobody will call `connection_lost`
+            self.connection_lost(None)
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as in the base class
-        """Begin to wait for a request, where there is room for it."""
+        """Begin to wait for a request."""
         super().connection_made(transport)
-        self._set_deadline()
+        self._come_in()
+
+    def _come_in(self) -> None:
+        if not self._deadline:
+            self._set_deadline()
         self._note()
         if len(self.connections) > self.limit:
             next(iter(self.waiting))._make_room(self)  # noqa: SLF001 - of this class

@@ -6,13 +6,12 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import uvicorn
 
 from exporter.asgi import Application
-from exporter.connections import connection
+from exporter.connections import Connection, connection
 from exporter.listener import take_no_more
 
 _DRAIN_SECONDS = 0.5
@@ -24,16 +23,27 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class _Loop(asyncio.SelectorEventLoop):
-    """Gives up handshakes that stall, and connections that are not closed from the other side, in time."""
-
-    def __init__(self, handshake_timeout: float) -> None:
-        super().__init__()
-        self._handshake_timeout = handshake_timeout
+    """Tells connections of their handshakes, which asyncio keeps to itself, and waits for no TLS goodbye for long."""
 
     async def create_server(self, *args: Any, **kwargs: Any) -> asyncio.Server:  # noqa: ANN401 - whatever uvicorn gives
         if kwargs.get("ssl") is not None:
-            kwargs |= {"ssl_handshake_timeout": self._handshake_timeout, "ssl_shutdown_timeout": _CLOSE_SECONDS}
+            kwargs["ssl_shutdown_timeout"] = _CLOSE_SECONDS
         return await super().create_server(*args, **kwargs)
+
+    def _make_ssl_transport(  # asyncio offers no other place; its name and arguments have stayed since Python 3.7
+        self,
+        rawsock: socket.socket,
+        protocol: Connection,
+        sslcontext: ssl.SSLContext,
+        waiter: asyncio.Future[None],
+        **kwargs: Any,  # noqa: ANN401 - whatever asyncio gives
+    ) -> asyncio.Transport:
+        transport: asyncio.Transport = super()._make_ssl_transport(  # type: ignore[misc] # not in typeshed
+            rawsock, protocol, sslcontext, waiter, **kwargs
+        )
+        # Not before the transport has begun: until then it cannot be aborted.
+        self.call_soon(protocol.handshake_began, transport, waiter)
+        return transport
 
 
 class Server(uvicorn.Server):
@@ -60,9 +70,10 @@ class Server(uvicorn.Server):
             sock: a socket that listens; it is closed at the end.
             on_shutdown: called on the event loop's thread when shutdown begins; `Endpoints.stop`, at least.
             tls: what to speak TLS with; None for plain HTTP.
-            request_timeout: seconds until a connection is closed whose handshake has not ended, or whose request has
-                not come whole.
-            connections: how many connections there may be; one more takes the place of one that stalls.
+            request_timeout: seconds until a connection is closed whose request has not come whole; the handshake of
+                TLS and the first request have that time together.
+            connections: how many connections there may be, handshakes included; one more takes the place of one that
+                stalls.
         """
         config = uvicorn.Config(
             app,
@@ -83,7 +94,6 @@ class Server(uvicorn.Server):
         self.ready = threading.Event()
         self._sock = sock
         self._on_shutdown = on_shutdown
-        self._request_timeout = request_timeout
 
     def stop(self, *_: object) -> None:
         """Begin the shutdown; `run` returns soon after, within 5 s whatever the clients do."""
@@ -104,7 +114,7 @@ class Server(uvicorn.Server):
         Args:
             sockets: further sockets to listen on.
         """
-        with asyncio.Runner(loop_factory=partial(_Loop, self._request_timeout)) as runner:
+        with asyncio.Runner(loop_factory=_Loop) as runner:
             runner.run(self.serve([self._sock, *(sockets or [])]))
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:

@@ -74,7 +74,7 @@ class Guarded:
         return {"tls_server_config": {"cert_file": "server.crt", "key_file": "server.key", **more}}
 
     @contextmanager
-    def serving(self, config, application=app, request_timeout=2.0):
+    def serving(self, config, application=app, request_timeout=2.0, connections=1024):
         """Serve by a web config file."""
         file = WebConfigFile(self.write(config))
         tls = ReloadingContext(file) if file.current().tls else None
@@ -82,7 +82,14 @@ class Guarded:
         self.address = sock.getsockname()
         self.url = "{}://127.0.0.1:{}".format("https" if tls else "http", self.address[1])
         guard = Guard(application, file, self.clock)
-        self.server = Server(guard, sock, on_shutdown=lambda: None, tls=tls, request_timeout=request_timeout)
+        self.server = Server(
+            guard,
+            sock,
+            on_shutdown=lambda: None,
+            tls=tls,
+            request_timeout=request_timeout,
+            connections=connections,
+        )
         with threads.running(self.server):
             yield self
 

@@ -10,6 +10,7 @@ from contextlib import ExitStack
 
 import requests
 from test_cli import served, settings_for
+from threads import wait_until
 from upstream import Upstream, make_rows
 
 LIMIT = 64
@@ -31,14 +32,6 @@ def answer(sock: socket.socket) -> tuple[int, str]:
     assert length
     assert int(length[1]) == len(body)
     return int(head.split()[1]), body.decode()
-
-
-def wait_until(true) -> None:
-    """Poll another process, which has no event to wait for."""
-    deadline = time.monotonic() + 20
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def test_200_scrapes_at_once_of_a_cold_space_of_which_50_leave_make_one_walk():

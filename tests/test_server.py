@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager, suppress
 import pytest
 import requests
 import threads
+from threads import wait_until
 
 from exporter.listener import listen
 from exporter.server import _DRAIN_SECONDS, Server
@@ -76,14 +77,6 @@ def drained(sock):
         while data := sock.recv(65_536):
             received += data
     return bytes(received)
-
-
-def wait_until(true):
-    """Poll what has no event to wait for."""
-    deadline = time.monotonic() + 20
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 @pytest.fixture(scope="module")

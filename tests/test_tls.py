@@ -9,7 +9,7 @@ import os
 import socket
 import ssl
 import time
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -20,6 +20,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from guarded import PASSWORD, USERS, Guarded
+from threads import wait_until
 
 from exporter.settings import SettingsError
 from exporter.tls import ReloadingContext, make_context, read_material
@@ -496,6 +497,43 @@ def test_handshakes_that_stall_hold_no_scrape_and_are_closed(stalled, guarded):
             with sock:
                 assert closed(sock)
         assert time.monotonic() - began < 5
+
+
+def test_handshakes_count_as_connections_and_make_room_the_oldest_first(guarded):
+    with guarded.serving(guarded.tls(), request_timeout=60, connections=3), ExitStack() as stack:
+        first, second, third = (
+            stack.enter_context(socket.create_connection(guarded.address, timeout=10)) for _ in range(3)
+        )
+        assert guarded.status() == 200
+        assert closed(first)
+        for sock in (second, third):
+            with guarded.client_context().wrap_socket(sock, server_hostname="localhost") as tls:
+                tls.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+                assert tls.recv(1000).startswith(b"HTTP/1.1 200")
+
+
+def test_a_handshake_that_fails_leaves_its_place(guarded):
+    with guarded.serving(guarded.tls(), request_timeout=60):
+        connections = guarded.server.server_state.connections
+        for sent in (b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01"):
+            with socket.create_connection(guarded.address, timeout=10) as sock:
+                wait_until(lambda: connections)
+                sock.sendall(sent)
+            wait_until(lambda: not connections)
+
+
+def test_handshake_and_request_share_one_deadline(guarded):
+    """Who stalls in both is closed no later than who stalls in one."""
+    with (
+        guarded.serving(guarded.tls(), request_timeout=60),
+        socket.create_connection(guarded.address, timeout=10) as sock,
+    ):
+        wait_until(lambda: guarded.server.server_state.connections)
+        (connection,) = guarded.server.server_state.connections
+        before = connection._deadline.when()
+        with guarded.client_context().wrap_socket(sock, server_hostname="localhost"):
+            wait_until(lambda: connection.scheme == "https")
+            assert connection._deadline.when() == before
 
 
 def closed(sock):

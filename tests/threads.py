@@ -1,6 +1,7 @@
-"""A server on a thread of its own for the length of a test."""
+"""What runs on threads of its own beside a test."""
 
 import threading
+import time
 from contextlib import contextmanager
 
 
@@ -16,3 +17,11 @@ def running(server):
         server.stop()
         thread.join(10)
     assert not thread.is_alive()
+
+
+def wait_until(true):
+    """Poll what has no event to wait for."""
+    deadline = time.monotonic() + 20
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
