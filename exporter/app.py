@@ -38,13 +38,20 @@ class App:
         exposition: renders /metrics.
     """
 
-    def __init__(self, settings: Settings, clock: Clock, on_page: OnPage = lambda *_: None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Clock,
+        on_page: OnPage = lambda *_: None,
+        tell: Callable[[SpaceStatus], None] | None = None,
+    ) -> None:
         """Send nothing yet.
 
         Args:
             settings: valid settings.
             clock: where the time comes from.
             on_page: told of each page that a walk reads.
+            tell: told of a space whenever its walk ended; None for the log.
 
         Raises:
             OSError: a key file cannot be read any more.
@@ -63,7 +70,7 @@ class App:
             cache_ttl=settings.cache_ttl,
             max_stale=settings.max_stale,
             jitter=random.Random(),
-            tell=Journal(clock).tell,
+            tell=tell or Journal(clock).tell,
         )
         self.exposition = Exposition(self._space_views, self._process_view)
 

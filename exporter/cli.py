@@ -4,6 +4,7 @@ What only one command needs is imported when that runs, so that `--help` answers
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ DONE = 0
 SPACE_FAILED = 1
 UNUSABLE_SETTINGS = 2
 INTERRUPTED = 130
+OUTPUT_CLOSED = 141
 
 _COMMANDS = ("serve", "demo", "check", "dump", "web-config hash")
 _DESCRIPTION = """\
@@ -57,6 +59,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return UNUSABLE_SETTINGS
     except KeyboardInterrupt:
         return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read the output has enough; what is left of it must not fail once more when the process ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OUTPUT_CLOSED
 
 
 def _run(command: str, flags: dict[str, str], output: str | None) -> int:

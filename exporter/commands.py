@@ -5,7 +5,6 @@ import json
 import socket
 import sys
 from collections.abc import Iterator, Mapping
-from concurrent.futures import wait
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -13,19 +12,19 @@ from pathlib import Path
 import bcrypt
 import structlog
 
-from exporter import __version__, listener, log, server, web
-from exporter.app import App, OnPage
+from exporter import __version__, console, listener, log, server, web
+from exporter.app import App
 from exporter.basicauth import LONGEST_PASSWORD
 from exporter.check import check_spaces
-from exporter.clock import Clock, SystemClock
-from exporter.console import print_verdicts, progress_bars
+from exporter.clock import SystemClock
 from exporter.demo import KEY, PREFIX, SPACES, Registry
+from exporter.dump import dump_spaces
 from exporter.guard import Guard
 from exporter.settings import Settings, SettingsError, load
 from exporter.tls import ReloadingContext
 from exporter.values import ListenAddress
 from exporter.webconfig import WebConfigFile
-from exporter.writing import replace_file
+from exporter.writing import check_replaceable, replace_file, write_to_stdout
 
 DONE = 0
 SPACE_FAILED = 1
@@ -43,7 +42,8 @@ def serve(settings: Settings) -> int:
     log.configure(settings.log_level, settings.log_format)
     clock = SystemClock()
     web_config, tls = _web_config(settings)
-    app = _app(settings, clock)
+    with _keys_still_there():
+        app = App(settings, clock)
     endpoints = web.Endpoints(
         app.refresher,
         app.exposition,
@@ -101,7 +101,7 @@ def check(settings: Settings, *, as_json: bool) -> int:
     if as_json:
         print(json.dumps([{"ok": verdict.ok, **asdict(verdict)} for verdict in verdicts], indent=2))
     else:
-        print_verdicts(verdicts)
+        console.print_verdicts(verdicts)
     return DONE if all(verdict.ok for verdict in verdicts) else SPACE_FAILED
 
 
@@ -111,22 +111,19 @@ def dump(settings: Settings, output: Path | None) -> int:
     Raises:
         SettingsError: a key file cannot be used any more, or the output cannot be written.
     """
-    log.configure(_quieter(settings.log_level), settings.log_format)
-    with progress_bars() as progress:
-        tasks = {space.ref: progress.add_task(space.ref, total=None) for space in settings.targets}
-        app = _app(
-            settings,
-            SystemClock(),
-            lambda space, rows, reported: progress.update(tasks[space], completed=rows, total=reported),
-        )
-        wait(app.refresher.start())
-    exposition = app.exposition.render_spaces()
+    if output is not None:
+        # Known before the walk, which may take an hour.
+        check_replaceable(output)
+    with console.WalkBars(len(settings.targets)) as bars, _keys_still_there():
+        # Within the bars, so that a line of the log goes above them.
+        log.configure(_quieter(settings.log_level), settings.log_format)
+        dumped = dump_spaces(settings, SystemClock(), on_page=bars.on_page, on_end=bars.on_end)
     if output is None:
-        sys.stdout.buffer.write(exposition)
-        sys.stdout.flush()
+        write_to_stdout(dumped.exposition)
     else:
-        replace_file(output, exposition)
-    return DONE if all(status.up for status in app.refresher.statuses()) else SPACE_FAILED
+        replace_file(output, dumped.exposition)
+    console.tell_of_dump(dumped)
+    return DONE if dumped.whole else SPACE_FAILED
 
 
 def hash_password() -> int:
@@ -145,11 +142,6 @@ def hash_password() -> int:
         raise SettingsError([f"password: accepted are 1 to {LONGEST_PASSWORD} bytes, as bcrypt reads no more"])
     print(bcrypt.hashpw(password.encode(), bcrypt.gensalt()).decode())
     return DONE
-
-
-def _app(settings: Settings, clock: Clock, on_page: OnPage = lambda *_: None) -> App:
-    with _keys_still_there():
-        return App(settings, clock, on_page)
 
 
 @contextmanager
