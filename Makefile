@@ -109,6 +109,10 @@ soak: $(VENV)/.dev ## Measure the promises that need minutes; ROWS="deadlines sh
 readme: $(VENV)/.dev ## Write the tables of the README anew
 	$(BIN)/python tests/readme.py
 
+.PHONY: screenshots
+screenshots: $(VENV)/.dev ## Take the pictures of the page for people anew; needs chromium
+	PYTHONPATH=tests $(BIN)/python tests/screenshots.py
+
 .PHONY: dashboards
 dashboards: $(VENV)/.dev ## Write the JSON of the Grafana dashboards anew
 	PYTHONPATH=grafana $(BIN)/python -m dashboards.generate

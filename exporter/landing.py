@@ -1,7 +1,12 @@
-"""The page at `/`, for people: what the exporter knows of its spaces, complete in itself and without scripts."""
+"""The page at `/`, for people: what the exporter knows of its spaces, complete in itself and without scripts.
+
+On a narrow screen each row of the table is a card. Roles are spelled out, since browsers drop those of a table that is
+laid out as something else.
+"""
 
 import base64
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 
 from markupsafe import Markup
@@ -10,31 +15,60 @@ from exporter.refresh import Failure, SpaceStatus
 from exporter.snapshot import Snapshot
 
 _STYLE = Markup("""
-:root { color-scheme: light dark; --text: #1f2328; --soft: #59636e; --line: #d1d9e0; --back: #fff;
-  --good: #116329; --wait: #7d4e00; --bad: #b3261e; --link: #0757ba; }
+:root { color-scheme: light dark; --text: #1f2328; --soft: #59636e; --line: #d8dee4; --back: #f6f8fa; --panel: #fff;
+  --link: #0757ba; --good: #116329; --good-back: #dafbe1; --wait: #7d4e00; --wait-back: #fff3b8; --bad: #a40e26;
+  --bad-back: #ffebe9; }
 @media (prefers-color-scheme: dark) {
-  :root { --text: #e6edf3; --soft: #9da7b3; --line: #3d444d; --back: #0d1117;
-    --good: #57d364; --wait: #e3b341; --bad: #ff8a80; --link: #79b8ff; }
+  :root { --text: #e6edf3; --soft: #9da7b3; --line: #30363d; --back: #0d1117; --panel: #151b23;
+    --link: #79b8ff; --good: #57d364; --good-back: #12301b; --wait: #e3b341; --wait-back: #33270a; --bad: #ff9a92;
+    --bad-back: #3c1618; }
 }
-body { margin: 0 auto; padding: 1rem; max-width: 75rem; font: 1rem/1.5 system-ui, sans-serif;
+.fresh { --tone: var(--good); --tint: var(--good-back); }
+.due { --tone: var(--soft); --tint: var(--back); }
+.cold { --tone: var(--wait); --tint: var(--wait-back); }
+.failing, .expired { --tone: var(--bad); --tint: var(--bad-back); }
+* { box-sizing: border-box; }
+body { margin: 0 auto; padding: 2rem 1.5rem 4rem; max-width: 76rem; font: 1rem/1.5 system-ui, sans-serif;
   color: var(--text); background: var(--back); }
+header, nav ul { display: flex; flex-wrap: wrap; align-items: baseline; gap: 0 1.25rem; }
+header { justify-content: space-between; margin-bottom: 1.5rem; }
 h1 { margin: 0; font-size: 1.5rem; line-height: 1.25; }
+h1 small { font-size: 1rem; }
+small, thead, .none { color: var(--soft); font-weight: 400; }
 a { color: var(--link); }
-nav ul { padding: 0; list-style: none; display: flex; flex-wrap: wrap; gap: 0 1.5rem; }
-nav a { display: inline-block; padding: .25rem 0; }
-.table { overflow-x: auto; }
-table { border-collapse: collapse; width: 100%; }
-caption { text-align: start; font-weight: 600; padding-bottom: .5rem; }
-th, td { padding: .5rem 1rem .5rem 0; border-top: 1px solid var(--line); text-align: start; vertical-align: top; }
-thead th { border-top: 0; white-space: nowrap; }
-.number { text-align: end; font-variant-numeric: tabular-nums; }
-.last { min-width: 18rem; overflow-wrap: anywhere; }
-small, .soft { color: var(--soft); }
-small { display: block; font-weight: 400; }
-.state { font-weight: 600; }
-.fresh { color: var(--good); }
-.cold, .due { color: var(--wait); }
-.failing, .expired { color: var(--bad); }
+nav ul { margin: 0; padding: 0; list-style: none; }
+nav a { display: inline-block; padding: .5rem 0; }
+table { width: 100%; border-collapse: separate; border-spacing: 0; }
+caption { padding-bottom: .75rem; text-align: start; font-size: 1.125rem; }
+caption b { color: var(--tone); white-space: nowrap; }
+th, td { padding: .75rem 1rem; text-align: start; vertical-align: top; }
+tbody th, .state { overflow-wrap: anywhere; }
+.state > b { display: inline-block; margin-inline-end: .25rem; padding: 0 .625rem; border-radius: 1rem;
+  color: var(--tone); background: var(--tint); }
+.state p { margin: .5rem 0 0; }
+.number { font-variant-numeric: tabular-nums; }
+.number small { display: block; white-space: normal; }
+@media (min-width: 56em) {
+  table { border: 1px solid var(--line); border-radius: .5rem; background: var(--panel); }
+  thead th { font-size: .875rem; font-weight: 600; }
+  tbody th, td { border-top: 1px solid var(--line); }
+  th:first-child { width: 24%; }
+  .state { width: 38%; }
+  .whole { width: 17%; }
+  .number { text-align: end; white-space: nowrap; }
+}
+@media (max-width: 55.99em) {
+  body { padding: 1.25rem 1rem 3rem; overflow-wrap: anywhere; }
+  table, caption, th, td { display: block; }
+  thead { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
+  tbody { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 22rem), 1fr)); gap: 1rem; }
+  tbody tr { display: grid; grid-template-columns: repeat(3, 1fr); align-content: start; padding: .5rem;
+    border: 1px solid var(--line); border-radius: .5rem; background: var(--panel); }
+  th, td { padding: .375rem .5rem; }
+  tbody th, .state, .whole { grid-column: 1 / -1; }
+  [data-label]::before { display: block; color: var(--soft); font-size: .875rem; content: attr(data-label);
+    content: attr(data-label) / ""; }
+}
 """)
 
 _PAGE = Markup("""<!DOCTYPE html>
@@ -47,9 +81,7 @@ _PAGE = Markup("""<!DOCTYPE html>
 </head>
 <body>
 <header>
-<h1>Harness Artifact Registry exporter</h1>
-<p class="soft">Version {version}</p>
-</header>
+<h1>Harness Artifact Registry exporter <small>{version}</small></h1>
 <nav aria-label="Endpoints">
 <ul>
 <li><a href="/metrics">Metrics</a></li>
@@ -57,57 +89,61 @@ _PAGE = Markup("""<!DOCTYPE html>
 <li><a href="/-/ready">Readiness</a></li>
 </ul>
 </nav>
+</header>
 <main>
-<div class="table" role="region" aria-labelledby="spaces" tabindex="0">
-<table>
-<caption id="spaces">Spaces</caption>
-<thead>
-<tr>
-<th scope="col">Space</th>
-<th scope="col">State</th>
-<th scope="col">Age of the data</th>
-<th scope="col" class="number">Artifacts</th>
-<th scope="col" class="number">Findings</th>
-<th scope="col">Completeness</th>
-<th scope="col" class="last">Last failure</th>
-</tr>
-</thead>
-<tbody>
-{rows}
-</tbody>
-</table>
-</div>
+{spaces}
 </main>
 </body>
 </html>
 """)
 
-_ROW = Markup("""<tr>
-<th scope="row">{space}</th>
-<td><span class="state {state}">{state}</span><small>{meaning}</small></td>
+_NO_SPACES = Markup("<p>No space falls on this shard.</p>")
+
+_SPACES = Markup("""<table role="table">
+<caption>{summary}</caption>
+<thead role="rowgroup">
+<tr role="row">
+<th role="columnheader" scope="col">Space</th>
+<th role="columnheader" scope="col">State</th>
+<th role="columnheader" scope="col" class="number">Age</th>
+<th role="columnheader" scope="col" class="number">Artifacts</th>
+<th role="columnheader" scope="col" class="number">Findings</th>
+<th role="columnheader" scope="col">Completeness</th>
+</tr>
+</thead>
+<tbody role="rowgroup">
+{rows}
+</tbody>
+</table>""")
+
+_ROW = Markup("""<tr role="row" class="{state}">
+<th role="rowheader" scope="row"><bdi>{name}</bdi></th>
+<td role="cell" class="state"><b>{state}</b> <small>{meaning}</small>{failure}</td>
 {data}
-<td class="last">{failure}</td>
 </tr>""")
 
-_NO_ROW = Markup('<tr>\n<td colspan="7">No space falls on this shard.</td>\n</tr>')
+_DATA = Markup("""<td role="cell" class="number" data-label="Age">{age}</td>
+<td role="cell" class="number" data-label="Artifacts">{artifacts}</td>
+<td role="cell" class="number" data-label="Findings">{findings}{dropped}</td>
+<td role="cell" class="whole" data-label="Completeness">{completeness}</td>""")
 
-_DATA = Markup("""<td>{age}</td>
-<td class="number">{artifacts}</td>
-<td class="number">{findings}{dropped}</td>
-<td>{completeness}</td>""")
+_NO_DATA = Markup('<td role="cell" colspan="4" class="none whole">no data</td>')
 
-_NO_DATA = Markup('<td colspan="4" class="soft">no data</td>')
-
-_SMALL = Markup("<small>{text}</small>")
-_FAILURE = Markup("<strong>{reason}</strong>, {ago} ago: {message}{hint}")
+_DROPPED = Markup(" <small>{dropped:,} more over the limit</small>")
+_COUNT = Markup('<b class="{state}">{count:,} {state}</b>')
+_FAILURE = Markup("\n<p><b>{reason}</b>, {ago} ago: <bdi>{message}</bdi></p>{hint}")
+_HINT = Markup("\n<p>Hint: {hint}</p>")
 
 _MEANINGS = {
+    "expired": "too old to be served",
     "cold": "nothing was read yet",
-    "fresh": "up to date",
+    "failing": "older data is served",
     "due": "the next scrape refreshes it",
-    "failing": "the last refresh failed, older data is served",
-    "expired": "the last data is too old to be served",
+    "fresh": "up to date",
 }
+"""What each state means, the one that most needs a look first."""
+
+_URGENCY = {state: rank for rank, state in enumerate(_MEANINGS)}
 
 _UNITS = (("d", 86_400, 2), ("h", 3_600, 1), ("min", 60, 1))
 """How times are told: the name of a unit, its seconds, and from how many of them on it is used."""
@@ -125,25 +161,42 @@ CONTENT_SECURITY_POLICY = _content_security_policy()
 
 
 def page(statuses: Sequence[SpaceStatus], *, version: str, now: float) -> bytes:
-    """Return the whole page as UTF-8.
+    """Return the whole page as UTF-8; spaces whose last refresh failed stand first.
 
     Args:
         statuses: what is known of every space.
         version: the exporter's version.
         now: the monotonic clock's time, which ages are told by: the wall clock may jump.
     """
-    rows = Markup("\n").join(_row(status, now) for status in statuses) or _NO_ROW
+    spaces = _spaces(sorted(statuses, key=_urgency), now) if statuses else _NO_SPACES
     # Texts of other people may hold halves of surrogate pairs, which have no UTF-8.
-    return _PAGE.format(style=_STYLE, version=version, rows=rows).encode(errors="replace")
+    return _PAGE.format(style=_STYLE, version=version, spaces=spaces).encode(errors="replace")
+
+
+def _urgency(status: SpaceStatus) -> tuple[bool, int]:
+    return status.last_failure is None, _URGENCY[status.state]
+
+
+def _spaces(statuses: Sequence[SpaceStatus], now: float) -> Markup:
+    return _SPACES.format(summary=_summary(statuses), rows=Markup("\n").join(_row(status, now) for status in statuses))
+
+
+def _summary(statuses: Sequence[SpaceStatus]) -> Markup:
+    count = len(statuses)
+    of_state = Counter(status.state for status in statuses)
+    counts = (_COUNT.format(state=state, count=of_state[state]) for state in _MEANINGS if of_state[state])
+    return Markup("{count:,} {noun}: ").format(count=count, noun="space" if count == 1 else "spaces") + Markup(
+        ", "
+    ).join(counts)
 
 
 def _row(status: SpaceStatus, now: float) -> Markup:
     return _ROW.format(
-        space=status.space,
+        name=Markup("/<wbr>").join(status.space.split("/")),
         state=status.state,
-        meaning=_MEANINGS.get(status.state, ""),
+        meaning=_MEANINGS[status.state],
+        failure=_failure(status.last_failure, now) if status.last_failure else "",
         data=_data(status.snapshot, now) if status.snapshot else _NO_DATA,
-        failure=_failure(status.last_failure, now) if status.last_failure else "none",
     )
 
 
@@ -154,7 +207,7 @@ def _data(snapshot: Snapshot, now: float) -> Markup:
         age=_span(now - snapshot.began_monotonic),
         artifacts=f"{inventory.artifacts:,}",
         findings=f"{len(inventory.findings):,}",
-        dropped=_SMALL.format(text=f"{dropped:,} more over the limit") if dropped else "",
+        dropped=_DROPPED.format(dropped=dropped) if dropped else "",
         completeness=_completeness(snapshot),
     )
 
@@ -174,7 +227,7 @@ def _failure(failure: Failure, now: float) -> Markup:
         reason=failure.reason,
         ago=_span(now - failure.time),
         message=failure.message,
-        hint=_SMALL.format(text=f"Hint: {failure.hint}") if failure.hint else "",
+        hint=_HINT.format(hint=failure.hint) if failure.hint else "",
     )
 
 
