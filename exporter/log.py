@@ -22,7 +22,7 @@ def configure(level: str, log_format: str, stream: TextIO | None = None) -> None
     ]
     renderer: structlog.typing.Processor = structlog.processors.JSONRenderer(ensure_ascii=True)
     if log_format == "logfmt":
-        renderer = structlog.processors.LogfmtRenderer(key_order=order)
+        renderer = structlog.processors.LogfmtRenderer(key_order=order, bool_as_flag=False)
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=shared,
         processors=[

@@ -27,6 +27,12 @@ def test_logfmt_is_one_line_an_event_with_time_level_and_message_first(stream):
     assert 'level=warning msg="refresh failed" space=acct problem="two\\nlines and \\"quotes\\""' in line
 
 
+def test_logfmt_tells_yes_and_no_as_values(stream):
+    configure("info", "logfmt", stream)
+    structlog.get_logger().info("space is up", complete=True, tls=False)
+    assert stream.getvalue().endswith(" complete=true tls=false\n")
+
+
 def test_json_is_one_object_an_event(stream):
     configure("info", "json", stream)
     structlog.get_logger().warning("refresh failed", space="acct", problem="two\nlines")
