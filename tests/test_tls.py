@@ -569,3 +569,19 @@ def test_no_descriptor_stays_open_after_reloads(guarded):
         while descriptors() > before and time.monotonic() < deadline:
             time.sleep(0.02)
         assert descriptors() <= before
+
+
+@pytest.mark.parametrize("name", ["web.yml", "server.crt"])
+def test_a_file_on_a_file_system_that_hangs_holds_no_scrape_and_lets_nobody_in(name, guarded):
+    with guarded.serving(guarded.tls() | USERS):
+        file = guarded.folder / name
+        file.rename(guarded.folder / "good")
+        os.mkfifo(file)
+        began = time.monotonic()
+        assert [guarded.status(auth=auth) for auth in (None, ("alice", PASSWORD)) for _ in range(3)] == [401] * 3 + [
+            200
+        ] * 3
+        assert time.monotonic() - began < 5
+        with file.open("wb"):  # ends the read, of nothing: the file is empty
+            (guarded.folder / "good").replace(file)
+        assert guarded.status(auth=("alice", PASSWORD)) == 200
