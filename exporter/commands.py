@@ -47,6 +47,7 @@ def serve(settings: Settings) -> int:
     endpoints = web.Endpoints(
         app.refresher,
         app.exposition,
+        app.probes,
         clock=clock,
         scrape_timeout_offset=settings.scrape_timeout_offset,
         version=__version__,

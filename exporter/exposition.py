@@ -1,7 +1,7 @@
 """The pages of /metrics: what is known of spaces and process, as text or OpenMetrics."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, cast
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
@@ -56,6 +56,12 @@ class Exposition:
     def render_spaces(self) -> bytes:
         """Return the families of the spaces alone, as text."""
         return self._render_spaces(CONTENT_TYPE_PLAIN_0_0_4)
+
+    @staticmethod
+    def render_only(spaces: Sequence[SpaceView], accept: str) -> Page:
+        """Return a page of these spaces and nothing else, in the format that an Accept header asks for."""
+        content_type = _content_type(accept)
+        return Page(content_type, (_generate(FamilyCollector(SPACE_FAMILIES, lambda: spaces), content_type), b""))
 
     def _render_spaces(self, content_type: str) -> bytes:
         with self._lock:

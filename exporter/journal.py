@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
+from cachetools import LRUCache
 
 from exporter.clock import Clock
 from exporter.refresh import Failure, SpaceStatus
@@ -32,15 +33,16 @@ class Journal:
     A failure is told when the space was up or its reason was not told in the last ten minutes.
     """
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, spaces: float = math.inf) -> None:
         """Start with nothing told.
 
         Args:
             clock: where the time comes from.
+            spaces: how many spaces it remembers; those that it was told of last.
         """
         self._clock = clock
         self._lock = threading.Lock()
-        self._told: dict[str, _Told] = {}
+        self._told: LRUCache[str, _Told] = LRUCache(spaces)
 
     def tell(self, status: SpaceStatus) -> None:
         """Log what is new about a space, if anything is.

@@ -175,23 +175,33 @@ class Refresher:
                 if space is not before.get(name):
                     self._start_if_due(name, space)
 
-    def scrape(self, budget: float) -> list[Future[None]]:
+    def __contains__(self, space: str) -> bool:
+        """Return whether it is one of the spaces."""
+        return space in self._spaces
+
+    def scrape(self, budget: float, space: str | None = None) -> list[Future[None]]:
         """Begin whatever refresh is due, and return those that are worth waiting for.
 
         Args:
             budget: seconds that the scrape has.
+            space: the one space that it asks for; None for all of them.
         """
-        for status in self.statuses():
+        for status in self.statuses(space):
             if status.state == "expired":
                 self._tell(status)
         with self._lock:
-            joined = (self._scrape_space(name, space, budget) for name, space in self._spaces.items())
+            joined = [self._scrape_space(name, one, budget) for name, one in self._asked(space)]
             return [refresh for refresh in joined if refresh is not None]
 
-    def statuses(self) -> tuple[SpaceStatus, ...]:
-        """Return what is known of every space, in the order of the configuration."""
+    def statuses(self, space: str | None = None) -> tuple[SpaceStatus, ...]:
+        """Return what is known of every space, in the order of the configuration, or of one space."""
         with self._lock:
-            return tuple(self._status(name, space) for name, space in self._spaces.items())
+            return tuple(self._status(name, one) for name, one in self._asked(space))
+
+    def refreshing(self) -> bool:
+        """Return whether any refresh runs, or waits for its turn to."""
+        with self._lock:
+            return any(space.running is not None for space in self._spaces.values())
 
     def cache_counts(self) -> dict[str, CacheCounts]:
         """Return how often each space was asked for."""
@@ -202,6 +212,9 @@ class Refresher:
         """Return whether the first refresh of every space has ended, well or not."""
         with self._lock:
             return all(space.refresh_seconds is not None for space in self._spaces.values())
+
+    def _asked(self, space: str | None) -> list[tuple[str, _Space]]:
+        return [(name, one) for name, one in self._spaces.items() if space in {None, name}]
 
     def _scrape_space(self, name: str, space: _Space, budget: float) -> Future[None] | None:
         space.requests += 1

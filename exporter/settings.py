@@ -236,6 +236,10 @@ class Settings(BaseSettings):
         "Path of the file with TLS, users, headers and rate limit of the endpoints, in the format that Prometheus"
         " exporters share; read again when it changes.",
     )
+    probe: Annotated[Literal["configured", "any", "off"], v.choice("configured", "any", "off")] = _setting(
+        "configured",
+        "Spaces that /probe may ask for: configured, those of all shards; any, every scope of their accounts; or off.",
+    )
     shard: Annotated[int, BeforeValidator(v.read_shard)] = _setting(
         "0", "Which of the shards this is, from 0 on: a number, or a name that ends in one, as a StatefulSet's pod has."
     )
@@ -269,11 +273,17 @@ class Settings(BaseSettings):
         return tuple(InitSettingsSource(settings_cls, values) for values in hidden)
 
     @property
-    def targets(self) -> tuple[Space, ...]:
-        """The spaces of this shard, in the order given, each with what it leaves out taken from the settings."""
-        return tuple(self._resolve(entry) for entry in self.spaces if shard_of(entry.ref, self.shards) == self.shard)
+    def configured(self) -> tuple[Space, ...]:
+        """The spaces of all shards, in the order given, each with what it leaves out taken from the settings."""
+        return tuple(map(self.resolve, self.spaces))
 
-    def _resolve(self, entry: SpaceEntry) -> Space:
+    @property
+    def targets(self) -> tuple[Space, ...]:
+        """The spaces of this shard."""
+        return tuple(space for space in self.configured if shard_of(space.ref, self.shards) == self.shard)
+
+    def resolve(self, entry: SpaceEntry) -> Space:
+        """Return the space of an entry, with what it leaves out taken from the settings."""
         own: dict[str, Any] = {name: getattr(entry, name) for name in entry.model_fields_set}
         if "api_key_file" in own:
             own["api_key"] = None

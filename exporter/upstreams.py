@@ -37,7 +37,7 @@ class Upstream:
 
 
 class Upstreams:
-    """All servers and keys of the process, opened as spaces ask for them."""
+    """All servers and keys of the process, opened as spaces ask for them; safe to share between threads."""
 
     def __init__(self, settings: Settings, clock: Clock, counters: ApiCounters) -> None:
         self._settings = settings
@@ -45,10 +45,12 @@ class Upstreams:
         self._counters = counters
         self._budget = RetryBudget()
         self._slots = threading.BoundedSemaphore(settings.concurrency)
+        self._lock = threading.Lock()
         self._opened: dict[tuple[str, object], Upstream] = {}
         self._walks: defaultdict[tuple[str, object], Workers] = defaultdict(
             lambda: Workers(settings.concurrency, "walk")
         )
+        self._told: set[tuple[str, str]] = set()
 
     def of(self, space: Space) -> Upstream:
         """Return the server and key of a space, the same for every space that has the same ones.
@@ -58,12 +60,11 @@ class Upstreams:
             ValueError: the key file holds no key.
         """
         identity = _identity(space)
-        if identity not in self._opened:
-            self._opened[identity] = self._open(space)
-        upstream = self._opened[identity]
-        account = account_of(upstream.key.current())
-        if account not in {"", space.account}:
-            _log.warning("the key is of another account than the space", space=space.ref, key_account=account)
+        with self._lock:
+            if identity not in self._opened:
+                self._opened[identity] = self._open(space)
+            upstream = self._opened[identity]
+        self._tell_of_another_account(space, account_of(upstream.key.current()))
         return upstream
 
     def walks_of(self, space: Space) -> Workers:
@@ -75,7 +76,14 @@ class Upstreams:
 
     def keys_usable(self) -> bool:
         """Return whether every key file could be used when it was last read."""
-        return all(upstream.key.usable for upstream in self._opened.values())
+        with self._lock:
+            return all(upstream.key.usable for upstream in self._opened.values())
+
+    def _tell_of_another_account(self, space: Space, account: str) -> None:
+        """Warn once for each account: probes may ask for any number of its scopes."""
+        if account not in {"", space.account} and (account, space.account) not in self._told:
+            self._told.add((account, space.account))
+            _log.warning("the key is of another account than the space", space=space.ref, key_account=account)
 
     def _open(self, space: Space) -> Upstream:
         settings = self._settings

@@ -17,8 +17,9 @@ from exporter import landing
 from exporter.asgi import Receive, Scope, Send
 from exporter.clock import Clock
 from exporter.compression import Gzip
-from exporter.exposition import Exposition
+from exporter.exposition import Exposition, Page
 from exporter.negotiation import weights
+from exporter.probe import Probes
 from exporter.refresh import Refresher
 from exporter.workers import Workers
 
@@ -59,6 +60,8 @@ class Route(NamedTuple):
 
 
 _NOT_FOUND = Answer(404, (b"There is nothing at this path; / lists what there is.\n",))
+_NO_TARGET = Answer(400, (b"A probe asks for one space that this exporter may ask for, as /probe?space=REF.\n",))
+_NO_ROOM = Answer(503, (b"Too many spaces are being walked through already.\n",))
 _BUSY = Answer(503, (b"Too many scrapes wait already.\n",))
 
 
@@ -66,19 +69,28 @@ class Endpoints:
     """The endpoints as an ASGI application."""
 
     def __init__(
-        self, refresher: Refresher, exposition: Exposition, *, clock: Clock, scrape_timeout_offset: float, version: str
+        self,
+        refresher: Refresher,
+        exposition: Exposition,
+        probes: Probes,
+        *,
+        clock: Clock,
+        scrape_timeout_offset: float,
+        version: str,
     ) -> None:
         """Begin to serve; the time to become ready starts here.
 
         Args:
             refresher: what scrapes begin and wait for.
             exposition: what they get.
+            probes: the spaces that probes ask for one by one.
             clock: where the time comes from.
             scrape_timeout_offset: seconds that an answer is made before the scraper gives up.
             version: the exporter's version.
         """
         self._refresher = refresher
         self._exposition = exposition
+        self._probes = probes
         self._clock = clock
         self._offset = scrape_timeout_offset
         self._version = version
@@ -91,7 +103,8 @@ class Endpoints:
         read = ("GET", "HEAD")
         self._routes = {
             "/": Route(read, self._landing_page),
-            "/metrics": Route(read, self._metrics),
+            "/metrics": Route(read, partial(self._counted, self._metrics)),
+            "/probe": Route(read, partial(self._counted, self._probe)),
             "/-/healthy": Route(read, self._healthy),
             "/-/ready": Route(read, self._ready),
         }
@@ -138,18 +151,48 @@ class Endpoints:
     def _render_landing_page(self) -> bytes:
         return landing.page(self._refresher.statuses(), version=self._version, now=self._clock.monotonic())
 
-    async def _metrics(self, scope: Scope, receive: Receive) -> Answer:
+    async def _counted(
+        self, handler: Callable[[Scope, Receive], Awaitable[Answer]], scope: Scope, receive: Receive
+    ) -> Answer:
         if self._scrapes >= _SCRAPES:
             return _BUSY
         self._scrapes += 1
         try:
-            budget = _budget(_values(scope, _TIMEOUT_HEADER), self._offset)
-            await self._wait(self._refresher.scrape(budget), budget, receive)
-            accept = _text(scope, b"accept")
-            gzip = _takes_gzip(_text(scope, b"accept-encoding"))
-            return await asyncio.wrap_future(self._renderer.submit(self._render_metrics, accept, gzip=gzip))
+            return await handler(scope, receive)
         finally:
             self._scrapes -= 1
+
+    async def _metrics(self, scope: Scope, receive: Receive) -> Answer:
+        self._probes.forget_idle()
+        return await self._scrape(scope, receive, self._refresher.scrape, self._exposition.render, self._gzips)
+
+    async def _probe(self, scope: Scope, receive: Receive) -> Answer:
+        if self._probes.targets.off:
+            return _NOT_FOUND
+        space = self._probes.targets.asked(scope["query_string"])
+        if space is None:
+            return _NO_TARGET
+        probe = self._probes.open(space)
+        if probe is None:
+            return _NO_ROOM
+        return await self._scrape(
+            scope, receive, probe.scrape, lambda accept: self._exposition.render_only(probe.views(), accept), {}
+        )
+
+    async def _scrape(
+        self,
+        scope: Scope,
+        receive: Receive,
+        begin: Callable[[float], Sequence[Future[None]]],
+        render: Callable[[str], Page],
+        gzips: dict[str, Gzip],
+    ) -> Answer:
+        """Begin what is due, wait for it as long as there is time, and answer with what there is."""
+        budget = _budget(_values(scope, _TIMEOUT_HEADER), self._offset)
+        await self._wait(begin(budget), budget, receive)
+        accept = _text(scope, b"accept")
+        gzip = _takes_gzip(_text(scope, b"accept-encoding"))
+        return await asyncio.wrap_future(self._renderer.submit(_answer, render, accept, gzips if gzip else None))
 
     async def _wait(self, refreshes: Sequence[Future[None]], budget: float, receive: Receive) -> None:
         """Wait until the refreshes ended, the budget is spent, the client left or shutdown begins."""
@@ -174,14 +217,16 @@ class Endpoints:
             refresh.add_done_callback(partial(_tell, asyncio.get_running_loop(), end))
         return end
 
-    def _render_metrics(self, accept: str, *, gzip: bool) -> Answer:
-        content_type, parts = self._exposition.render(accept)
-        vary = (b"vary", b"accept, accept-encoding")
-        headers = ((b"content-type", content_type.encode()), vary)
-        if not gzip:
-            return Answer(200, parts, headers)
-        compressed = self._gzips.setdefault(content_type, Gzip()).compress(b"".join(parts))
-        return Answer(200, compressed, (*headers, (b"content-encoding", b"gzip")))
+
+def _answer(render: Callable[[str], Page], accept: str, gzips: dict[str, Gzip] | None) -> Answer:
+    """Render a page, and compress it where there is something to compress with."""
+    content_type, parts = render(accept)
+    vary = (b"vary", b"accept, accept-encoding")
+    headers = ((b"content-type", content_type.encode()), vary)
+    if gzips is None:
+        return Answer(200, parts, headers)
+    compressed = gzips.setdefault(content_type, Gzip()).compress(b"".join(parts))
+    return Answer(200, compressed, (*headers, (b"content-encoding", b"gzip")))
 
 
 async def _all(events: Iterable[asyncio.Event]) -> None:

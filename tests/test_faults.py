@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+import test_probe
 import trustme
 import whole
 from clocks import FakeClock, SkippingClock
@@ -247,6 +248,18 @@ WITHOUT_A_CASE = {
     "A name without an address": ("dns", test_a_name_without_an_address_is_told),
     "A wall clock that jumps": ("", test_a_wall_clock_that_jumps_moves_no_age_and_no_deadline),
     "A key file that cannot be used": ("", test_a_key_file_that_cannot_be_used_later_leaves_the_last_good_key),
+    "A key file that another shard's space needs": (
+        "auth",
+        test_probe.test_a_key_file_of_another_shard_is_read_with_the_first_probe,
+    ),
+    "A probe of what may not be asked for": (
+        "",
+        test_probe.test_anything_but_one_space_is_refused_with_a_constant_text,
+    ),
+    "More walks than are kept for probes": (
+        "",
+        test_probe.test_a_target_with_a_walk_makes_no_room_and_one_too_many_is_told_so,
+    ),
 }
 """Rows of the docs that no server brings about, and what tests them."""
 

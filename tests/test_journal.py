@@ -120,3 +120,11 @@ def test_failures_alone_make_no_more_than_a_line_in_ten_minutes_for_each_reason(
     assert seen.keys() == {reason for reason, _ in failures}
     for times in seen.values():
         assert all(later - earlier >= 600 for earlier, later in pairwise(times))
+
+
+def test_a_journal_remembers_the_spaces_that_it_was_told_of_last():
+    journal = Journal(FakeClock(), spaces=2)
+    with structlog.testing.capture_logs() as lines:
+        for space in ("a", "b", "a", "c", "a", "b"):
+            journal.tell(good(space))
+    assert [line["space"] for line in lines] == ["a", "b", "c", "b"]

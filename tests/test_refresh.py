@@ -456,3 +456,39 @@ def test_the_longest_back_off_follows_the_time_to_live():
     walks.scrape()
     walks.finish(ServerError("down"))
     assert 0.5 <= walks.status.last_failure.pause <= 1.0
+
+
+def test_a_scrape_of_one_space_begins_and_counts_that_one_alone():
+    walks = Walks("acct", "other")
+    (refresh,) = walks.refresher.scrape(10.0, "other")
+    assert [future for future, _ in walks.queue] == [refresh]
+    assert {space: counts.requests for space, counts in walks.refresher.cache_counts().items()} == {
+        "acct": 0,
+        "other": 1,
+    }
+    walks.finish()
+    assert walks.walked == ["other"]
+    (status,) = walks.refresher.statuses("other")
+    assert (status.space, status.state) == ("other", "fresh")
+    assert ("other" in walks.refresher, "acct/org" in walks.refresher) == (True, False)
+    assert walks.refresher.scrape(10.0, "acct/org") == []
+
+
+def test_only_the_space_that_is_scraped_is_told_to_be_expired():
+    walks = Walks("acct", "other")
+    walks.scrape()
+    walks.finish()
+    walks.finish()
+    walks.clock.tick(MAX_STALE + 1)
+    walks.told.clear()
+    walks.refresher.scrape(10.0, "other")
+    assert [(status.space, status.state) for status in walks.told] == [("other", "expired")]
+
+
+def test_a_refresh_runs_from_its_start_to_its_end_well_or_not():
+    walks = Walks("acct", "other")
+    assert not walks.refresher.refreshing()
+    walks.refresher.scrape(10.0, "other")
+    assert walks.refresher.refreshing()
+    walks.finish(ServerError("down"))
+    assert not walks.refresher.refreshing()

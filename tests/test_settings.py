@@ -113,6 +113,7 @@ SAMPLES = {
         ("127.0.0.1:0", v.ListenAddress("127.0.0.1", 0)),
     ],
     "web_config_file": [(path, Path(path)) for path in (__file__, yaml.__file__, json.__file__)],
+    "probe": [("any", "any"), ("OFF", "off"), ("configured", "configured")],
     "shard": [("1", 1), ("har-exporter-0", 0), (2, 2)],
     "shards": [("2", 2), ("1000", 1000), (3, 3)],
     "log_level": [("debug", "debug"), ("warning", "warning"), ("error", "error")],
@@ -161,7 +162,7 @@ def test_defaults_are_those_of_the_interface():
         "refresh_timeout": "1h", "cache_ttl": "5m", "max_stale": "1h", "scrape_timeout_offset": "0.5s",
         "findings": "quarantined,blocked", "findings_limit": "500", "stale_scan_after": "7d,30d,90d",
         "listen_address": ":10981", "allow_insecure_http": "false", "log_level": "info", "log_format": "logfmt",
-        "shard": "0", "shards": "1",
+        "shard": "0", "shards": "1", "probe": "configured",
         "link_template":
             "{base}/ng/account/{account}/module/har/orgs/{org}/projects/{project}/registries/{registry}",
     }  # fmt: skip
@@ -314,6 +315,7 @@ def test_what_no_setting_accepts_is_a_fault_of_that_setting(name, value):
         ("shard", "a-\N{ARABIC-INDIC DIGIT ONE}", "har-exporter-0"),
         ("shard", "1", "must be less than shards"),
         ("shard", "har-exporter-1", "must be less than shards"),
+        ("probe", "all", "must be one of configured, any, off"),
         ("shards", "0", "from 1 to 1000"),
         ("shards", "1001", "from 1 to 1000"),
         ("log_level", "trace", "debug, info, warning, error"),

@@ -22,8 +22,10 @@ from exporter.errors import ServerError
 from exporter.exposition import Exposition
 from exporter.listener import listen
 from exporter.metrics import ProcessView, SpaceView
+from exporter.probe import Probes, Targets
 from exporter.refresh import Refresher
 from exporter.server import Server
+from exporter.settings import load
 from exporter.snapshot import Inventory, Snapshot
 from exporter.web import Endpoints
 from exporter.workers import Workers
@@ -53,7 +55,13 @@ class Running:
             lambda: tuple(SpaceView(status, 300.0, (), str) for status in refresher.statuses()),
             lambda: ProcessView("1", "r", ApiCounters().read(), refresher.cache_counts(), True, 1.0),
         )
-        endpoints = Endpoints(refresher, exposition, clock=self.clock, scrape_timeout_offset=0.5, version="1.2.3")
+        probes = Probes(
+            Targets(load({}, {"HAR_EXPORTER_SPACES": "acct", "HAR_EXPORTER_API_KEY": "key"})), refresher,
+            new_refresher=None, show=None, clock=self.clock, max_stale=3600.0,
+        )  # fmt: skip
+        endpoints = Endpoints(
+            refresher, exposition, probes, clock=self.clock, scrape_timeout_offset=0.5, version="1.2.3"
+        )
         sock = listen("127.0.0.1", 0)
         self.address = sock.getsockname()
         self.url = "http://{}:{}".format(*self.address)

@@ -138,7 +138,9 @@ spaces:
   - {{ref: other, base_url: "{other.url}", api_key_file: "{folder}/other-key"}}
 """)
         app = App(load({"config": str(config), **settings}, {}), clock)
-        front.endpoints = Endpoints(app.refresher, app.exposition, clock=clock, scrape_timeout_offset=0.5, version="1")
+        front.endpoints = Endpoints(
+            app.refresher, app.exposition, app.probes, clock=clock, scrape_timeout_offset=0.5, version="1"
+        )
         yield Whole(app, front.url, stream)
 
 

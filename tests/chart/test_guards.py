@@ -91,6 +91,14 @@ GUARDS = {
         {"probe": {"enabled": True}, "sharding": {"enabled": True}},
         "probe.enabled does not go with sharding.enabled",
     ),
+    "probe that is off": (
+        {"probe": {"enabled": True}, "config": {"probe": "Off"}},
+        "probe.enabled asks /probe, which config.probe off switches off",
+    ),
+    "probe of several pods": (
+        {"probe": {"enabled": True}, "replicaCount": 2},
+        "probe.enabled with replicaCount over 1 would mix the counters",
+    ),
     "dashboards without ConfigMaps": (
         at("dashboards.grafanaOperator.enabled", True),
         "dashboards.grafanaOperator.enabled needs the ConfigMaps of dashboards.enabled",
@@ -170,7 +178,14 @@ def test_a_value_of_a_wrong_type_is_refused_by_name(path):
 
 @pytest.mark.parametrize(
     ("name", "wrong"),
-    [("page_size", "many"), ("spaces", [3]), ("spaces", [{"ref": "a", "regs": []}]), ("cache_ttl", True), ("shard", 1)],
+    [
+        ("page_size", "many"),
+        ("probe", False),
+        ("spaces", [3]),
+        ("spaces", [{"ref": "a", "regs": []}]),
+        ("cache_ttl", True),
+        ("shard", 1),
+    ],
 )
 def test_a_wrong_setting_of_the_exporter_is_refused_by_name(name, wrong):
     assert name in refusal(merged(MINIMUM, at(f"config.{name}", wrong)))

@@ -111,7 +111,13 @@
 {{- fail "scrapeConfig.enabled with replicaCount over 1 would mix the counters of several pods under one address; use serviceMonitor.enabled or podMonitor.enabled." -}}
 {{- end -}}
 {{- if and $values.probe.enabled $values.sharding.enabled -}}
-{{- fail "probe.enabled does not go with sharding.enabled, as a shard answers only for its own spaces; use serviceMonitor.enabled." -}}
+{{- fail "probe.enabled does not go with sharding.enabled, as every shard would walk through every space; use serviceMonitor.enabled." -}}
+{{- end -}}
+{{- if and $values.probe.enabled (eq (lower (toString $values.config.probe)) "off") -}}
+{{- fail "probe.enabled asks /probe, which config.probe off switches off; set config.probe to configured or any, or probe.enabled to false." -}}
+{{- end -}}
+{{- if and $values.probe.enabled (gt (int $values.replicaCount) 1) -}}
+{{- fail "probe.enabled with replicaCount over 1 would mix the counters of several pods under one address; use serviceMonitor.enabled or podMonitor.enabled." -}}
 {{- end -}}
 {{- if and $values.dashboards.grafanaOperator.enabled (not $values.dashboards.enabled) -}}
 {{- fail "dashboards.grafanaOperator.enabled needs the ConfigMaps of dashboards.enabled; set that to true." -}}
