@@ -105,6 +105,10 @@ rule-mutants: $(VENV)/.dev ## Break the alerting rules in hundreds of ways, and 
 soak: $(VENV)/.dev ## Measure the promises that need minutes; ROWS="deadlines shutdown" for some of them
 	PYTHONPATH=tests $(BIN)/python -m soak $(ROWS)
 
+.PHONY: bench
+bench: $(VENV)/.dev ## Measure what walks, scrapes and starts cost; ROWS="walks growth" for some, WRITE=1 to keep the table
+	$(BIN)/python -m benchmarks $(if $(WRITE),--write) $(ROWS)
+
 .PHONY: readme
 readme: $(VENV)/.dev ## Write the tables of the README anew
 	$(BIN)/python tests/readme.py

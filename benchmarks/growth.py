@@ -1,0 +1,70 @@
+"""Time and memory as the listing grows, of the real process."""
+
+import re
+import statistics
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from itertools import pairwise
+from typing import NamedTuple
+
+from benchmarks.contest import Spread
+from benchmarks.exporters import Scraper, serving, until
+from benchmarks.listing import Listing
+from benchmarks.table import Bound, Row, Section
+from benchmarks.upstream import upstream
+
+_SIZES = (10_000, 100_000, 1_000_000)
+_MEMORY: dict[int, tuple[Bound, float]] = {100_000: ("at most", 110.0), 1_000_000: ("at most", 300.0)}
+_REPETITIONS = 3
+_ARTIFACTS = re.compile(r"^har_artifacts\{.* (\S+)$", re.MULTILINE)
+_SECONDS = re.compile(r"^har_refresh_duration_seconds\{.* (\S+)$", re.MULTILINE)
+
+
+class Walked(NamedTuple):
+    """What the first walk of a process came to.
+
+    Attributes:
+        seconds: how long it took.
+        peak: the most memory that the process ever had, MiB.
+        artifacts: how many its metrics tell of.
+    """
+
+    seconds: float
+    peak: float
+    artifacts: int
+
+
+def sections(sizes: Sequence[int] = _SIZES, repetitions: int = _REPETITIONS) -> Iterator[Section]:
+    """Walk through ever larger listings, each time by a process of its own."""
+    walked: dict[int, list[Walked]] = {size: [] for size in sizes}
+    with upstream() as url:
+        for _ in range(repetitions + 1):
+            for size in sizes:
+                walked[size].append(walk(url, Listing(0, size)))
+    # The first round warms up the upstream.
+    yield Section("Growth, 0 ms away, 1,000 a page, 8 in flight", tuple(_rows({n: w[1:] for n, w in walked.items()})))
+
+
+def walk(url: str, listing: Listing) -> Walked:
+    """Walk through a listing once, by a process of its own."""
+    with serving(url, listing.space) as served, closing(Scraper(served.port)) as scraper:
+        until(lambda: scraper.get("/-/ready") == b"OK\n")
+        page = scraper.get().decode()
+        seconds = float(_SECONDS.findall(page)[0])
+        return Walked(seconds, served.process.peak(), int(sum(map(float, _ARTIFACTS.findall(page)))))
+
+
+def _rows(walked: dict[int, list[Walked]]) -> Iterator[Row]:
+    sizes = sorted(walked)
+    an_artifact = {size: [walk.seconds / size * 1e6 for walk in walked[size]] for size in sizes}
+    for size in sizes:
+        yield Row(f"walk of {size:,}, an artifact", Spread.of(an_artifact[size]), "µs")
+    for smaller, larger in pairwise(sizes):
+        ratios = [b / a for a, b in zip(an_artifact[smaller], an_artifact[larger], strict=True)]
+        yield Row(f"an artifact of {larger:,} / of {smaller:,}", Spread.of(ratios), "x", "at most", 1.2)
+    for size in sizes:
+        peaks = Spread.of([walk.peak for walk in walked[size]])
+        yield Row(f"peak memory at {size:,}", peaks, "MiB", *_MEMORY.get(size, ()))
+    for size in sizes:
+        off = statistics.mean(abs(walk.artifacts - size) for walk in walked[size])
+        yield Row(f"artifacts that /metrics is off by at {size:,}", Spread(off, off, off), "", "at most", 0)

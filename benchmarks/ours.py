@@ -1,0 +1,39 @@
+"""The exporter, from settings to a snapshot: all that a walk of it costs, on connections of its own each time."""
+
+import sys
+from concurrent.futures import wait
+
+from benchmarks.contest import take_turns
+from exporter import log
+from exporter.app import App
+from exporter.clock import SystemClock
+from exporter.settings import Settings, load
+
+
+def settings(url: str, space: str, size: int, connections: int) -> Settings:
+    """Return settings to walk through a listing as fast as it goes."""
+    flags = {
+        "base_url": url,
+        "spaces": space,
+        "page_size": str(size),
+        "concurrency": str(connections),
+        "rate_limit": "off",
+    }
+    return load(flags, {"HAR_EXPORTER_API_KEY": "pat.0.id.benchmark"})
+
+
+def walk(settings: Settings) -> int:
+    """Walk through a listing once, and return how many artifacts there are."""
+    app = App(settings, SystemClock())
+    wait(app.refresher.start())
+    (status,) = app.refresher.statuses()
+    if status.snapshot is None or not status.snapshot.complete:
+        raise RuntimeError(f"no whole walk: {status.last_failure}")
+    return status.snapshot.inventory.artifacts
+
+
+if __name__ == "__main__":
+    log.configure("error", "logfmt")
+    url, space, size, connections = sys.argv[1:]
+    configured = settings(url, space, int(size), int(connections))
+    take_turns(lambda: walk(configured))

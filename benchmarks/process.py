@@ -1,0 +1,48 @@
+"""Programs beside this one, and what the system knows of them."""
+
+import re
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, cast
+
+_ROOT = Path(__file__).parent.parent
+
+
+class Process:
+    """A program that runs, and speaks by lines."""
+
+    def __init__(self, process: "subprocess.Popen[str]") -> None:
+        self._process = process
+
+    def line(self, sent: str = "") -> str:
+        """Send a line if there is one to send, and return the next line of the program's output.
+
+        Raises:
+            ChildProcessError: the program has ended.
+        """
+        if sent:
+            cast("IO[str]", self._process.stdin).write(f"{sent}\n")
+            cast("IO[str]", self._process.stdin).flush()
+        line = cast("IO[str]", self._process.stdout).readline()
+        if not line:
+            raise ChildProcessError(f"{self._process.args!r} has ended")
+        return line
+
+    def peak(self) -> float:
+        """Return the most memory that it ever had, MiB."""
+        status = Path(f"/proc/{self._process.pid}/status").read_text()
+        return int(re.findall(r"VmHWM:\s+(\d+)", status)[0]) / 1024
+
+
+@contextmanager
+def running(command: Sequence[str], environment: Mapping[str, str] | None = None) -> Iterator[Process]:
+    """Run a program until the block ends; its errors go where ours go."""
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=_ROOT, env=environment
+    ) as process:
+        try:
+            yield Process(process)
+        finally:
+            process.kill()

@@ -1,0 +1,136 @@
+"""Walks of 100,000 artifacts, 8 pages in flight: the exporter beside what others would take for it."""
+
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+from benchmarks.contest import Measured, Spread, rounds, turn_of
+from benchmarks.listing import Listing
+from benchmarks.process import running
+from benchmarks.table import Row, Section
+from benchmarks.upstream import upstream
+
+_CONNECTIONS = 8
+_SOURCE = Path(__file__).with_name("walk.go")
+
+OURS = "har-exporter"
+NAIVE = "naive script"
+CURL = "curl --parallel"
+GO = "typed Go"
+DRAIN = "drain"
+DRAIN_IN_ORDER = "drain in order"
+
+
+class Course(NamedTuple):
+    """What is walked through, and against whom.
+
+    Attributes:
+        listing: the listing.
+        size: rows a page.
+        repetitions: rounds that count.
+        naive: how many times faster than the naive script the exporter shall be; None where that is left out.
+    """
+
+    listing: Listing
+    size: int
+    repetitions: int
+    naive: float | None = None
+
+    @property
+    def title(self) -> str:
+        """The heading of its table."""
+        rows = f"{self.listing.artifacts:,} artifacts, {self.size:,} a page"
+        return f"Walk of {rows}, {self.listing.milliseconds} ms away, {_CONNECTIONS} in flight"
+
+
+COURSES = (
+    Course(Listing(20, 100_000), 1_000, 7),
+    Course(Listing(20, 100_000), 100, 3),
+    Course(Listing(0, 100_000), 1_000, 5, naive=6.0),
+    Course(Listing(0, 100_000), 100, 5, naive=3.5),
+)
+
+
+def sections(courses: Sequence[Course] = COURSES) -> Iterator[Section]:
+    """Walk each course in turns."""
+    with _go_program() as go:
+        for course in courses:
+            with upstream() as url, _turns(course, url, go) as turns:
+                measured = rounds(turns, course.repetitions)
+            missing = tuple(f"Left out: {name}, which is not installed." for name in (CURL, GO) if name not in turns)
+            yield Section(course.title, tuple(_rows(course, measured)), missing)
+
+
+@contextmanager
+def _turns(course: Course, url: str, go: str | None) -> Iterator[Mapping[str, Callable[[], float]]]:
+    size, connections = str(course.size), str(_CONNECTIONS)
+    address = f"{url}/har/api/v1/spaces/{course.listing.space}/+/artifacts"
+    artifacts, pages = course.listing.artifacts, course.listing.pages(course.size)
+    python = [sys.executable, "-m"]
+    contestants = {
+        DRAIN: ([*python, "benchmarks.drain", address, size, connections, "at-once"], pages),
+        DRAIN_IN_ORDER: ([*python, "benchmarks.drain", address, size, connections, "in-order"], pages + 1),
+        OURS: ([*python, "benchmarks.ours", url, course.listing.space, size, connections], artifacts),
+    }
+    if course.naive is not None:
+        contestants[NAIVE] = ([*python, "benchmarks.naive", address, size], artifacts)
+    if go:
+        contestants[GO] = ([go, address, size, connections], artifacts)
+    with ExitStack() as stack:
+
+        def turn(command: Sequence[str], result: int) -> Callable[[], float]:
+            return partial(turn_of, stack.enter_context(running(command)), result)
+
+        turns = {name: turn(*contestant) for name, contestant in contestants.items()}
+        if shutil.which("curl"):
+            turns[CURL] = partial(_curl, f"{address}?page=[0-{pages - 1}]&size={size}")
+        yield turns
+
+
+def _curl(urls: str) -> float:
+    began = time.perf_counter()
+    command = ["curl", "--no-progress-meter", "--fail", "--parallel", "--parallel-max", str(_CONNECTIONS)]
+    subprocess.run([*command, "--output", "/dev/null", urls], check=True)
+    return time.perf_counter() - began
+
+
+@contextmanager
+def _go_program() -> Iterator[str | None]:
+    """Build the Go program; yields its path, or None without Go."""
+    if not shutil.which("go"):
+        yield None
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        program = f"{folder}/walk"
+        subprocess.run(["go", "build", "-o", program, str(_SOURCE)], check=True)
+        yield program
+
+
+def _rows(course: Course, measured: Measured) -> Iterator[Row]:
+    if course.naive is None:
+        yield Row(f"{OURS} / {DRAIN}", measured.ratio(OURS, DRAIN), "x", "at most", 1.15)
+        yield Row(f"{OURS} / {DRAIN_IN_ORDER}", measured.ratio(OURS, DRAIN_IN_ORDER), "x")
+        for name in (CURL, GO):
+            if name in measured.seconds:
+                yield Row(f"{OURS} / {name}", measured.ratio(OURS, name), "x", "at most", 1.0)
+    else:
+        yield Row(f"{NAIVE} / {OURS}", measured.ratio(NAIVE, OURS), "x", "at least", course.naive)
+    yield _upstream_check(course, measured)
+    for name, seconds in measured.seconds.items():
+        yield Row(f"{name} alone", Spread.of([1000 * second for second in seconds]), "ms")
+
+
+def _upstream_check(course: Course, measured: Measured) -> Row:
+    """Return whether it is the contestants that are measured, and not the upstream."""
+    if not course.listing.milliseconds:
+        return Row(f"check of the upstream: {DRAIN} / {OURS}", measured.ratio(DRAIN, OURS), "x", "at most", 0.33)
+    distance = -(-course.listing.pages(course.size) // _CONNECTIONS) * course.listing.milliseconds / 1000
+    over = Spread.of([second / distance for second in measured.seconds[DRAIN]])
+    return Row(f"check of the upstream: {DRAIN} / distance alone", over, "x", "at most", 1.2)
