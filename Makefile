@@ -5,6 +5,8 @@ CHART_VENV ?= .venv-chart
 CHECKOV_VENV ?= .venv-checkov
 SBOM ?= dist
 PACKAGES ?= dist
+CHANGELOG ?= CHANGELOG.md
+VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' exporter/__init__.py)
 
 .DEFAULT_GOAL := help
 
@@ -53,6 +55,22 @@ test-chart: $(CHART_VENV)/.done $(CHECKOV_VENV)/.done ## Run the tests of the He
 chart: $(CHART_VENV)/.done ## Write the parts of the chart anew that are made from other files
 	$(CHART_VENV)/bin/python tests/chart/generate.py
 
+.PHONY: version
+version: ## Print the version that stands in exporter/__init__.py
+	@echo $(VERSION)
+
+# The wheel is built from the source distribution; the time of the last commit makes equal bytes of equal commits.
+.PHONY: dist
+dist: SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct)
+dist: $(VENV)/.dev ## Write the source distribution and the wheel to dist
+	SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) $(BIN)/uv build --quiet --python $(BIN)/python --build-constraint requirements/build.txt --require-hashes --out-dir $(PACKAGES)
+
+.PHONY: notes
+notes: ## Write dist/notes.md, what CHANGELOG.md says of this version
+	mkdir -p $(PACKAGES)
+	sed -n '/^## $(VERSION) /,/^## /{/^## /!p}' $(CHANGELOG) >$(PACKAGES)/notes.md
+	grep -q . $(PACKAGES)/notes.md
+
 # Helm 4 packs each file with its own time: that of the last commit makes equal bytes of equal commits.
 .PHONY: package
 package: SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct)
@@ -69,7 +87,7 @@ sbom: $(VENV)/.dev ## Write dist/har-exporter.cdx.json, the software bill of mat
 	$(BIN)/uv venv --quiet --clear $(SBOM)/run
 	$(BIN)/uv pip install --quiet --python $(SBOM)/run --require-hashes -r requirements/run.txt
 	$(BIN)/uv pip install --quiet --python $(SBOM)/run --no-deps .
-	sed "s/^dynamic = .*/version = \"$$($(BIN)/python -c 'import exporter; print(exporter.__version__)')\"/" pyproject.toml >$(SBOM)/run/pyproject.toml
+	sed 's/^dynamic = .*/version = "$(VERSION)"/' pyproject.toml >$(SBOM)/run/pyproject.toml
 	$(BIN)/cyclonedx-py environment --output-reproducible --pyproject $(SBOM)/run/pyproject.toml -o $(SBOM)/har-exporter.cdx.json $(SBOM)/run
 
 # Proves the floors of pyproject.toml: the same tests over the oldest versions that they allow.
@@ -136,7 +154,6 @@ lock: $(VENV)/.dev ## Pin the newest dependencies, with hashes
 
 # The time of the last commit stamps image and files, so that the same commit builds the same image.
 .PHONY: image
-image: VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' exporter/__init__.py)
 image: REVISION = $(shell git rev-parse HEAD)
 image: SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct)
 image: ## Build the container image har-exporter with buildah or docker
@@ -146,4 +163,4 @@ image: ## Build the container image har-exporter with buildah or docker
 
 .PHONY: clean
 clean: ## Remove what the other targets made
-	rm -rf $(VENV) $(CHART_VENV) $(CHECKOV_VENV) .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache mutants
+	rm -rf $(VENV) $(CHART_VENV) $(CHECKOV_VENV) $(PACKAGES) $(SBOM) .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache mutants
