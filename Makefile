@@ -47,6 +47,10 @@ demo: $(VENV)/.demo ## Run the exporter over the embedded demo registry: http://
 test: lint test-chart ## Check style, types and imports, then run all tests
 	$(BIN)/python -m pytest --cov --cov-report=term
 
+.PHONY: test-python
+test-python: $(VENV)/.dev ## Run the tests of the exporter alone
+	$(BIN)/python -m pytest
+
 .PHONY: test-chart
 test-chart: $(CHART_VENV)/.done $(CHECKOV_VENV)/.done ## Run the tests of the Helm chart
 	CHECKOV=$(CHECKOV_VENV)/bin/checkov $(CHART_VENV)/bin/python -m pytest -n 2 tests/chart
@@ -96,7 +100,7 @@ test-floors: $(VENV)/.dev ## Run the tests over the oldest dependencies that are
 	$(BIN)/uv venv --quiet --clear dist/floors
 	$(BIN)/uv pip compile --quiet --resolution lowest-direct pyproject.toml -o dist/floors/floors.txt
 	$(BIN)/uv pip install --quiet --python dist/floors -r dist/floors/floors.txt -e . hypothesis pytest pytest-cov requests-mock trustme
-	dist/floors/bin/python -m pytest --ignore tests/chart
+	dist/floors/bin/python -m pytest --ignore tests/chart --ignore tests/test_contributing.py
 
 .PHONY: mutants
 mutants: $(VENV)/.dev ## Break the core in a thousand ways, and list what no test notices
@@ -104,11 +108,17 @@ mutants: $(VENV)/.dev ## Break the core in a thousand ways, and list what no tes
 	$(BIN)/mutmut results
 
 .PHONY: lint
-lint: $(VENV)/.dev ## Check style, types and the direction of imports
+lint: $(VENV)/.dev ## Check style, types, the direction of imports, the Dockerfile and the workflows
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/hadolint Dockerfile
+	$(BIN)/zizmor --offline --no-progress --quiet .
+
+.PHONY: hooks
+hooks: $(VENV)/.dev ## Let git check each commit as `make lint` does
+	$(BIN)/pre-commit install
 
 .PHONY: format
 format: $(VENV)/.dev ## Format the code and mend what a machine can
