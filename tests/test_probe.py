@@ -159,6 +159,16 @@ def test_probes_and_scrapes_at_once_make_one_walk(space, front, upstream):
     assert walks == 1
 
 
+def test_of_several_spaces_that_are_served_one_alone_is_walked_through_and_shown(front, upstream):
+    asked = probed(front, upstream, spaces="acct,acct/org")
+    page = asked.probe("acct")
+    assert artifacts(page, "acct") == 3
+    assert 'space="acct/org"' not in page.text
+    assert [request.path for request in upstream.requests] == ["/har/api/v1/spaces/acct/+/artifacts"]
+    counted = 'har_exporter_cache_requests_total{space="acct/org"}'
+    assert asked.metrics()[counted] == 1
+
+
 def test_a_space_that_is_served_is_counted_as_asked_for_and_another_one_is_nowhere_on_metrics(front, upstream):
     asked = probed(front, upstream, probe="any")
     before = asked.metrics()
@@ -358,6 +368,15 @@ def test_a_key_of_another_account_is_told_once_for_all_scopes_of_an_account(fron
         asked.probe("acct/org")
         asked.probe("acct/org/proj")
     assert [line for line in lines if "another account" in line["event"]] == []
+
+
+def test_a_page_size_that_is_refused_is_asked_for_once_as_long_as_the_target_is_kept(front, upstream):
+    upstream.refuse_above = 100
+    asked = probed(front, upstream, probe="any", page_size="500")
+    asked.probe("acct/org")
+    asked.clock.tick(301)
+    asked.probe("acct/org")
+    assert [request.query["size"] for request in upstream.requests].count(["500"]) == 1
 
 
 def test_filters_of_an_entry_are_those_of_its_space_alone(front, upstream, tmp_path):

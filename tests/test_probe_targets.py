@@ -164,3 +164,8 @@ spaces:
     space = Targets(settings_from(tmp_path, text)).asked(f"space={target}".encode())
     key = space and ("own" if space.api_key_file else space.api_key and space.api_key.get_secret_value())
     assert (space and f"{space.base_url} {key}") == asked
+
+
+def test_none_may_be_asked_where_it_is_off():
+    environ = {"HAR_EXPORTER_SPACES": "acct", "HAR_EXPORTER_API_KEY": "key", "HAR_EXPORTER_PROBE": "off"}
+    assert Targets(load({}, environ)).asked(b"space=acct") is None
