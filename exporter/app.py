@@ -1,15 +1,17 @@
 """Wiring: from settings to spaces that refresh themselves and a page that shows them."""
 
 import random
+import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from dataclasses import dataclass
 from functools import cache, partial
 
 import structlog
 
-from exporter import __version__
+from exporter import __version__, effects
 from exporter.client import Listing
-from exporter.clock import Clock
+from exporter.clock import Clock, Stopped
 from exporter.counters import ApiCounters
 from exporter.errors import AuthError
 from exporter.exposition import Exposition
@@ -19,11 +21,12 @@ from exporter.links import RegistryLink
 from exporter.metrics import ProcessView, SpaceView
 from exporter.probe import MOST_TARGETS, Probes, Targets
 from exporter.refresh import Refresher, SpaceStatus, Walk
-from exporter.settings import Settings, Space
+from exporter.settings import Settings, SettingsError, Space
 from exporter.snapshot import Snapshot
 from exporter.tally import Tally
 from exporter.upstreams import Upstream, Upstreams, listing_of
 from exporter.walk import FetchPage, Walker
+from exporter.workers import Workers
 
 _log = structlog.get_logger()
 
@@ -31,6 +34,34 @@ _PROBES_REMEMBERED = 10 * MOST_TARGETS  # by the journal, which so tells no spac
 
 OnPage = Callable[[str, int, int | None], None]
 """Told of each page of a walk: the space, the rows so far, and the rows that the API reports, where it does."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Generation:
+    """What lives as long as one set of settings.
+
+    Attributes:
+        settings: the settings.
+        spaces: the spaces of /metrics by name.
+        targets: the spaces that /probe may ask for.
+        walks: how to walk through each space of /metrics.
+        workers: the threads that do so.
+    """
+
+    settings: Settings
+    spaces: Mapping[str, Space]
+    targets: Targets
+    walks: Mapping[str, Walk]
+    workers: Mapping[str, Workers]
+
+    def submit(self, refresh: Callable[[str], None], space: str) -> Future[None]:
+        """Queue a call for a space of /metrics."""
+        return self.workers[space].submit(refresh, space)
+
+    def values(self, name: str, names: frozenset[str]) -> tuple[object, ...]:
+        """Return what settings of these names are for a space; nothing where it is neither shown nor asked for."""
+        space = self.spaces.get(name) or self.targets.named(name)
+        return effects.values(self.settings, space, names) if space else ()
 
 
 class App:
@@ -59,91 +90,150 @@ class App:
             tell: told of a space whenever its walk ended; None for the log.
 
         Raises:
-            OSError: a key file cannot be read any more.
-            ValueError: a key file holds no key any more.
+            SettingsError: a key file cannot be used any more.
         """
-        self._settings = settings
         self._clock = clock
-        self._started = clock.time()
+        self._on_page = on_page
         self._counters = ApiCounters()
-        self._spaces = {space.ref: space for space in settings.targets}
+        self._journal = Journal(clock)
+        self._journal_of_probes = Journal(clock, spaces=_PROBES_REMEMBERED)
+        self._lock = threading.Lock()
+        self._reload_succeeded = True
+        self._reload_time = clock.time()
         self.upstreams = Upstreams(settings, clock, self._counters)
-        self.refresher = self._refresher(
-            {
-                space.ref: _telling_of_missing_registries(space, self._walk(space, on_page))
-                for space in self._spaces.values()
-            },
-            self._spaces.__getitem__,
-            tell or Journal(clock).tell,
-        )
+        self._now = self._generation(settings)
+        self.refresher = self._refresher(self._now.walks, self._now.submit, tell or self._journal.tell)
         self.exposition = Exposition(self._space_views, self._process_view)
-        tell_of_probes = Journal(clock, spaces=_PROBES_REMEMBERED).tell
         self.probes = Probes(
-            Targets(settings),
+            self._now.targets,
             self.refresher,
-            new_refresher=lambda space: self._refresher(
-                {space.ref: self._walk_when_needed(space)}, lambda _: space, tell_of_probes
-            ),
+            new_refresher=self._refresher_of_probe,
             show=self._space_view,
             clock=clock,
             max_stale=max(settings.cache_ttl, settings.max_stale),
         )
 
-    def _refresher(
-        self, walks: Mapping[str, Walk], named: Callable[[str], Space], tell: Callable[[SpaceStatus], None]
-    ) -> Refresher:
-        def submit(refresh: Callable[[str], None], name: str) -> Future[None]:
-            return self.upstreams.walks_of(named(name)).submit(refresh, name)
+    @property
+    def settings(self) -> Settings:
+        """The settings that hold now."""
+        return self._now.settings
 
+    def reload(self, load: Callable[[], Settings]) -> None:
+        """Read the settings again, and go on by them; what they leave as it is goes on undisturbed.
+
+        Only for one thread at a time.
+
+        Args:
+            load: reads them; raises `SettingsError` where they cannot be used.
+
+        Raises:
+            SettingsError: they cannot be used; nothing has changed.
+        """
+        succeeded = False
+        try:
+            self._go_on_by(load())
+            succeeded = True
+        finally:
+            self._reload_succeeded = succeeded
+        self._reload_time = self._clock.time()
+
+    def _go_on_by(self, settings: Settings) -> None:
+        settings, waiting = effects.kept(settings, self.settings)
+        before, after = self._now, self._generation(settings)
+        self.upstreams.limit(settings)
+        with self._lock:
+            self._now = after
+            anew = _follow(self.refresher, after.walks, after.submit, before, after)
+        gone = before.spaces.keys() - after.spaces.keys()
+        self._journal.forget(gone | anew)
+        self.probes.follow(
+            after.targets,
+            max_stale=max(settings.cache_ttl, settings.max_stale),
+            renew=partial(self._renew_probe, before, after),
+        )
+        _log.info("settings read again", spaces=len(after.spaces), gone=len(gone), anew=len(anew))
+        if waiting:
+            _log.warning("settings take effect after a restart only", settings=",".join(waiting))
+
+    def _generation(self, settings: Settings) -> _Generation:
+        spaces = {space.ref: space for space in settings.targets}
+        walks = {
+            name: _telling_of_missing_registries(space, self._walk(settings, space)) for name, space in spaces.items()
+        }
+        workers = {name: self.upstreams.walks_of(space, settings) for name, space in spaces.items()}
+        return _Generation(settings, spaces, Targets(settings), walks, workers)
+
+    def _refresher(
+        self,
+        walks: Mapping[str, Walk],
+        submit: Callable[[Callable[[str], None], str], Future[None]],
+        tell: Callable[[SpaceStatus], None],
+    ) -> Refresher:
         return Refresher(
             walks,
             submit=submit,
             clock=self._clock,
-            cache_ttl=self._settings.cache_ttl,
-            max_stale=self._settings.max_stale,
+            cache_ttl=self.settings.cache_ttl,
+            max_stale=self.settings.max_stale,
             jitter=random.Random(),
             tell=tell,
         )
 
-    def _walk_when_needed(self, space: Space) -> Walk:
+    def _refresher_of_probe(self, space: Space) -> Refresher:
+        walks = {space.ref: self._walk_when_needed(self.settings, space)}
+        workers = self.upstreams.walks_of(space, self.settings)
+        return self._refresher(walks, workers.submit, self._journal_of_probes.tell)
+
+    def _renew_probe(self, before: _Generation, after: _Generation, refresher: Refresher, space: Space) -> None:
+        walks = {space.ref: self._walk_when_needed(after.settings, space)}
+        workers = self.upstreams.walks_of(space, after.settings)
+        self._journal_of_probes.forget(_follow(refresher, walks, workers.submit, before, after))
+
+    def _walk_when_needed(self, settings: Settings, space: Space) -> Walk:
         """Open server and key of a space with its first walk: those of other shards' spaces may never be needed."""
-        opened = cache(partial(self._walk, space))
+        opened = cache(partial(self._walk, settings, space))
 
         def walk() -> Snapshot:
             try:
                 through = opened()
-            except (OSError, ValueError):
+            except SettingsError:
                 raise AuthError("the key file cannot be used", hint="check api_key_file of this space") from None
             return through()
 
         return walk
 
-    def _walk(self, space: Space, on_page: OnPage = lambda *_: None) -> Walk:
-        settings = self._settings
+    def _walk(self, settings: Settings, space: Space) -> Walk:
+        names = effects.ANEW | effects.AGAIN
+        read_by = effects.values(settings, space, names)
         return Walker(
-            _fetch_page(self.upstreams.of(space), listing_of(space)),
+            _fetch_page(
+                self.upstreams.of(space, settings),
+                listing_of(space),
+                wanted=lambda: self._now.values(space.ref, names) == read_by,
+            ),
             partial(
                 Tally,
                 findings=settings.findings,
                 findings_limit=settings.findings_limit,
-                stale_ages=[threshold.seconds for threshold in settings.stale_scan_after],
+                stale_ages={threshold.label: threshold.seconds for threshold in settings.stale_scan_after},
             ),
             self._clock,
             page_size=settings.page_size,
             concurrency=settings.concurrency,
             timeout=settings.refresh_timeout,
-            on_page=partial(on_page, space.ref),
+            on_page=partial(self._on_page, space.ref),
         ).walk
 
     def _space_views(self) -> tuple[SpaceView, ...]:
-        return tuple(self._space_view(self._spaces[status.space], status) for status in self.refresher.statuses())
+        with self._lock:
+            spaces = self._now.spaces
+            return tuple(self._space_view(spaces[status.space], status) for status in self.refresher.statuses())
 
     def _space_view(self, space: Space, status: SpaceStatus) -> SpaceView:
-        settings = self._settings
+        settings = self.settings
         return SpaceView(
             status=status,
             refresh_interval=settings.cache_ttl,
-            stale_labels=tuple(threshold.label for threshold in settings.stale_scan_after),
             link=RegistryLink(settings.link_template, space.base_url, space.ref),
         )
 
@@ -154,13 +244,40 @@ class App:
             revision=revision or "unknown",
             api=self._counters.read(),
             cache=self.refresher.cache_counts(),
-            reload_succeeded=self.upstreams.keys_usable(),
-            reload_time=self._started,
+            reload_succeeded=self._reload_succeeded and self.upstreams.keys_usable(),
+            reload_time=self._reload_time,
         )
 
 
-def _fetch_page(upstream: Upstream, listing: Listing) -> FetchPage:
+def _follow(
+    refresher: Refresher,
+    walks: Mapping[str, Walk],
+    submit: Callable[[Callable[[str], None], str], Future[None]],
+    before: _Generation,
+    after: _Generation,
+) -> set[str]:
+    """Let a refresher have other walks, and return the spaces that it had and that start anew."""
+
+    def differing(names: frozenset[str]) -> set[str]:
+        values = ((name, before.values(name, names), after.values(name, names)) for name in walks)
+        return {name for name, old, new in values if old and old != new}
+
+    anew = differing(effects.ANEW)
+    refresher.replace(
+        walks,
+        submit=submit,
+        anew=anew,
+        again=differing(effects.AGAIN) - anew,
+        cache_ttl=after.settings.cache_ttl,
+        max_stale=after.settings.max_stale,
+    )
+    return anew
+
+
+def _fetch_page(upstream: Upstream, listing: Listing, wanted: Callable[[], bool]) -> FetchPage:
     def fetch_page(page: int, size: int, deadline: float) -> Future[bytes]:
+        if not wanted():
+            raise Stopped
         return upstream.workers.submit(upstream.client.page, listing, page, size, deadline)
 
     return fetch_page

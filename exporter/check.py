@@ -43,12 +43,13 @@ def check_spaces(settings: Settings, clock: Clock) -> list[Verdict]:
     """Ask every space for one page, several at once.
 
     Raises:
-        OSError: a key file cannot be read any more.
-        ValueError: a key file holds no key any more.
+        SettingsError: a key file cannot be used any more.
     """
     upstreams = Upstreams(settings, clock, ApiCounters())
     workers = Workers(settings.concurrency, "check")
-    futures = [workers.submit(_check, space, upstreams.of(space), settings, clock) for space in settings.targets]
+    futures = [
+        workers.submit(_check, space, upstreams.of(space, settings), settings, clock) for space in settings.targets
+    ]
     return [future.result() for future in futures]
 
 

@@ -1,7 +1,6 @@
 """One page of the List Artifacts API: its address, the key, retries, and what an answer means."""
 
 import random
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,6 +30,7 @@ from exporter.errors import (
 )
 from exporter.labels import clean
 from exporter.retry import TRIES, RetryBudget, backoff
+from exporter.slots import Slots
 from exporter.throttle import Throttle
 from exporter.transport import Answer, Transport
 
@@ -107,7 +107,7 @@ class Client:
         request_timeout: float,
         throttle: Throttle,
         budget: RetryBudget,
-        slots: threading.Semaphore,
+        slots: Slots,
         counters: ApiCounters,
         clock: Clock,
         jitter: random.Random,

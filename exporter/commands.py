@@ -4,8 +4,7 @@ import getpass
 import json
 import socket
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -42,8 +41,7 @@ def serve(settings: Settings) -> int:
     log.configure(settings.log_level, settings.log_format)
     clock = SystemClock()
     web_config, tls = _web_config(settings)
-    with _keys_still_there():
-        app = App(settings, clock)
+    app = App(settings, clock)
     endpoints = web.Endpoints(
         app.refresher,
         app.exposition,
@@ -97,8 +95,7 @@ def check(settings: Settings, *, as_json: bool) -> int:
     """
     log.configure(_quieter(settings.log_level), settings.log_format)
     _web_config(settings)
-    with _keys_still_there():
-        verdicts = check_spaces(settings, SystemClock())
+    verdicts = check_spaces(settings, SystemClock())
     if as_json:
         print(json.dumps([{"ok": verdict.ok, **asdict(verdict)} for verdict in verdicts], indent=2))
     else:
@@ -115,7 +112,7 @@ def dump(settings: Settings, output: Path | None) -> int:
     if output is not None:
         # Known before the walk, which may take an hour.
         check_replaceable(output)
-    with console.WalkBars(len(settings.targets)) as bars, _keys_still_there():
+    with console.WalkBars(len(settings.targets)) as bars:
         # Within the bars, so that a line of the log goes above them.
         log.configure(_quieter(settings.log_level), settings.log_format)
         dumped = dump_spaces(settings, SystemClock(), on_page=bars.on_page, on_end=bars.on_end)
@@ -143,15 +140,6 @@ def hash_password() -> int:
         raise SettingsError([f"password: accepted are 1 to {LONGEST_PASSWORD} bytes, as bcrypt reads no more"])
     print(bcrypt.hashpw(password.encode(), bcrypt.gensalt()).decode())
     return DONE
-
-
-@contextmanager
-def _keys_still_there() -> Iterator[None]:
-    try:
-        yield
-    except (OSError, ValueError):
-        # The settings were good when they were read: the file changed in between.
-        raise SettingsError(["api_key_file: cannot be used any more; accepted is a file that holds a key"]) from None
 
 
 def _web_config(settings: Settings) -> tuple[WebConfigFile | None, ReloadingContext | None]:

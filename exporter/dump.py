@@ -41,8 +41,7 @@ def dump_spaces(settings: Settings, clock: Clock, *, on_page: OnPage, on_end: Ca
         on_end: told of each space once its walk has ended, well or not.
 
     Raises:
-        OSError: a key file cannot be read any more.
-        ValueError: a key file holds no key any more.
+        SettingsError: a key file cannot be used any more.
     """
     began = clock.monotonic()
     # The walk of the last space may take longer than the data of the first one would be served.

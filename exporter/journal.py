@@ -2,7 +2,7 @@
 
 import math
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -63,6 +63,12 @@ class Journal:
             _log.warning("data is too old to be served", space=status.space)
         if well and not told.well and status.snapshot:
             _log.info("space is up", space=status.space, **_of_snapshot(status.snapshot), **_duration(status))
+
+    def forget(self, spaces: Iterable[str]) -> None:
+        """Take spaces for new ones from now on."""
+        with self._lock:
+            for space in spaces:
+                self._told.pop(space, None)
 
     def _with_failure(self, reasons: Mapping[str, float], failure: Failure | None) -> Mapping[str, float]:
         """Note the time of a failure that is news."""

@@ -48,13 +48,11 @@ class SpaceView:
     Attributes:
         status: what is known of the space.
         refresh_interval: seconds that a snapshot counts as fresh.
-        stale_labels: the ages that scans are counted by, as the user spells them.
         link: the address of a registry's page.
     """
 
     status: SpaceStatus
     refresh_interval: float
-    stale_labels: tuple[str, ...]
     link: Callable[[str], str]
 
     @property
@@ -142,7 +140,7 @@ def _environments(view: SpaceView) -> Iterator[Sample]:
 def _stale_scans(view: SpaceView) -> Iterator[Sample]:
     for labels, totals in view.registries:
         if totals.artifacts:
-            for older_than, number in zip(view.stale_labels, totals.stale_scans, strict=True):
+            for older_than, number in totals.stale_scans.items():
                 yield (*labels, older_than), number
 
 

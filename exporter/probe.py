@@ -50,9 +50,11 @@ class Targets:
             None unless the query is exactly one `space`, spelled as in the settings, that may be asked for.
         """
         ref = _ref(query)
-        if self.off or ref is None:
-            return None
-        return self._configured.get(ref) or self._unconfigured(ref)
+        return None if ref is None else self.named(ref)
+
+    def named(self, ref: str) -> Space | None:
+        """Return the space of a reference; None if it may not be asked for."""
+        return None if self.off else self._configured.get(ref) or self._unconfigured(ref)
 
     def _unconfigured(self, ref: str) -> Space | None:
         if self._settings.probe != "any":
@@ -108,7 +110,7 @@ class Probes:
     """The spaces that `/probe` asks for; safe to share between threads.
 
     Attributes:
-        targets: which these may be; may be replaced at any time.
+        targets: which these may be.
     """
 
     def __init__(
@@ -161,6 +163,25 @@ class Probes:
             # At the end, so that the first one is the one that was not asked for longest.
             self._kept[space.ref] = probe
             return probe
+
+    def follow(self, targets: Targets, *, max_stale: float, renew: Callable[[Refresher, Space], None]) -> None:
+        """Go on by other settings; what is kept of a target that may still be asked for goes on by them too.
+
+        Args:
+            targets: as at the start.
+            max_stale: as at the start.
+            renew: makes a refresher follow, which refreshes a space that may have become another one of the same name.
+        """
+        with self._lock:
+            self.targets = targets
+            self._idle = max(max_stale, _LEAST_IDLE)
+            for ref, probe in tuple(self._kept.items()):
+                space = targets.named(ref)
+                if space is None or ref in self._served:
+                    del self._kept[ref]
+                else:
+                    renew(probe.refresher, space)
+                    probe.space = space
 
     def forget_idle(self) -> None:
         """Drop targets that nobody has asked for in a long time."""

@@ -146,6 +146,7 @@ class Refresher:
         self,
         walks: Mapping[str, Walk],
         *,
+        submit: Callable[[Callable[[str], None], str], Future[None]],
         anew: Collection[str],
         again: Collection[str],
         cache_ttl: float,
@@ -157,6 +158,7 @@ class Refresher:
 
         Args:
             walks: how to walk through each space.
+            submit: as at the start.
             anew: spaces that stay by name only: they are cold again, and just what counters count goes on.
             again: spaces whose data stays but counts as due, however young it is; a refresh begins at once.
             cache_ttl: as at the start.
@@ -166,7 +168,7 @@ class Refresher:
             before = self._spaces
             for space in before.values():
                 self._state(space)  # what has expired stays so, for whatever longer time data may be served from now on
-            self._cache_ttl, self._max_stale = cache_ttl, max_stale
+            self._submit, self._cache_ttl, self._max_stale = submit, cache_ttl, max_stale
             self._spaces = {
                 name: _successor(before.get(name, _Space(walk)), walk, anew=name in anew, again=name in again)
                 for name, walk in walks.items()

@@ -1,6 +1,6 @@
 """What one walk of a space found: totals by registry, and the artifacts that someone must act on. Frozen and pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, Self
 
@@ -40,7 +40,7 @@ class RegistryTotals:
         files: sum; None where the API sends no counts.
         digests: sum; None where the API sends no counts.
         deleted: listed versions that are deleted, which count nowhere else.
-        stale_scans: for each configured age, the scanned versions whose last scan is older.
+        stale_scans: for each configured age, as the user spells it, the scanned versions whose last scan is older.
         newest_modified: seconds since the epoch; None where no time is known, as with the next two.
         newest_scan: seconds since the epoch.
         oldest_scan: seconds since the epoch.
@@ -56,7 +56,7 @@ class RegistryTotals:
     files: int | None
     digests: int | None
     deleted: int
-    stale_scans: Sequence[int]
+    stale_scans: Mapping[str, int]
     newest_modified: float | None
     newest_scan: float | None
     oldest_scan: float | None

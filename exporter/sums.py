@@ -2,7 +2,7 @@
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
 
 from exporter.artifact import Artifact, Deployments
@@ -19,17 +19,18 @@ class RegistrySums:
 
     __slots__ = (
         "_digests", "_downloads", "_files", "_image_downloads", "_newest", "_newest_scan", "_nonprod", "_oldest_scan",
-        "_prod", "_scans_by_age", "_stale_ages", "kinds",
+        "_prod", "_scans_by_age", "_stale_ages", "_stale_labels", "kinds",
     )  # fmt: skip
 
-    def __init__(self, stale_ages: Sequence[float]) -> None:
+    def __init__(self, stale_ages: Mapping[str, float]) -> None:
         """Start at nothing.
 
         Args:
-            stale_ages: ages in seconds, ascending, that scans are counted by.
+            stale_ages: ages in seconds, ascending, that scans are counted by, by what they are called.
         """
         self.kinds: list[Kind] = []
-        self._stale_ages = stale_ages
+        self._stale_labels = tuple(stale_ages)
+        self._stale_ages = tuple(stale_ages.values())
         self._scans_by_age = [0] * (len(stale_ages) + 1)
         self._newest_scan: float | None = None
         self._oldest_scan: float | None = None
@@ -96,7 +97,7 @@ class RegistrySums:
             files=self._files,
             digests=self._digests,
             deleted=sum(kind.rows for kind in self.kinds if not kind.traits.live),
-            stale_scans=[sum(self._scans_by_age[i + 1 :]) for i in range(len(self._stale_ages))],
+            stale_scans={label: sum(self._scans_by_age[i + 1 :]) for i, label in enumerate(self._stale_labels)},
             newest_modified=modified or None,
             newest_scan=self._newest_scan,
             oldest_scan=self._oldest_scan,

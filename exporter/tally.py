@@ -5,7 +5,7 @@ identity, 64 bits, and a reference to its kind. That reference lets a row that i
 reason or a worse scan status, move from one kind to another.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping
 
 from exporter.artifact import Artifact
 from exporter.findings import Findings
@@ -18,7 +18,7 @@ class Tally:
     """The rows of one walk so far."""
 
     def __init__(
-        self, began: float, *, findings: Collection[str], findings_limit: int, stale_ages: Sequence[float]
+        self, began: float, *, findings: Collection[str], findings_limit: int, stale_ages: Mapping[str, float]
     ) -> None:
         """Start at nothing.
 
@@ -26,7 +26,7 @@ class Tally:
             began: the wall clock's time that the ages of scans are measured from.
             findings: which of `FINDINGS` to name.
             findings_limit: how many artifacts to name at most.
-            stale_ages: ages in seconds, ascending, that scans are counted by.
+            stale_ages: ages in seconds, ascending, that scans are counted by, by what they are called.
         """
         self._began = began
         self._wanted = findings

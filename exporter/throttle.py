@@ -49,6 +49,16 @@ class Throttle:
             self._counters.count_throttle_wait(turn - now)
             self._clock.wait(turn - now)
 
+    def limit(self, rate: tuple[int, float] | None) -> None:
+        """Let through so many from now on; what was sent already counts.
+
+        Args:
+            rate: as at the start.
+        """
+        with self._lock:
+            self._rate = rate
+            self._sent = deque(self._sent, maxlen=rate[0] if rate else 0)
+
     def hold(self, seconds: float) -> None:
         """Let nothing through for some time: the server asked for it."""
         with self._lock:

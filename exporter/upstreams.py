@@ -2,8 +2,8 @@
 
 import random
 import threading
-from collections import defaultdict
 from dataclasses import dataclass
+from weakref import WeakValueDictionary
 
 import structlog
 from pydantic import SecretStr
@@ -12,18 +12,23 @@ from exporter.apikey import FixedKey, KeyFile, account_of
 from exporter.client import Client, Listing
 from exporter.clock import Clock
 from exporter.counters import ApiCounters
-from exporter.retry import RetryBudget
-from exporter.settings import Settings, Space
-from exporter.throttle import Throttle
+from exporter.limits import Limits
+from exporter.settings import Settings, SettingsError, Space
 from exporter.transport import Transport
 from exporter.workers import Workers
 
 _log = structlog.get_logger()
 
+_MADE_OF = (
+    "api_prefix", "auth_scheme", "ca_file", "client_cert_file", "client_key_file", "concurrency", "proxy_url",
+    "request_timeout",
+)  # fmt: skip
+"""The settings that make an upstream, beside its server and its key."""
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class Upstream:
-    """One server, asked with one key.
+    """One server, asked with one key. Its threads and connections end with the last walk that refers to it.
 
     Attributes:
         client: asks for pages.
@@ -40,39 +45,39 @@ class Upstreams:
     """All servers and keys of the process, opened as spaces ask for them; safe to share between threads."""
 
     def __init__(self, settings: Settings, clock: Clock, counters: ApiCounters) -> None:
-        self._settings = settings
         self._clock = clock
         self._counters = counters
-        self._budget = RetryBudget()
-        self._slots = threading.BoundedSemaphore(settings.concurrency)
+        self._limits = Limits(clock, counters, rate=settings.rate_limit, concurrency=settings.concurrency)
         self._lock = threading.Lock()
-        self._opened: dict[tuple[str, object], Upstream] = {}
-        self._walks: defaultdict[tuple[str, object], Workers] = defaultdict(
-            lambda: Workers(settings.concurrency, "walk")
-        )
+        self._opened: WeakValueDictionary[tuple[object, ...], Upstream] = WeakValueDictionary()
+        self._walks: WeakValueDictionary[tuple[object, ...], Workers] = WeakValueDictionary()
         self._told: set[tuple[str, str]] = set()
 
-    def of(self, space: Space) -> Upstream:
-        """Return the server and key of a space, the same for every space that has the same ones.
+    def of(self, space: Space, settings: Settings) -> Upstream:
+        """Return the server and key of a space, the same as long as it is in use and made of the same settings.
 
         Raises:
-            OSError: the key file cannot be read.
-            ValueError: the key file holds no key.
+            SettingsError: the key file cannot be used, though it could be when the settings were read.
         """
-        identity = _identity(space)
+        identity = (*_identity(space), *(getattr(settings, name) for name in _MADE_OF))
         with self._lock:
-            if identity not in self._opened:
-                self._opened[identity] = self._open(space)
-            upstream = self._opened[identity]
+            upstream = self._opened.get(identity)
+            if upstream is None:
+                self._opened[identity] = upstream = self._open(space, settings)
         self._tell_of_another_account(space, account_of(upstream.key.current()))
         return upstream
 
-    def walks_of(self, space: Space) -> Workers:
+    def walks_of(self, space: Space, settings: Settings) -> Workers:
         """Return the threads that walk through a space.
 
         Every server and key has its own: walks that wait for their turn to ask one keep the spaces of no other waiting.
         """
-        return self._walks[_identity(space)]
+        identity = (*_identity(space), settings.concurrency)
+        with self._lock:
+            workers = self._walks.get(identity)
+            if workers is None:
+                self._walks[identity] = workers = Workers(settings.concurrency, "walk")
+        return workers
 
     def keys_usable(self) -> bool:
         """Return whether every key file could be used when it was last read."""
@@ -85,34 +90,26 @@ class Upstreams:
             self._told.add((account, space.account))
             _log.warning("the key is of another account than the space", space=space.ref, key_account=account)
 
-    def _open(self, space: Space) -> Upstream:
-        settings = self._settings
-        key = KeyFile(space.api_key_file) if space.api_key_file else FixedKey(_text(space.api_key))
+    def limit(self, settings: Settings) -> None:
+        """Hold all requests to the limits of these settings from now on."""
+        self._limits.change(rate=settings.rate_limit, concurrency=settings.concurrency)
+
+    def _open(self, space: Space, settings: Settings) -> Upstream:
+        key = _key(space)
         client = Client(
-            self._transport(space),
+            _transport(space, settings),
             space.base_url + settings.api_prefix,
             key,
             bearer=settings.auth_scheme == "bearer",
             request_timeout=settings.request_timeout,
-            throttle=Throttle(settings.rate_limit, self._clock, self._counters),
-            budget=self._budget,
-            slots=self._slots,
+            throttle=self._limits.throttle(space.base_url, key.current()),
+            budget=self._limits.budget,
+            slots=self._limits.slots,
             counters=self._counters,
             clock=self._clock,
             jitter=random.Random(),
         )
         return Upstream(client, key, Workers(settings.concurrency, "page"))
-
-    def _transport(self, space: Space) -> Transport:
-        settings = self._settings
-        cert = settings.client_cert_file
-        return Transport(
-            space.base_url,
-            connections=settings.concurrency,
-            ca_file=settings.ca_file,
-            client_cert=(cert, settings.client_key_file) if cert else None,
-            proxy_url=_text(settings.proxy_url) or None,
-        )
 
 
 def listing_of(space: Space) -> Listing:
@@ -127,8 +124,28 @@ def listing_of(space: Space) -> Listing:
     )
 
 
-def _identity(space: Space) -> tuple[str, object]:
+def _identity(space: Space) -> tuple[object, ...]:
     return space.base_url, space.api_key_file or space.api_key
+
+
+def _key(space: Space) -> FixedKey | KeyFile:
+    if space.api_key_file is None:
+        return FixedKey(_text(space.api_key))
+    try:
+        return KeyFile(space.api_key_file)
+    except (OSError, ValueError):
+        raise SettingsError(["api_key_file: cannot be used any more; accepted is a file that holds a key"]) from None
+
+
+def _transport(space: Space, settings: Settings) -> Transport:
+    cert = settings.client_cert_file
+    return Transport(
+        space.base_url,
+        connections=settings.concurrency,
+        ca_file=settings.ca_file,
+        client_cert=(cert, settings.client_key_file) if cert else None,
+        proxy_url=_text(settings.proxy_url) or None,
+    )
 
 
 def _text(secret: SecretStr | None) -> str:

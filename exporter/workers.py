@@ -1,6 +1,7 @@
 """A fixed number of threads that never keep the process from ending."""
 
 import threading
+import weakref
 from collections.abc import Callable
 from concurrent.futures import Future
 from queue import SimpleQueue
@@ -14,7 +15,7 @@ class Workers:
     """Runs calls on daemon threads, the oldest first.
 
     The standard library's pool is joined when the interpreter ends, so one call that hangs in the network, in a name
-    look-up say, would hold the whole process.
+    look-up say, would hold the whole process. Threads that nobody can give another call end after the last one.
     """
 
     def __init__(self, threads: int, name: str) -> None:
@@ -24,9 +25,10 @@ class Workers:
             threads: how many calls run at once.
             name: what the threads are called.
         """
-        self._calls: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._calls: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         for number in range(threads):
-            threading.Thread(target=self._run, name=f"{name}-{number}", daemon=True).start()
+            threading.Thread(target=_work, args=(self._calls,), name=f"{name}-{number}", daemon=True).start()
+        weakref.finalize(self, _end, self._calls, threads).atexit = False
 
     def submit(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Queue a call; its result or its exception is the future's."""
@@ -45,6 +47,13 @@ class Workers:
         self._calls.put(call)
         return future
 
-    def _run(self) -> None:
-        while True:
-            self._calls.get()()
+
+def _work(calls: SimpleQueue[Callable[[], None] | None]) -> None:
+    while call := calls.get():
+        call()
+        del call  # and with it what it refers to, however long the next one is in coming
+
+
+def _end(calls: SimpleQueue[Callable[[], None] | None], threads: int) -> None:
+    for _ in range(threads):
+        calls.put(None)

@@ -20,7 +20,7 @@ NOW = 1_795_000_000.0
 
 DAY = 86_400.0
 
-STALE_AGES = (7 * DAY, 30 * DAY, 90 * DAY)
+STALE_AGES = {"7d": 7 * DAY, "30d": 30 * DAY, "90d": 90 * DAY}
 
 PAYLOADS = Path(__file__).parent / "payloads"
 
@@ -51,7 +51,7 @@ odd_counts = st.sampled_from((-1, True, "", "x", "-1", "+1", " 1", "1.5", 1.5, 2
 """What is no count."""
 
 _milliseconds = st.integers(1, int(200 * DAY)).map(lambda ago: int((NOW - ago) * 1000)) | st.sampled_from(
-    [int((NOW - age + edge) * 1000) for age in STALE_AGES for edge in (-0.001, 0, 0.001)]
+    [int((NOW - age + edge) * 1000) for age in STALE_AGES.values() for edge in (-0.001, 0, 0.001)]
     + [1, int((NOW + DAY) * 1000), int(NOW * 1000)]
 )
 times = _milliseconds.flatmap(lambda time: st.sampled_from((str(time), time, float(time), _iso_8601(time))))
@@ -353,7 +353,7 @@ def _count_contents(live, add):
 def _count_times(live, now, add):
     modified = [version["lastModified"] for version in live if version["lastModified"] is not None]
     scanned = [version["lastScannedAt"] for version in live if version["lastScannedAt"] is not None]
-    for label, age in zip(("7d", "30d", "90d"), STALE_AGES, strict=True):
+    for label, age in STALE_AGES.items():
         add("har_artifacts_stale_scan", len([time for time in scanned if now - time > age]), label)
     if modified:
         add("har_artifact_newest_modified_timestamp_seconds", max(modified))

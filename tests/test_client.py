@@ -4,7 +4,6 @@ import contextlib
 import gzip
 import random
 import re
-import threading
 
 import pytest
 from clocks import FakeClock
@@ -17,6 +16,7 @@ from exporter.clock import Stopped
 from exporter.counters import ApiCounters
 from exporter.errors import BadShapeError, RateLimitedError, RefreshError, RequestTimeout, ServerError
 from exporter.retry import RetryBudget
+from exporter.slots import Slots
 from exporter.throttle import Throttle
 from exporter.transport import Transport
 
@@ -36,7 +36,7 @@ class Asking:
             request_timeout=5.0,
             throttle=Throttle(rate, self.clock, self.counters),
             budget=RetryBudget(),
-            slots=threading.BoundedSemaphore(4),
+            slots=Slots(4),
             counters=self.counters,
             clock=self.clock,
             jitter=random.Random(7),

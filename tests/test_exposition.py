@@ -29,7 +29,7 @@ TEMPLATE = "{base}/ng/account/{account}/module/har/orgs/{org}/projects/{project}
 
 
 def snapshot_of(rows, findings=("quarantined", "blocked")) -> Snapshot:
-    tally = Tally(NOW, findings=findings, findings_limit=500, stale_ages=[7 * DAY, 30 * DAY])
+    tally = Tally(NOW, findings=findings, findings_limit=500, stale_ages={"7d": 7 * DAY, "30d": 30 * DAY})
     page = decode_page(json.dumps({"status": "SUCCESS", "data": {"artifacts": rows}}).encode(), NOW)
     tally.add(page.artifacts)
     return Snapshot(NOW, NOW, tally.inventory(), 2, 3, Rejected(4, 5, 6), len(rows), complete=True)
@@ -37,7 +37,7 @@ def snapshot_of(rows, findings=("quarantined", "blocked")) -> Snapshot:
 
 def view_of(snapshot: Snapshot | None, space: str = "acct/org") -> SpaceView:
     status = SpaceStatus(space, "fresh", snapshot, True, 1.5, dict.fromkeys(REASONS, 0), None)
-    return SpaceView(status, 300.0, ("7d", "30d"), RegistryLink(TEMPLATE, "https://h", space))
+    return SpaceView(status, 300.0, RegistryLink(TEMPLATE, "https://h", space))
 
 
 def process_view() -> ProcessView:

@@ -54,7 +54,9 @@ class Walks:
 
     def replace(self, *spaces: str, anew=(), again=(), cache_ttl: float = TTL, max_stale: float = MAX_STALE) -> None:
         """Have these spaces from now on."""
-        self.refresher.replace(self._walks(*spaces), anew=anew, again=again, cache_ttl=cache_ttl, max_stale=max_stale)
+        self.refresher.replace(
+            self._walks(*spaces), submit=self._submit, anew=anew, again=again, cache_ttl=cache_ttl, max_stale=max_stale
+        )
 
     def _walk(self, space: str) -> Snapshot:
         self.walked.append(space)

@@ -68,8 +68,7 @@ def families(registries):
             "har_artifact_oldest_scan_timestamp_seconds": {(): totals.oldest_scan},
         }
         if totals.artifacts:
-            ages = (("7d",), ("30d",), ("90d",))
-            by_label["har_artifacts_stale_scan"] = dict(zip(ages, totals.stale_scans, strict=True))
+            by_label["har_artifacts_stale_scan"] = {(age,): number for age, number in totals.stale_scans.items()}
         for family, numbers in by_label.items():
             for labels, number in numbers.items():
                 if number is not None:
@@ -151,7 +150,7 @@ def test_sums_of_totals_agree_with_each_other(rows):
         for to in ("prod", "nonprod"):
             deployed = sum(number for (where, _), number in totals.deployed.items() if where == to)
             assert deployed <= sum(totals.artifacts.values())
-        assert totals.stale_scans == sorted(totals.stale_scans, reverse=True)
+        assert list(totals.stale_scans.values()) == sorted(totals.stale_scans.values(), reverse=True)
         texts = [
             *key,
             totals.registry_type,
@@ -371,7 +370,7 @@ def test_a_scan_is_stale_once_it_is_older_than_the_age():
     """Ages are cumulative, an age that is just reached is not older, and the rest was never scanned."""
     rows = [row(str(days), lastScannedAt=int((NOW - days * DAY) * 1000)) for days in (0, 7, 7.001, 30.001, 90, 90.001)]
     found = totals(*rows, row("never"))
-    assert found.stale_scans == [4, 3, 1]
+    assert found.stale_scans == {"7d": 4, "30d": 3, "90d": 1}
     assert (found.oldest_scan, found.newest_scan) == (int((NOW - 90.001 * DAY) * 1000) / 1000, NOW)
 
 

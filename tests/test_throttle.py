@@ -54,3 +54,13 @@ def test_a_turn_after_the_deadline_is_not_waited_for():
     assert throttle.acquire(FOREVER)
     assert not throttle.acquire(clock.monotonic() + 59)
     assert clock.waits == []
+
+
+@pytest.mark.parametrize("before", [2, 3, 100])
+def test_what_was_sent_counts_under_another_rate_too(before):
+    clock = FakeClock()
+    throttle = Throttle((before, 60.0), clock, ApiCounters())
+    assert all(throttle.acquire(FOREVER) for _ in range(2))
+    throttle.limit((3, 60.0))
+    assert all(throttle.acquire(FOREVER) for _ in range(2))
+    assert clock.waits == [60.0]

@@ -163,7 +163,7 @@ def walker_of(server, clock):
     """Return what reads a server in pages of three."""
     return Walker(
         server.fetch,
-        lambda began: Tally(began, findings=(), findings_limit=0, stale_ages=()),
+        lambda began: Tally(began, findings=(), findings_limit=0, stale_ages={}),
         clock,
         page_size=3,
         concurrency=3,
@@ -176,7 +176,7 @@ def in_process():
     """Yield what takes a walk and returns the page after it, by a refresh on this thread and a rendering."""
     walks = Walks()
     exposition = Exposition(
-        lambda: tuple(SpaceView(status, TTL, (), str) for status in walks.refresher.statuses()), process_view
+        lambda: tuple(SpaceView(status, TTL, str) for status in walks.refresher.statuses()), process_view
     )
 
     def refresh(server, _):

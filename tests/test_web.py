@@ -52,7 +52,7 @@ class Running:
             max_stale=3600.0, jitter=random.Random(1),
         )  # fmt: skip
         exposition = Exposition(
-            lambda: tuple(SpaceView(status, 300.0, (), str) for status in refresher.statuses()),
+            lambda: tuple(SpaceView(status, 300.0, str) for status in refresher.statuses()),
             lambda: ProcessView("1", "r", ApiCounters().read(), refresher.cache_counts(), True, 1.0),
         )
         probes = Probes(

@@ -1,0 +1,55 @@
+"""What all requests of the process are held to, whatever settings come and go: none of it begins anew with them."""
+
+from urllib.parse import urlsplit
+
+from exporter.clock import Clock
+from exporter.counters import ApiCounters
+from exporter.retry import RetryBudget
+from exporter.slots import Slots
+from exporter.throttle import Throttle
+
+
+class Limits:
+    """Limits that live as long as the process.
+
+    Attributes:
+        budget: how many retries it may send.
+        slots: how many requests it may have in flight.
+    """
+
+    def __init__(
+        self, clock: Clock, counters: ApiCounters, *, rate: tuple[int, float] | None, concurrency: int
+    ) -> None:
+        """Start with nothing sent.
+
+        Args:
+            clock: where the time comes from.
+            counters: what the waits are added to.
+            rate: as `Throttle` has it, for each key and host.
+            concurrency: requests in flight.
+        """
+        self.budget = RetryBudget()
+        self.slots = Slots(concurrency)
+        self._clock = clock
+        self._counters = counters
+        self._rate = rate
+        self._throttles: dict[tuple[str, str], Throttle] = {}
+
+    def throttle(self, base_url: str, key: str) -> Throttle:
+        """Return how many requests a key may send to the host of a URL: one object, however often they come and go."""
+        identity = (urlsplit(base_url).netloc, key)
+        if identity not in self._throttles:
+            self._throttles[identity] = Throttle(self._rate, self._clock, self._counters)
+        return self._throttles[identity]
+
+    def change(self, *, rate: tuple[int, float] | None, concurrency: int) -> None:
+        """Set other numbers; what was sent, is in flight or on hold still counts.
+
+        Args:
+            rate: as at the start.
+            concurrency: as at the start.
+        """
+        self._rate = rate
+        self.slots.limit(concurrency)
+        for throttle in self._throttles.values():
+            throttle.limit(rate)
