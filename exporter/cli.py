@@ -23,7 +23,7 @@ _DESCRIPTION = """\
 Prometheus exporter for Harness Artifact Registry.
 
 commands:
-  serve   serve metrics until SIGTERM or SIGINT; the default
+  serve   serve metrics until SIGTERM or SIGINT, and read the settings again at SIGHUP; the default
   demo    the same over an embedded demo registry, without account or settings
   check   ask each space for one page, and say what to change where that fails
   dump    walk through each space once, and print the metrics
@@ -74,12 +74,12 @@ def _run(command: str, flags: dict[str, str], output: str | None) -> int:
         return commands.hash_password()
     if command == "demo":
         return commands.demo(flags)
+    if command == "serve":
+        return commands.serve(flags)
     settings = load(flags)
     if command == "check":
         return commands.check(settings, as_json=output is not None)
-    if command == "dump":
-        return commands.dump(settings, Path(output) if output else None)
-    return commands.serve(settings)
+    return commands.dump(settings, Path(output) if output else None)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -19,7 +19,8 @@ from exporter.clock import SystemClock
 from exporter.demo import KEY, PREFIX, SPACES, Registry
 from exporter.dump import dump_spaces
 from exporter.guard import Guard
-from exporter.settings import Settings, SettingsError, load
+from exporter.reload import Reloader, Source
+from exporter.settings import Settings, SettingsError
 from exporter.tls import ReloadingContext
 from exporter.values import ListenAddress
 from exporter.webconfig import WebConfigFile
@@ -31,24 +32,30 @@ SPACE_FAILED = 1
 _log = structlog.get_logger()
 
 
-def serve(settings: Settings) -> int:
+def serve(flags: Mapping[str, str]) -> int:
     """Serve metrics until the process is asked to end.
 
     Raises:
-        SettingsError: the address cannot be listened on, the web config file cannot be used, or a key file cannot be
-            used any more.
+        SettingsError: the settings cannot be used, or the address cannot be listened on.
     """
+    source = Source(flags)
+    return _serve(source.load(), source)
+
+
+def _serve(settings: Settings, source: Source) -> int:
     log.configure(settings.log_level, settings.log_format)
     clock = SystemClock()
     web_config, tls = _web_config(settings)
     app = App(settings, clock)
+    reloader = Reloader(app, source, clock)
     endpoints = web.Endpoints(
         app.refresher,
         app.exposition,
         app.probes,
         clock=clock,
-        scrape_timeout_offset=settings.scrape_timeout_offset,
+        scrape_timeout_offset=lambda: app.settings.scrape_timeout_offset,
         version=__version__,
+        reload=lambda: reloader.ask() if app.settings.web_enable_lifecycle else None,
     )
     sock = _listen(settings.listen_address)
 
@@ -58,11 +65,12 @@ def serve(settings: Settings) -> int:
 
     guarded = Guard(endpoints, web_config, clock) if web_config else endpoints
     serving = server.Server(guarded, sock, on_shutdown=stop, tls=tls)
-    serving.heed_signals()
+    serving.heed_signals(on_hangup=reloader.ask)
     host, port, *_ = sock.getsockname()
     of_shard = {"spaces": len(settings.targets), "shard": settings.shard, "shards": settings.shards}
     _log.info("listening", version=__version__, host=host, port=port, tls=tls is not None, **of_shard)
     app.refresher.start()
+    reloader.watch()
     serving.run()
     return DONE
 
@@ -75,7 +83,8 @@ def demo(flags: Mapping[str, str]) -> int:
     """
     with Registry() as registry:
         pinned = {"base_url": registry.url, "api_prefix": PREFIX, "api_key": KEY, "spaces": ",".join(SPACES)}
-        settings = load(flags, pinned=pinned)
+        source = Source(flags, pinned)
+        settings = source.load()
         host = settings.listen_address.host or "localhost"
         scheme = "https" if _web_config(settings)[1] else "http"
         print(f"""\
@@ -84,7 +93,7 @@ Demo: made-up artifacts in {len(SPACES)} spaces, from a registry inside this pro
   for people      {scheme}://{host}:{settings.listen_address.port}/
   for Prometheus  {scheme}://{host}:{settings.listen_address.port}/metrics
 """, file=sys.stderr)  # fmt: skip
-        return serve(settings)
+        return _serve(settings, source)
 
 
 def check(settings: Settings, *, as_json: bool) -> int:

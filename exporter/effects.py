@@ -17,7 +17,7 @@ AGAIN = frozenset(
 """Settings that say how it is read, and what of it is kept: the data stays until it was read anew, which begins now."""
 
 AT_ONCE = frozenset(
-    {"spaces", "shard", "shards", "probe", "allow_insecure_http", "scrape_timeout_offset"}
+    {"spaces", "shard", "shards", "probe", "allow_insecure_http", "web_enable_lifecycle", "scrape_timeout_offset"}
     | {"page_size", "concurrency", "rate_limit", "request_timeout", "refresh_timeout", "cache_ttl", "max_stale"}
     | {"link_template", "log_level", "log_format"}
 )

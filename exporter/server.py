@@ -99,14 +99,23 @@ class Server(uvicorn.Server):
         """Begin the shutdown; `run` returns soon after, within 5 s whatever the clients do."""
         self.should_exit = True
 
-    def heed_signals(self) -> None:
-        """Let SIGTERM and SIGINT call `stop`; only for the main thread.
+    def heed_signals(self, on_hangup: Callable[[], object]) -> None:
+        """Let SIGTERM and SIGINT call `stop`, and SIGHUP something else until then; only for the main thread.
 
         These handlers stay: uvicorn raises the signals that it got once more when it is done, and they shall not decide
         the exit code.
+
+        Args:
+            on_hangup: called on the main thread, and on top of whatever that does.
         """
+        signal.signal(signal.SIGHUP, lambda *_: self.should_exit or on_hangup())
         for number in _SIGNALS:
-            signal.signal(number, self.stop)
+            signal.signal(number, self._stop_by_signal)
+
+    def _stop_by_signal(self, *_: object) -> None:
+        # The interpreter, as it ends, lets every handler go, and then a hangup would be what ends the process.
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        self.stop()
 
     def run(self, sockets: list[socket.socket] | None = None) -> None:
         """Serve until `stop`, which may have been called already.

@@ -246,6 +246,9 @@ class Settings(BaseSettings):
     shards: Annotated[int, v.whole(1, v.MOST_SHARDS)] = _setting(
         "1", f"Processes that share the spaces among them, 1 to {v.MOST_SHARDS}: the same number for each of them."
     )
+    web_enable_lifecycle: v.Switch = _setting(
+        "false", "Let a POST to /-/reload have the settings read again, as SIGHUP does: true or false."
+    )
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], v.choice("debug", "info", "warning", "error")
     ] = _setting("info", "Least severe lines to log: debug, info, warning or error.")
@@ -361,6 +364,12 @@ def load(
     return settings
 
 
+def file_of(flags: Mapping[str, str], environ: Mapping[str, str] = os.environ) -> Path | None:
+    """Return the path of the file that `load` reads, or None where there is none."""
+    _, path = _file(flags, environ)
+    return Path(path) if path else None
+
+
 @dataclass(frozen=True, slots=True)
 class _Source:
     """Where settings came from.
@@ -418,9 +427,14 @@ def _variable(name: str) -> str:
     return name if name.startswith(ENV_PREFIX) else ENV_PREFIX + name.upper()
 
 
-def _from_file(flags: Mapping[str, str], environ: Mapping[str, str]) -> _Source:
+def _file(flags: Mapping[str, str], environ: Mapping[str, str]) -> tuple[str, str]:
+    """Say where the path of the file comes from, and the path."""
     given = {"--config": flags.get("config", ""), "HAR_EXPORTER_CONFIG": environ.get("HAR_EXPORTER_CONFIG", "")}
-    origin, path = next(((origin, path.strip()) for origin, path in given.items() if path.strip()), ("", ""))
+    return next(((origin, path.strip()) for origin, path in given.items() if path.strip()), ("", ""))
+
+
+def _from_file(flags: Mapping[str, str], environ: Mapping[str, str]) -> _Source:
+    origin, path = _file(flags, environ)
     if not origin:
         return _Source({}, str)
     try:

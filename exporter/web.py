@@ -59,9 +59,12 @@ class Route(NamedTuple):
     handler: Callable[[Scope, Receive], Awaitable[Answer]]
 
 
+_OK = Answer(200, (b"OK\n",))
 _NOT_FOUND = Answer(404, (b"There is nothing at this path; / lists what there is.\n",))
 _NO_TARGET = Answer(400, (b"A probe asks for one space that this exporter may ask for, as /probe?space=REF.\n",))
 _NO_ROOM = Answer(503, (b"Too many spaces are being walked through already.\n",))
+_NO_LIFECYCLE = Answer(403, (b"The lifecycle API is not enabled: set web_enable_lifecycle to true.\n",))
+_SHUTTING_DOWN = Answer(503, (b"Shutting down.\n",))
 _BUSY = Answer(503, (b"Too many scrapes wait already.\n",))
 
 
@@ -75,8 +78,9 @@ class Endpoints:
         probes: Probes,
         *,
         clock: Clock,
-        scrape_timeout_offset: float,
+        scrape_timeout_offset: Callable[[], float],
         version: str,
+        reload: Callable[[], Future[tuple[str, ...]] | None] = lambda: None,
     ) -> None:
         """Begin to serve; the time to become ready starts here.
 
@@ -85,8 +89,9 @@ class Endpoints:
             exposition: what they get.
             probes: the spaces that probes ask for one by one.
             clock: where the time comes from.
-            scrape_timeout_offset: seconds that an answer is made before the scraper gives up.
+            scrape_timeout_offset: returns the seconds that an answer is made before the scraper gives up.
             version: the exporter's version.
+            reload: has the settings read again, which comes to what is wrong with them; None where nobody may ask.
         """
         self._refresher = refresher
         self._exposition = exposition
@@ -94,6 +99,7 @@ class Endpoints:
         self._clock = clock
         self._offset = scrape_timeout_offset
         self._version = version
+        self._reload = reload
         self._started = clock.monotonic()
         self._stopping = asyncio.Event()
         self._scrapes = 0
@@ -107,6 +113,7 @@ class Endpoints:
             "/probe": Route(read, partial(self._counted, self._probe)),
             "/-/healthy": Route(read, self._healthy),
             "/-/ready": Route(read, self._ready),
+            "/-/reload": Route(("POST",), self._read_settings_again),
         }
 
     def stop(self) -> None:
@@ -134,14 +141,27 @@ class Endpoints:
         return await route.handler(scope, receive)
 
     async def _healthy(self, _scope: Scope, _receive: Receive) -> Answer:
-        return Answer(200, (b"OK\n",))
+        return _OK
 
     async def _ready(self, _scope: Scope, _receive: Receive) -> Answer:
         if self._stopping.is_set():
-            return Answer(503, (b"Shutting down.\n",))
+            return _SHUTTING_DOWN
         if self._refresher.all_tried() or self._clock.monotonic() - self._started >= _READY_AFTER:
-            return Answer(200, (b"OK\n",))
+            return _OK
         return Answer(503, (b"The first refresh of a space has not ended yet.\n",))
+
+    async def _read_settings_again(self, _scope: Scope, _receive: Receive) -> Answer:
+        if self._stopping.is_set():
+            return _SHUTTING_DOWN
+        asked = self._reload()
+        if asked is None:
+            return _NO_LIFECYCLE
+        # Others may wait for the same one: a request that is given up must not call it off.
+        faults = await asyncio.shield(asyncio.wrap_future(asked))
+        if not faults:
+            return _OK
+        lines = ("The settings cannot be used, those so far still hold:", *faults, "")
+        return Answer(500, ("\n".join(lines).encode(errors="replace"),))
 
     async def _landing_page(self, _scope: Scope, _receive: Receive) -> Answer:
         body = await asyncio.wrap_future(self._renderer.submit(self._render_landing_page))
@@ -188,7 +208,7 @@ class Endpoints:
         gzips: dict[str, Gzip],
     ) -> Answer:
         """Begin what is due, wait for it as long as there is time, and answer with what there is."""
-        budget = _budget(_values(scope, _TIMEOUT_HEADER), self._offset)
+        budget = _budget(_values(scope, _TIMEOUT_HEADER), self._offset())
         await self._wait(begin(budget), budget, receive)
         accept = _text(scope, b"accept")
         gzip = _takes_gzip(_text(scope, b"accept-encoding"))

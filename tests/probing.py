@@ -32,7 +32,7 @@ class Probed:
             self.app.exposition,
             self.app.probes,
             clock=self.clock,
-            scrape_timeout_offset=0.5,
+            scrape_timeout_offset=lambda: 0.5,
             version="1",
         )
         self.url = front.url

@@ -116,6 +116,7 @@ SAMPLES = {
     "probe": [("any", "any"), ("OFF", "off"), ("configured", "configured")],
     "shard": [("1", 1), ("har-exporter-0", 0), (2, 2)],
     "shards": [("2", 2), ("1000", 1000), (3, 3)],
+    "web_enable_lifecycle": [("true", True), ("no", False), (True, True)],
     "log_level": [("debug", "debug"), ("warning", "warning"), ("error", "error")],
     "log_format": [("json", "json"), ("logfmt", "logfmt"), ("JSON", "json")],
 }
@@ -162,7 +163,7 @@ def test_defaults_are_those_of_the_interface():
         "refresh_timeout": "1h", "cache_ttl": "5m", "max_stale": "1h", "scrape_timeout_offset": "0.5s",
         "findings": "quarantined,blocked", "findings_limit": "500", "stale_scan_after": "7d,30d,90d",
         "listen_address": ":10981", "allow_insecure_http": "false", "log_level": "info", "log_format": "logfmt",
-        "shard": "0", "shards": "1", "probe": "configured",
+        "shard": "0", "shards": "1", "probe": "configured", "web_enable_lifecycle": "false",
         "link_template":
             "{base}/ng/account/{account}/module/har/orgs/{org}/projects/{project}/registries/{registry}",
     }  # fmt: skip

@@ -60,7 +60,7 @@ class Running:
             new_refresher=None, show=None, clock=self.clock, max_stale=3600.0,
         )  # fmt: skip
         endpoints = Endpoints(
-            refresher, exposition, probes, clock=self.clock, scrape_timeout_offset=0.5, version="1.2.3"
+            refresher, exposition, probes, clock=self.clock, scrape_timeout_offset=lambda: 0.5, version="1.2.3"
         )
         sock = listen("127.0.0.1", 0)
         self.address = sock.getsockname()

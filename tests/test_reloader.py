@@ -1,0 +1,171 @@
+"""When the settings are read again: on demand, when their file changed, and until they are good again."""
+
+import logging
+import threading
+
+import pytest
+import structlog
+import yaml
+from clocks import FakeClock
+
+from exporter.app import App
+from exporter.reload import Reloader, Source
+
+
+@pytest.fixture(autouse=True)
+def _log_as_before():
+    root = logging.getLogger()
+    before = root.handlers, root.level
+    yield
+    root.handlers, root.level = before
+    structlog.reset_defaults()
+
+
+class Watching:
+    """A reloader over a file of settings for a server that nobody asks."""
+
+    def __init__(self, folder):
+        self.file = folder / "settings.yaml"
+        self.key = folder / "key"
+        self.key.write_text("key")
+        self.write(cache_ttl="1m")
+        self.source = Source({"config": str(self.file)})
+        self.clock = FakeClock()
+        self.app = App(self.source.load(), self.clock)
+        self.reloader = Reloader(self.app, self.source, self.clock)
+
+    def write(self, text=None, **settings):
+        given = {"spaces": "acct", "base_url": "http://127.0.0.1:9", "api_key_file": str(self.key), **settings}
+        self.file.write_text(yaml.safe_dump(given) if text is None else text)
+
+    def looks(self, times=2):
+        """Look at the file, and return the lines that are logged."""
+        with structlog.testing.capture_logs() as lines:
+            for _ in range(times):
+                self.reloader.look()
+        return lines
+
+    @property
+    def cache_ttl(self):
+        return self.app.settings.cache_ttl
+
+    @property
+    def succeeded(self):
+        return b"last_reload_successful 1.0" in self.app.exposition.render("").parts[1]
+
+
+@pytest.fixture
+def watching(tmp_path):
+    watching = Watching(tmp_path)
+    yield watching
+    watching.clock.stopped = True
+
+
+def test_a_file_that_stands_still_is_not_read_again(watching):
+    assert watching.looks(10) == []
+
+
+def test_a_change_takes_effect_once_two_looks_saw_the_same(watching):
+    watching.looks()
+    watching.write(cache_ttl="2m")
+    watching.looks(1)
+    watching.write(cache_ttl="3m")
+    watching.looks(1)
+    assert watching.cache_ttl == 60
+    watching.looks(1)
+    assert watching.cache_ttl == 180
+    assert watching.looks(10) == []
+
+
+def test_a_change_between_reading_and_the_first_look_is_not_missed(watching):
+    watching.write(cache_ttl="2m")
+    watching.looks()
+    assert watching.cache_ttl == 120
+
+
+@pytest.mark.parametrize("text", ["{", "spaces: acct\ncolour: blue\n", "spaces: acct\ncache_ttl: soon\n", ""])
+def test_a_bad_file_is_told_once_changes_nothing_and_a_good_one_heals(text, watching):
+    before = watching.app.settings
+    watching.write(text)
+    (line,) = watching.looks(10)
+    assert line["log_level"] == "error"
+    assert "\n" not in line["problem"]
+    assert watching.app.settings == before
+    assert not watching.succeeded
+    watching.write(cache_ttl="2m")
+    watching.looks()
+    assert watching.cache_ttl == 120
+    assert watching.succeeded
+
+
+@pytest.mark.parametrize("gone", ["file", "key"])
+def test_what_is_missing_heals_when_it_is_there_again(gone, watching):
+    text = watching.file.read_text()
+    watching.key.unlink()
+    if gone == "file":
+        watching.file.unlink()
+    faults = watching.reloader.ask().result(20)
+    assert ("config" if gone == "file" else "api_key_file") in "".join(faults)
+    watching.key.write_text("key")
+    watching.file.write_text(text)
+    watching.looks()
+    assert watching.succeeded
+
+
+@pytest.mark.parametrize("bad", [{"api_key": "can ary"}, {"proxy_url": "can://ary"}, {"api_key": ["can ary"]}])
+def test_no_fault_shows_a_secret(bad, watching):
+    watching.write(**{"api_key_file": ""} | bad)
+    with structlog.testing.capture_logs() as lines:
+        faults = watching.reloader.ask().result(20)
+    assert next(iter(bad)) in "".join(faults)
+    assert "ary" not in f"{faults} {lines}"
+
+
+def test_each_demand_is_told_even_where_nothing_is_new(watching):
+    watching.write("{")
+    with structlog.testing.capture_logs() as lines:
+        for _ in range(2):
+            assert watching.reloader.ask().result(20)
+    assert len(lines) == 2
+
+
+def test_demands_that_come_before_a_reading_begins_share_it_and_readings_never_overlap(watching):
+    began, go, readings = threading.Semaphore(0), threading.Event(), []
+
+    def reload(_):
+        readings.append(len(readings))
+        began.release()
+        assert go.wait(20)
+
+    watching.app.reload = reload
+    first = watching.reloader.ask()
+    assert began.acquire(timeout=20)
+    others = {watching.reloader.ask() for _ in range(5)}
+    assert len(others) == 1
+    assert others != {first}
+    assert readings == [0]
+    go.set()
+    assert [each.result(20) for each in (first, *others)] == [(), ()]
+    assert readings == [0, 1]
+
+
+def test_a_fault_of_its_own_is_told_without_its_text_and_the_settings_stay(watching):
+    before = watching.app.settings
+    watching.source.load = lambda: {}["canary"]
+    with structlog.testing.capture_logs() as lines:
+        assert isinstance(watching.reloader.ask().exception(20), KeyError)
+        watching.reloader._submit(int).result(20)
+    (line,) = lines
+    assert line["problem"] == "KeyError"
+    assert "canary" not in line["exception"].split("load = ")[0]
+    assert watching.app.settings is before
+    assert not watching.succeeded
+
+
+def test_level_and_format_of_the_log_follow(watching, capsys):
+    watching.write(log_level="warning", log_format="json")
+    assert watching.reloader.ask().result(20) == ()
+    capsys.readouterr()
+    structlog.get_logger().info("not told")
+    structlog.get_logger().warning("told")
+    assert '"msg": "told"' in capsys.readouterr().err
