@@ -10,7 +10,6 @@ import structlog
 from exporter.settings import SettingsError
 from exporter.workers import Workers
 
-_log = structlog.get_logger()
 _PATIENCE = 0.25
 _FIRST_PATIENCE = 10.0
 
@@ -29,7 +28,7 @@ class _Reader(Generic[S]):
 
     def __init__(self, file: str) -> None:
         self._file = file
-        self._log = _log.bind(file=file)
+        self._log = structlog.get_logger(file=file)
         self._workers = Workers(1, "files")
         self._reading: Future[_Outcome[S]] | None = None
         self._last: _Outcome[S] | None = None
@@ -74,7 +73,7 @@ class Watched(Generic[S, T]):
             told: what each line of the log carries beside it.
         """
         self._make = make
-        self._log = _log.bind(file=file, **told)
+        self._log = structlog.get_logger(file=file, **told)
         self._reader = _Reader[S](file)
         self._seen: S | None = None
         self._made: _Outcome[T] = (None, ())

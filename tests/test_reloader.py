@@ -1,7 +1,9 @@
 """When the settings are read again: on demand, when their file changed, and until they are good again."""
 
+import asyncio
 import logging
 import threading
+from concurrent.futures import Future
 
 import pytest
 import structlog
@@ -10,6 +12,9 @@ from clocks import FakeClock
 
 from exporter.app import App
 from exporter.reload import Reloader, Source
+from exporter.settings import SettingsError
+from exporter.watched import Watched
+from exporter.web import Endpoints
 
 
 @pytest.fixture(autouse=True)
@@ -52,6 +57,12 @@ class Watching:
     @property
     def succeeded(self):
         return b"last_reload_successful 1.0" in self.app.exposition.render("").parts[1]
+
+
+def load_or_refuse(content):
+    if content == "bad":
+        raise SettingsError(["x: is bad"])
+    return content
 
 
 @pytest.fixture
@@ -163,9 +174,56 @@ def test_a_fault_of_its_own_is_told_without_its_text_and_the_settings_stay(watch
 
 
 def test_level_and_format_of_the_log_follow(watching, capsys):
+    """So do the lines of what was there before, such as the web config file."""
+    watched = Watched(load_or_refuse, file="web")
+    watched.current(lambda: "good")
     watching.write(log_level="warning", log_format="json")
     assert watching.reloader.ask().result(20) == ()
     capsys.readouterr()
     structlog.get_logger().info("not told")
-    structlog.get_logger().warning("told")
-    assert '"msg": "told"' in capsys.readouterr().err
+    assert "not told" not in capsys.readouterr().err
+    with pytest.raises(SettingsError):
+        watched.current(lambda: "bad")
+    assert '"msg": "cannot be used' in capsys.readouterr().err
+
+
+class Asked:
+    """Endpoints that have nothing but settings to read again, and their answers."""
+
+    def __init__(self):
+        self.readings = []
+        self.statuses = []
+        self.endpoints = Endpoints(
+            None, None, None, clock=FakeClock(), scrape_timeout_offset=lambda: 0.5, version="1", reload=self._begin
+        )
+
+    def _begin(self):
+        self.readings.append(Future())
+        return self.readings[-1]
+
+    async def post(self):
+        async def send(message):
+            self.statuses.append(message.get("status"))
+
+        await self.endpoints({"path": "/-/reload", "method": "POST", "headers": []}, None, send)
+
+
+def test_a_request_that_is_given_up_calls_off_no_reading_that_others_may_wait_for():
+    async def give_up(asked):
+        request = asyncio.create_task(asked.post())
+        await asyncio.sleep(0)
+        request.cancel()
+        await asyncio.wait([request])
+
+    asked = Asked()
+    asyncio.run(give_up(asked))
+    (reading,) = asked.readings
+    assert not reading.cancelled()
+    assert asked.statuses == []
+
+
+def test_no_reading_begins_once_shutdown_has_begun():
+    asked = Asked()
+    asked.endpoints.stop()
+    asyncio.run(asked.post())
+    assert (asked.statuses[0], asked.readings) == (503, [])
