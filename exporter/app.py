@@ -144,14 +144,14 @@ class App:
         with self._lock:
             self._now = after
             anew = _follow(self.refresher, after.walks, after.submit, before, after)
-        gone = before.spaces.keys() - after.spaces.keys()
+        new, gone = after.spaces.keys() - before.spaces.keys(), before.spaces.keys() - after.spaces.keys()
         self._journal.forget(gone | anew)
         self.probes.follow(
             after.targets,
             max_stale=max(settings.cache_ttl, settings.max_stale),
             renew=partial(self._renew_probe, before, after),
         )
-        _log.info("settings read again", spaces=len(after.spaces), gone=len(gone), anew=len(anew))
+        _log.info("settings read again", spaces=len(after.spaces), new=len(new), gone=len(gone), anew=len(anew))
         if waiting:
             _log.warning("settings take effect after a restart only", settings=",".join(waiting))
 

@@ -65,7 +65,8 @@ class Source:
 
     def _content(self) -> bytes | None:
         try:
-            return self._file.read_bytes() if self._file else None
+            # A pipe, as a shell makes one of a command, gives what it holds only once: to the settings.
+            return self._file.read_bytes() if self._file and self._file.is_file() else None
         except OSError:
             return None
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import threading
 from concurrent.futures import Future
 
@@ -92,6 +93,17 @@ def test_a_change_between_reading_and_the_first_look_is_not_missed(watching):
     watching.write(cache_ttl="2m")
     watching.looks()
     assert watching.cache_ttl == 120
+
+
+def test_a_pipe_is_read_once_and_never_looked_at(tmp_path):
+    """So that a shell's `--config <(command)` works, and works on."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_text, args=("spaces: acct\napi_key: key\n",), daemon=True)
+    writer.start()
+    source = Source({"config": str(pipe)})
+    assert source.load().targets[0].ref == "acct"
+    assert [(source.look(), source.changed()) for _ in range(3)] == [(True, False)] * 3
 
 
 @pytest.mark.parametrize("text", ["{", "spaces: acct\ncolour: blue\n", "spaces: acct\ncache_ttl: soon\n", ""])
