@@ -45,7 +45,7 @@ def sections(artifacts: int = 50_000) -> Iterator[Section]:
 
 def tallied(pages: Sequence[bytes], now: float) -> int:
     """Decode and add up as the exporter does, and return how many artifacts there are."""
-    tally = Tally(now, findings=FINDINGS, findings_limit=500, stale_ages=_STALE_AGES)
+    tally = Tally(now, findings=FINDINGS, findings_limit=500, stale_ages={str(age): age for age in _STALE_AGES})
     for page in pages:
         tally.add(decode_page(page, now).artifacts)
     return tally.inventory().artifacts
