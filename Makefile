@@ -138,7 +138,7 @@ bench: $(VENV)/.dev ## Measure what walks, scrapes and starts cost; ROWS="walks 
 	$(BIN)/python -m benchmarks $(if $(WRITE),--write) $(ROWS)
 
 .PHONY: readme
-readme: $(VENV)/.dev ## Write the tables of the README anew
+readme: $(VENV)/.dev ## Write the tables of README and docs anew that are made from the code
 	$(BIN)/python tests/readme.py
 
 .PHONY: screenshots

@@ -1,13 +1,17 @@
-"""The parts of the README that are made from the code: `make readme` writes them, a test holds them equal."""
+"""The parts of documents that are made from the code: `make readme` writes them, a test holds them equal."""
 
+import ast
 import re
+import tomllib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+
+import yaml
 
 from exporter.metrics import LABELS, PROCESS_FAMILIES, SPACE_FAMILIES
 from exporter.settings import Settings, default_text
 
-README = Path(__file__).parent.parent / "README.md"
+ROOT = Path(__file__).parent.parent
 
 
 def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
@@ -34,23 +38,54 @@ def settings() -> str:
     return _table(("setting", "default", "meaning"), rows())
 
 
+def modules() -> str:
+    """List the modules from what is started to what all others use, each with the first line of its docstring."""
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    names = [name.strip() for layer in contracts[0]["layers"] for name in layer.split("|")]
+    return _table(("module", "is"), ((f"[`{name}`](../exporter/{name}.py)", _first_line(name)) for name in names))
+
+
+def _first_line(module: str) -> str:
+    docstring = ast.get_docstring(ast.parse((ROOT / "exporter" / f"{module}.py").read_text()))
+    assert docstring, module
+    return docstring.partition("\n")[0]
+
+
+def alerts() -> str:
+    """List the alerts, each with the first sentence of its runbook."""
+    rules = yaml.safe_load((ROOT / "grafana" / "rules" / "har-exporter.rules.yaml").read_text())
+    found = [rule for group in rules["groups"] for rule in group["rules"] if "alert" in rule]
+    return _table(("alert", "severity", "says"), (_alert(rule["alert"], rule["labels"]["severity"]) for rule in found))
+
+
+def _alert(name: str, severity: str) -> tuple[str, str, str]:
+    runbook = (ROOT / "grafana" / "runbooks" / f"{name}.md").read_text()
+    meaning = runbook.partition("## Meaning")[2].strip().replace("\n", " ")
+    return f"[{name}](../grafana/runbooks/{name}.md)", severity, re.split(r"(?<=\.) ", meaning)[0]
+
+
 PARTS = {
-    "metrics of spaces": lambda: families(SPACE_FAMILIES),
-    "metrics of the process": lambda: families(PROCESS_FAMILIES),
-    "labels": labels,
-    "settings": settings,
+    ROOT / "README.md": {
+        "metrics of spaces": lambda: families(SPACE_FAMILIES),
+        "metrics of the process": lambda: families(PROCESS_FAMILIES),
+        "labels": labels,
+        "settings": settings,
+    },
+    ROOT / "docs" / "troubleshooting.md": {"alerts": alerts},
 }
 
 
-def render(text: str) -> str:
-    """Return the README with every part made anew."""
-    for name, part in PARTS.items():
+def render(path: Path) -> str:
+    """Return a document with every part made anew."""
+    text = path.read_text()
+    for name, part in PARTS[path].items():
         begin, end = f"<!-- begin {name} -->\n", f"\n<!-- end {name} -->"
         found = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
-        assert found.search(text), f"README.md has no part {name!r}"
+        assert found.search(text), f"{path.name} has no part {name!r}"
         text = found.sub(f"{begin}\n{part()}\n{end}".replace("\\", r"\\"), text)
     return text
 
 
 if __name__ == "__main__":
-    README.write_text(render(README.read_text()))
+    for document in PARTS:
+        document.write_text(render(document))

@@ -35,7 +35,9 @@ class Stage:
     def run(self, block: Block) -> list[tuple[Command, int, str]]:
         """Run a block's commands in one shell; return each with its exit code and what it printed."""
         told = commands(block)
-        script = "\n".join(f"{self._real(command.line)}\nprintf '{_END}%d{_END}' $?" for command in told)
+        # The exit code is left as it was: the next command may print it.
+        tell = f"status=$?; printf '{_END}%d{_END}' $status; (exit $status)"
+        script = "\n".join(f"{self._real(command.line)}\n{tell}" for command in told)
         with self._shell(block, script) as process:
             output, _ = process.communicate(timeout=PATIENCE)
         pieces = output.split(_END)

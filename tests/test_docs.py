@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+from configparser import ConfigParser
 from functools import cache
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -10,14 +11,13 @@ import pytest
 import yaml
 from markdown import ROOT, Block, anchors, blocks, code, commands, documents, links
 from programs import find
-from readme import README, render
+from readme import PARTS, render
 from sessions import Stage
-from test_cli import free_port, served
+from test_cli import free_port, run, served
 from test_rules import RECORDS, RULE_FILE, metrics_in
 from upstream import Upstream, make_rows
 
-from exporter.errors import REASONS, RefreshError
-from exporter.metrics import LABELS, PROCESS_FAMILIES, SPACE_FAMILIES
+from exporter.metrics import PROCESS_FAMILIES, SPACE_FAMILIES
 from exporter.settings import Settings, load
 from exporter.webconfig import parse
 
@@ -49,36 +49,9 @@ def of_documents():
     return pytest.mark.parametrize("path", documents(), ids=lambda path: str(path.relative_to(ROOT)))
 
 
-def test_the_tables_of_the_readme_are_those_of_the_code():
-    text = README.read_text()
-    assert render(text) == text, "run `make readme`"
-
-
-def test_every_label_of_a_family_is_explained_and_no_other():
-    assert set(LABELS) == {label for family in FAMILIES for label in family.labels}
-
-
-def test_no_family_is_there_twice():
-    names = [family.name for family in FAMILIES]
-    assert len(names) == len(set(names))
-
-
-@pytest.mark.parametrize("family", [row for row in SPACE_FAMILIES if "snapshot" not in row.name], ids=lambda f: f.name)
-def test_the_help_of_data_from_the_api_says_that_it_is_cached(family):
-    from_api = re.match(r"har_(artifact|registry|findings)", family.name)
-    assert bool(from_api) == family.help.endswith("tells their age.")
-
-
-def test_no_label_is_one_of_prometheus_own():
-    assert not set(LABELS) & {"job", "instance", "namespace", "pod", "service", "endpoint", "le", "quantile"}
-
-
-def test_there_is_one_error_for_each_reason():
-    errors = RefreshError.__subclasses__()
-    assert len(REASONS) == len(errors) == 17
-    tree = (ROOT / "exporter" / "errors.py").read_text()
-    for error in errors:
-        assert re.search(rf"── {error.__name__} +{error.reason} ", tree)
+@pytest.mark.parametrize("path", PARTS, ids=lambda path: path.name)
+def test_tables_are_those_of_the_code(path):
+    assert render(path) == path.read_text(), "run `make readme`"
 
 
 @of_documents()
@@ -166,8 +139,9 @@ def stage(tmp_path_factory):
 
 
 def test_every_block_is_of_a_kind_that_is_checked():
-    kinds = {"console", "yaml", "promql", "mermaid"}
-    assert [block.place for block in BLOCKS if block.kind not in kinds] == []
+    kinds = {"console", "yaml", "promql", "mermaid", "ini"}
+    others = [block.place for block in BLOCKS if block.kind not in kinds]
+    assert others == [], "make it one of these kinds; a command with its output is `console`"
 
 
 def test_every_note_above_a_block_is_one_that_means_something():
@@ -239,6 +213,8 @@ def test_yaml_is_taken_by_the_program_that_it_is_for(block, tmp_path):
 
 def for_prometheus(block: Block, folder: Path) -> None:
     (folder / RULE_FILE.name).write_text(RULE_FILE.read_text())
+    for name in re.findall(r"\w_file: (\S+)", block.text):
+        (folder / name).touch()
     accepted([find("promtool"), "check", "config"], folder / "prometheus.yml", block.text)
 
 
@@ -262,12 +238,30 @@ YAML_FOR = {
 """Who reads YAML with these names at its top."""
 
 
-@of_kind("promql")
-def test_promql_is_parsed_by_promtool(block, tmp_path):
-    expressions = [text for text in re.split(r"^#.*\n", block.text, flags=re.MULTILINE) if text.strip()]
-    rules = [{"record": "an:expression", "expr": text} for text in expressions]
-    text = yaml.safe_dump({"groups": [{"name": "documented", "rules": rules}]})
-    accepted([find("promtool"), "check", "rules"], tmp_path / "rules.yaml", text)
+@of_kind("ini")
+def test_a_unit_of_systemd_starts_a_command_that_there_is(block):
+    unit = ConfigParser()
+    unit.read_string(block.text)
+    assert unit.sections() == ["Unit", "Service", "Install"]
+    program, *arguments = unit["Service"]["ExecStart"].split()
+    assert Path(program).name == "har-exporter"
+    flags = [argument for argument in arguments if argument.startswith("--")]
+    assert set(flags) <= set(re.findall(r"--[a-z-]+", run("--help").stdout))
+
+
+def test_promql_is_parsed_by_promtool(tmp_path):
+    groups = [
+        {"name": block.place, "rules": [{"record": f"expression:{number}", "expr": text} for number, text in queries]}
+        for block in BLOCKS
+        if block.kind == "promql" and (queries := list(enumerate(expressions(block))))
+    ]
+    assert groups
+    accepted([find("promtool"), "check", "rules"], tmp_path / "rules.yaml", yaml.safe_dump({"groups": groups}))
+
+
+def expressions(block: Block) -> list[str]:
+    """Return the expressions of a block, which lines with comments part."""
+    return [text for text in re.split(r"^#.*\n", block.text, flags=re.MULTILINE) if text.strip()]
 
 
 def accepted(command: list[str], path: Path, text: str) -> None:

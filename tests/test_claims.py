@@ -1,0 +1,132 @@
+"""What documents claim of the code is so: reasons, states, numbers of series, labels."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from itertools import product
+
+import pytest
+import requests
+from markdown import ROOT, links
+from prometheus_client.parser import text_string_to_metric_families
+from test_cli import served
+from test_refresh import MAX_STALE, TTL, Walks
+
+from exporter.errors import REASONS, RefreshError, ServerError
+from exporter.metrics import LABELS, PROCESS_FAMILIES, SPACE_FAMILIES
+from exporter.settings import Settings
+
+FAMILIES = (*SPACE_FAMILIES, *PROCESS_FAMILIES)
+DOCS = ROOT / "docs"
+
+
+def test_every_label_of_a_family_is_explained_and_no_other():
+    assert set(LABELS) == {label for family in FAMILIES for label in family.labels}
+
+
+def test_no_family_is_there_twice():
+    names = [family.name for family in FAMILIES]
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("family", [row for row in SPACE_FAMILIES if "snapshot" not in row.name], ids=lambda f: f.name)
+def test_the_help_of_data_from_the_api_says_that_it_is_cached(family):
+    from_api = re.match(r"har_(artifact|registry|findings)", family.name)
+    assert bool(from_api) == family.help.endswith("tells their age.")
+
+
+def test_no_label_is_one_of_prometheus_own():
+    assert not set(LABELS) & {"job", "instance", "namespace", "pod", "service", "endpoint", "le", "quantile"}
+
+
+def test_there_is_one_error_for_each_reason():
+    errors = RefreshError.__subclasses__()
+    assert len(REASONS) == len(errors) == 17
+    tree = (ROOT / "exporter" / "errors.py").read_text()
+    for error in errors:
+        assert re.search(rf"── {error.__name__} +{error.reason} ", tree)
+
+
+def test_troubleshooting_has_a_row_for_each_reason_which_names_what_the_hint_names():
+    table = (DOCS / "troubleshooting.md").read_text().partition("| --- |")[2]
+    rows = dict(re.findall(r"^\| `(\w+)` (\|.+)$", table, re.MULTILINE))
+    assert rows.keys() == set(REASONS)
+    for error in RefreshError.__subclasses__():
+        assert settings_in(error.hint) <= settings_in(rows[error.reason]), error
+
+
+def test_troubleshooting_names_every_setting_that_a_hint_names():
+    sources = "".join(path.read_text() for path in (ROOT / "exporter").glob("*.py"))
+    hints = "".join(re.findall(r"hint(?:: str)? = f?\"(.+)\"$", sources, re.MULTILINE))
+    assert "sign-in page" in hints
+    assert settings_in(hints) <= settings_in((DOCS / "troubleshooting.md").read_text())
+
+
+def settings_in(text: str) -> set[str]:
+    return set(re.findall(r"\w+", text)) & {*Settings.model_fields, "HTTPS_PROXY", "NO_PROXY"}
+
+
+def test_each_decision_is_listed_and_says_what_decisions_say():
+    folder = DOCS / "decisions"
+    pages = sorted(folder.glob("[0-9]*.md"))
+    assert links(folder / "README.md") == [page.name for page in pages]
+    for page in pages:
+        parts = re.findall(r"^## (.*)$", page.read_text(), re.MULTILINE)
+        assert parts == ["Context", "Choice", "What it costs", "When to revisit"], page
+
+
+def test_there_are_as_many_series_as_operations_says():
+    text = (DOCS / "operations.md").read_text()
+    said = re.search(r"space has (\d+), .*at most (\d+),.* at least (\d+), each\nfinding at most (\d+)", text)
+    assert said is not None
+    of_space, of_registry, of_mode, of_finding = map(int, said.groups())
+    with served("demo") as (_, url):
+        page = requests.get(f"{url}/metrics", timeout=10).text
+    samples = [sample for family in text_string_to_metric_families(page) for sample in family.samples]
+    per = Counter(key(sample) for sample in samples if "space" in sample.labels)
+    assert {count for (kind, *_), count in per.items() if kind == "space"} == {of_space}
+    assert max(count for (kind, *_), count in per.items() if kind == "registry") <= of_registry
+    assert min(count for (kind, *_), count in per.items() if kind == "mode") == of_mode
+    assert max(count for (kind, *_), count in per.items() if kind == "finding") <= of_finding
+
+
+def key(sample) -> tuple[str, ...]:
+    """Say what a series is one of: a space's, a registry's, a firewall mode's, or a finding's."""
+    names = ("space", "registry", "package_type")
+    if "artifact" in sample.labels:
+        return "finding", *(sample.labels[name] for name in (*names, "artifact", "version"))
+    if sample.name in {"har_artifacts", "har_artifacts_quarantined"}:
+        return "mode", *(sample.labels[name] for name in (*names, "firewall_mode"))
+    if "registry" in sample.labels:
+        return "registry", *(sample.labels[name] for name in names)
+    return "space", sample.labels["space"]
+
+
+PICTURED = set(re.findall(r"^ +(\w+) --> (\w+): ", (DOCS / "architecture.md").read_text(), re.MULTILINE))
+"""The changes of a space's state in the picture."""
+
+
+def test_a_space_goes_through_all_states_as_pictured_and_through_them_alone():
+    seen = set()
+    for steps in product(("walk", "fail", "age"), repeat=5):
+        for max_stale in (0.0, MAX_STALE):
+            seen |= changes(Walks(max_stale=max_stale), steps)
+    assert seen == PICTURED
+
+
+def changes(walks: Walks, steps: Iterable[str]) -> set[tuple[str, str]]:
+    """Return the changes of the state of a space; a walk that changes nothing is one too."""
+    state, seen = "cold", set()
+    for step in steps:
+        if step != "age":
+            walks.scrape()
+        # Any back-off is over after the time to live, and any data after the rest.
+        for _ in range(int(MAX_STALE / TTL) + 1 if step == "age" else 1):
+            if walks.queue:
+                walks.finish(ServerError("no") if step == "fail" else None)
+            else:
+                walks.clock.tick(TTL)
+            before, state = state, walks.refresher.statuses()[0].state
+            if before != state or step != "age":
+                seen.add((before, state))
+    return seen
