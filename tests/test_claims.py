@@ -7,6 +7,7 @@ from itertools import product
 
 import pytest
 import requests
+import yaml
 from markdown import ROOT, links
 from prometheus_client.parser import text_string_to_metric_families
 from test_cli import served
@@ -64,6 +65,42 @@ def test_troubleshooting_names_every_setting_that_a_hint_names():
 
 def settings_in(text: str) -> set[str]:
     return set(re.findall(r"\w+", text)) & {*Settings.model_fields, "HTTPS_PROXY", "NO_PROXY"}
+
+
+COMPARED = [
+    re.split(r" *(?<!\\)\| *", line.strip("| "))
+    for line in (DOCS / "comparison.md").read_text().splitlines()
+    if line.startswith("| ") and not line.startswith(("| --- ", "| feature "))
+]
+PEERS = {row[0] for row in COMPARED if len(row) == 4} - {"name"}
+FEATURES = [row for row in COMPARED if len(row) != 4]
+
+
+@pytest.mark.parametrize("row", FEATURES, ids=lambda row: row[0])
+def test_a_feature_is_claimed_only_with_tests_that_show_it(row):
+    _, here, where, *_ = row
+    shown_by = re.findall(r"(\S+\.py)::(\w+)", row[-1])
+    assert here in {"yes", "partly", "no"}
+    assert where
+    assert bool(shown_by) == (here != "no")
+    for file, name in shown_by:
+        assert re.search(rf"^def {name}\(", (ROOT / "tests" / file).read_text(), re.MULTILINE), name
+
+
+@pytest.mark.parametrize("row", FEATURES, ids=lambda row: row[0])
+def test_a_feature_is_compared_with_exporters_that_are_named_and_each_of_them_once(row):
+    told = re.sub(r"<!--.*-->", "", ", ".join(row[3:]))
+    names = [name for name in re.split(r"[, ]+", told) if name]
+    assert set(names) <= PEERS
+    assert len(names) == len(set(names))
+
+
+def test_a_feature_is_found_under_a_name_that_there_is():
+    values = yaml.safe_load((ROOT / "helm/har-exporter/values.yaml").read_text())
+    known = {*Settings.model_fields, *(family.name for family in FAMILIES), *values}
+    names = {name for row in FEATURES for name in re.findall(r"`([a-zA-Z_.]+)`", row[2])}
+    assert names
+    assert {name.partition(".")[0] for name in names} <= known
 
 
 def test_each_decision_is_listed_and_says_what_decisions_say():
