@@ -30,6 +30,7 @@ NORMAL = {
     r"duration=\S+": "duration=SECONDS",
     r"\d+\.\d\ds\b": "SECONDS",
     r"host=\S+ port=\d+": "ADDRESS",
+    r"(version=|har-exporter )\d+\.\d+\.\d+\S*": r"\1VERSION",
     r"(?:localhost|127\.0\.0\.1):\d+": "ADDRESS",
     r" +": " ",
 }
