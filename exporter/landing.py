@@ -52,8 +52,8 @@ tbody th, .state { overflow-wrap: anywhere; }
   table { border: 1px solid var(--line); border-radius: .5rem; background: var(--panel); }
   thead th { font-size: .875rem; font-weight: 600; }
   tbody th, td { border-top: 1px solid var(--line); }
-  th:first-child { width: 24%; }
-  .state { width: 38%; }
+  th:first-child { width: 28%; }
+  .state { width: 34%; }
   .whole { width: 17%; }
   .number { text-align: end; white-space: nowrap; }
 }

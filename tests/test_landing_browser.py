@@ -9,8 +9,7 @@ from spaces import REVOKED, SILENT, TYPICAL, failure, shown, snapshot, status
 
 from exporter.labels import clean
 
-PHONES, DESKTOPS = (320, 390), (800, 1_280)
-WIDTHS = (*PHONES, *DESKTOPS)
+WIDTHS = (320, 390, 800, 900, 1_280)  # phones, cards in two columns, the narrowest table, a desktop
 
 LONG = "/".join(("a_very-long.name$" * 8, "Organization" * 10, "project_" * 16))
 HUGE = snapshot(age=8_640_000, artifacts=2**53, findings=500, dropped=2**53, reported=2**53 + 1, complete=False)
