@@ -145,6 +145,10 @@ readme: $(VENV)/.dev ## Write the tables of README and docs anew that are made f
 screenshots: $(VENV)/.dev ## Take the pictures of the page for people anew; needs chromium
 	PYTHONPATH=tests $(BIN)/python tests/screenshots.py
 
+.PHONY: scaling
+scaling: $(VENV)/.dev ## Write the tables of docs/scaling.md anew
+	$(BIN)/python tests/scaling.py
+
 .PHONY: dashboards
 dashboards: $(VENV)/.dev ## Write the JSON of the Grafana dashboards anew
 	PYTHONPATH=grafana $(BIN)/python -m dashboards.generate

@@ -3,7 +3,7 @@
 import ast
 import re
 import tomllib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import yaml
@@ -14,19 +14,19 @@ from exporter.settings import Settings, default_text
 ROOT = Path(__file__).parent.parent
 
 
-def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     lines = [list(head), ["---" for _ in head], *map(list, rows)]
     escaped = ([cell.replace("|", r"\|") for cell in line] for line in lines)
     return "\n".join(f"| {' | '.join(line)} |" for line in escaped)
 
 
-def families(table) -> str:
-    rows = ((f"`{row.name}`", row.type, ", ".join(f"`{label}`" for label in row.labels), row.help) for row in table)
-    return _table(("metric", "type", "labels", "meaning"), rows)
+def families(rows) -> str:
+    rows = ((f"`{row.name}`", row.type, ", ".join(f"`{label}`" for label in row.labels), row.help) for row in rows)
+    return table(("metric", "type", "labels", "meaning"), rows)
 
 
 def labels() -> str:
-    return _table(("label", "from"), ((f"`{name}`", source) for name, source in LABELS.items()))
+    return table(("label", "from"), ((f"`{name}`", source) for name, source in LABELS.items()))
 
 
 def settings() -> str:
@@ -35,14 +35,14 @@ def settings() -> str:
             default = default_text(name)
             yield f"`{name}`", f"`{default}`" if default else "", field.description or ""
 
-    return _table(("setting", "default", "meaning"), rows())
+    return table(("setting", "default", "meaning"), rows())
 
 
 def modules() -> str:
     """List the modules from what is started to what all others use, each with the first line of its docstring."""
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
     names = [name.strip() for layer in contracts[0]["layers"] for name in layer.split("|")]
-    return _table(("module", "is"), ((f"[`{name}`](../exporter/{name}.py)", _first_line(name)) for name in names))
+    return table(("module", "is"), ((f"[`{name}`](../exporter/{name}.py)", _first_line(name)) for name in names))
 
 
 def _first_line(module: str) -> str:
@@ -55,7 +55,7 @@ def alerts() -> str:
     """List the alerts, each with the first sentence of its runbook."""
     rules = yaml.safe_load((ROOT / "grafana" / "rules" / "har-exporter.rules.yaml").read_text())
     found = [rule for group in rules["groups"] for rule in group["rules"] if "alert" in rule]
-    return _table(("alert", "severity", "says"), (_alert(rule["alert"], rule["labels"]["severity"]) for rule in found))
+    return table(("alert", "severity", "says"), (_alert(rule["alert"], rule["labels"]["severity"]) for rule in found))
 
 
 def _alert(name: str, severity: str) -> tuple[str, str, str]:
@@ -75,10 +75,10 @@ PARTS = {
 }
 
 
-def render(path: Path) -> str:
+def render(path: Path, parts: Mapping[str, Callable[[], str]]) -> str:
     """Return a document with every part made anew."""
     text = path.read_text()
-    for name, part in PARTS[path].items():
+    for name, part in parts.items():
         begin, end = f"<!-- begin {name} -->\n", f"\n<!-- end {name} -->"
         found = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
         assert found.search(text), f"{path.name} has no part {name!r}"
@@ -87,5 +87,5 @@ def render(path: Path) -> str:
 
 
 if __name__ == "__main__":
-    for document in PARTS:
-        document.write_text(render(document))
+    for document, parts in PARTS.items():
+        document.write_text(render(document, parts))
