@@ -147,7 +147,7 @@ def test_a_shard_without_spaces_shows_what_the_process_adds():
 def test_an_artifact_is_remembered_in_so_many_bytes(fields, most):
     """At the worst moment: the dictionary has just grown, and the one it grew from is still there."""
     numbers = range(100_000)
-    tally = Tally(0.0, findings=(), findings_limit=0, stale_ages=())
+    tally = Tally(0.0, findings=(), findings_limit=0, stale_ages={})
     gc.collect()
     tracemalloc.start()
     try:
