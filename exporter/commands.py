@@ -11,7 +11,7 @@ from pathlib import Path
 import bcrypt
 import structlog
 
-from exporter import __version__, console, listener, log, server, web
+from exporter import __version__, console, descriptors, listener, log, server, web
 from exporter.app import App
 from exporter.basicauth import LONGEST_PASSWORD
 from exporter.check import check_spaces
@@ -64,7 +64,9 @@ def _serve(settings: Settings, source: Source) -> int:
         clock.stop()
 
     guarded = Guard(endpoints, web_config, clock) if web_config else endpoints
-    serving = server.Server(guarded, sock, on_shutdown=stop, tls=tls)
+    # The other half is for the servers that are asked, for files, and for what the interpreter needs.
+    connections = min(server.CONNECTIONS, descriptors.raise_limit() // 2)
+    serving = server.Server(guarded, sock, on_shutdown=stop, tls=tls, connections=connections)
     serving.heed_signals(on_hangup=reloader.ask)
     host, port, *_ = sock.getsockname()
     of_shard = {"spaces": len(settings.targets), "shard": settings.shard, "shards": settings.shards}

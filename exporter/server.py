@@ -14,6 +14,11 @@ from exporter.asgi import Application
 from exporter.connections import Connection, connection
 from exporter.listener import take_no_more
 
+CONNECTIONS = 1024
+"""How many connections of clients there may be at once."""
+
+_QUEUE = 2048
+_ACCEPTED_AT_ONCE = 16
 _DRAIN_SECONDS = 0.5
 _ARRIVAL_SECONDS = 0.5
 _ANSWER_SECONDS = 2.5
@@ -61,7 +66,7 @@ class Server(uvicorn.Server):
         on_shutdown: Callable[[], None],
         tls: ssl.SSLContext | None = None,
         request_timeout: float = 5.0,
-        connections: int = 1024,
+        connections: int = CONNECTIONS,
     ) -> None:
         """Serve nothing yet.
 
@@ -84,6 +89,7 @@ class Server(uvicorn.Server):
             log_config=None,
             log_level="error",  # its warnings are the clients' faults, as many as they like
             access_log=False,
+            backlog=_ACCEPTED_AT_ONCE,  # not more, as the limit of connections is enforced only after that
             proxy_headers=False,
             server_header=False,
             timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
@@ -129,6 +135,8 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to answer."""
         await super().startup(sockets)
+        for sock in sockets or []:
+            sock.listen(_QUEUE)  # the kernel's queue; asyncio has one figure for both
         self.ready.set()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

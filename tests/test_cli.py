@@ -32,10 +32,18 @@ def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
 
 
 @contextmanager
-def served(*arguments: str, **variables: str):
-    """Start a command that serves, and yield its process and address once it listens."""
+def served(*arguments: str, before: str = "", **variables: str):
+    """Start a command that serves, and yield its process and address once it listens.
+
+    Args:
+        arguments: the command's own.
+        before: what a shell does first.
+        variables: settings in lower case.
+    """
     environment = ENVIRONMENT | {f"HAR_EXPORTER_{name.upper()}": value for name, value in variables.items()}
     command = [sys.executable, "-m", "exporter", "--listen-address", "127.0.0.1:0", *arguments]
+    if before:
+        command = ["sh", "-c", f'{before}; exec "$@"', "sh", *command]
     process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
     try:
         assert process.stderr is not None

@@ -8,6 +8,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
+import pytest
 import requests
 from test_cli import served, settings_for
 from threads import wait_until
@@ -17,9 +18,13 @@ LIMIT = 64
 SCRAPE = b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-Prometheus-Scrape-Timeout-Seconds: 60\r\n\r\n"
 
 
+def address(url: str) -> tuple[str, int]:
+    return "127.0.0.1", int(url.rpartition(":")[2])
+
+
 def begin(url: str) -> socket.socket:
     """Begin a scrape."""
-    sock = socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])), timeout=20)
+    sock = socket.create_connection(address(url), timeout=20)
     sock.sendall(SCRAPE)
     return sock
 
@@ -67,6 +72,18 @@ def test_scrapes_beyond_the_limit_are_told_so_and_health_is_not_among_them():
         hold.set()
         assert {answer(scrape)[0] for scrape in waiting} == {200}
         assert requests.get(f"{url}/metrics", timeout=20).status_code == 200
+
+
+@pytest.mark.parametrize("limit", ["ulimit -Sn 64", "ulimit -n 256"], ids=["soft", "hard"])
+def test_no_limit_of_descriptors_keeps_a_scrape_from_its_answer(limit):
+    """The soft one is raised; where the hard one is low too, there are fewer connections, and never none to accept."""
+    with Upstream(make_rows(1)) as upstream, ExitStack() as stack:
+        _, url = stack.enter_context(served(before=limit, **settings_for(upstream)))
+        idle = [stack.enter_context(socket.create_connection(address(url), timeout=20)) for _ in range(300)]
+        # Sooner than those that are idle are closed for that.
+        assert 'har_up{space="acct"} 1.0' in requests.get(f"{url}/metrics", timeout=4).text
+        idle[-1].sendall(SCRAPE)
+        assert answer(idle.pop())[0] == 200
 
 
 def test_shutdown_answers_a_scrape_whole_and_is_not_ready_meanwhile():
