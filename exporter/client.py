@@ -186,8 +186,7 @@ class Client:
 
     def _try(self, url: str, key: str, deadline: float) -> bytes:
         """Send one request, and return the body of a good answer."""
-        if not self._throttle.acquire(deadline):
-            raise RequestTimeout("the turn for the next request comes after the walk's deadline")
+        self._throttle.acquire(deadline)
         with self._slot(deadline):
             started = self._clock.monotonic()
             timeout = self._timeout(started, deadline)
@@ -205,7 +204,8 @@ class Client:
     def _slot(self, deadline: float) -> Iterator[None]:
         """Be one of the requests in flight, as soon as there is room for it."""
         if not self._slots.acquire(timeout=max(0.0, deadline - self._clock.monotonic())):
-            raise RequestTimeout("other requests were in flight until the walk's deadline")
+            hint = "raise concurrency or refresh_timeout"
+            raise RequestTimeout("other requests were in flight until the walk's deadline", hint=hint)
         try:
             yield
         finally:
@@ -213,7 +213,7 @@ class Client:
 
     def _timeout(self, now: float, deadline: float) -> float:
         if deadline <= now:
-            raise RequestTimeout("the walk's deadline has passed")
+            raise RequestTimeout("the walk's deadline has passed", hint="raise refresh_timeout or page_size")
         return min(self._request_timeout, deadline - now)
 
     def _headers(self, key: str) -> dict[str, str]:

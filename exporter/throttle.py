@@ -5,6 +5,7 @@ from collections import deque
 
 from exporter.clock import Clock
 from exporter.counters import ApiCounters
+from exporter.errors import RateLimitedError, RequestTimeout
 
 
 class Throttle:
@@ -25,16 +26,14 @@ class Throttle:
         self._sent: deque[float] = deque(maxlen=rate[0] if rate else 0)
         self._held_until = 0.0
 
-    def acquire(self, deadline: float) -> bool:
+    def acquire(self, deadline: float) -> None:
         """Wait for the turn of one request.
 
         Args:
             deadline: monotonic time; a turn that comes later is not taken.
 
-        Returns:
-            Whether the request may be sent; False at once where its turn would come after the deadline.
-
         Raises:
+            RequestTimeout: the turn comes after the deadline; at once.
             Stopped: the process is shutting down.
         """
         while True:
@@ -43,9 +42,9 @@ class Throttle:
                 turn = self._next_turn(now)
                 if turn <= now:
                     self._sent.append(now)
-                    return True
+                    return
             if turn > deadline:
-                return False
+                raise self._too_late(now, deadline)
             self._counters.count_throttle_wait(turn - now)
             self._clock.wait(turn - now)
 
@@ -63,6 +62,18 @@ class Throttle:
         """Let nothing through for some time: the server asked for it."""
         with self._lock:
             self._held_until = max(self._held_until, self._clock.monotonic() + seconds)
+
+    def _too_late(self, now: float, deadline: float) -> RequestTimeout:
+        if self._held_until > deadline:
+            return RequestTimeout(
+                "the server asked to be left alone until after the walk's deadline",
+                hint=RateLimitedError.hint,
+                retry_after=self._held_until - now,
+            )
+        return RequestTimeout(
+            "the turn for the next request comes after the walk's deadline",
+            hint="raise rate_limit, page_size or refresh_timeout, or give this exporter a key of its own",
+        )
 
     def _next_turn(self, now: float) -> float:
         full = self._rate is not None and len(self._sent) == self._rate[0]

@@ -252,8 +252,9 @@ def test_a_wait_ends_when_the_process_shuts_down(upstream):
 
 
 def test_no_request_is_sent_after_the_deadline(upstream):
-    with pytest.raises(RequestTimeout):
+    with pytest.raises(RequestTimeout) as caught:
         Asking(upstream).page(within=0.0)
+    assert caught.value.hint == "raise refresh_timeout or page_size"
     assert upstream.requests == []
 
 
@@ -262,7 +263,8 @@ def test_a_request_that_finds_no_room_until_the_deadline_is_not_sent(upstream):
     with asking.client._slot(asking.clock.monotonic()), contextlib.ExitStack() as full:
         for _ in range(3):
             full.enter_context(asking.client._slot(asking.clock.monotonic()))
-        with pytest.raises(RequestTimeout, match="in flight"):
+        with pytest.raises(RequestTimeout, match="in flight") as caught:
             asking.page(within=0.05)
+    assert caught.value.hint == "raise concurrency or refresh_timeout"
     assert upstream.requests == []
     assert decode_page(asking.page(), 1.8e9).rows == 3

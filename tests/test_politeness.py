@@ -167,6 +167,9 @@ def test_a_server_that_is_left_alone_is_asked_for_no_other_space_either(clock, r
         clock.tick(600)
         exporter.refresh()
         assert (server.connections, clock.waits) == (1, [])
+        lines = re.findall(r".*refresh failed.*", exporter.log)
+    assert len(lines) == 3
+    assert all("rate_limit" in line and "base_url" not in line for line in lines)
 
 
 def test_retries_count_under_the_rate_limit(clock, run):

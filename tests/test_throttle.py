@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.counters import ApiCounters
+from exporter.errors import RateLimitedError, RequestTimeout
 from exporter.throttle import Throttle
 
 FOREVER = 1e12
@@ -23,7 +24,7 @@ def test_no_window_has_more_than_it_may_and_none_waits_without_need(requests, se
     for pause in pauses:
         clock.tick(pause)
         arrived = clock.monotonic()
-        assert throttle.acquire(FOREVER)
+        throttle.acquire(FOREVER)
         sent.append(clock.monotonic())
         waited = sent[-1] - arrived
         assert not waited or sent[-1] == pytest.approx(sent[-1 - requests] + seconds)
@@ -34,7 +35,8 @@ def test_no_window_has_more_than_it_may_and_none_waits_without_need(requests, se
 def test_without_a_rate_nothing_waits():
     clock = FakeClock()
     throttle = Throttle(None, clock, ApiCounters())
-    assert all(throttle.acquire(FOREVER) for _ in range(1000))
+    for _ in range(1000):
+        throttle.acquire(FOREVER)
     assert clock.waits == []
 
 
@@ -43,7 +45,7 @@ def test_a_hold_stops_everything_for_its_time_and_is_never_made_shorter():
     throttle = Throttle(None, clock, counters)
     throttle.hold(30.0)
     throttle.hold(1.0)
-    assert throttle.acquire(FOREVER)
+    throttle.acquire(FOREVER)
     assert clock.waits == [30.0]
     assert counters.read().throttle_wait == 30.0
 
@@ -51,9 +53,25 @@ def test_a_hold_stops_everything_for_its_time_and_is_never_made_shorter():
 def test_a_turn_after_the_deadline_is_not_waited_for():
     clock = FakeClock()
     throttle = Throttle((1, 60.0), clock, ApiCounters())
-    assert throttle.acquire(FOREVER)
-    assert not throttle.acquire(clock.monotonic() + 59)
+    throttle.acquire(FOREVER)
+    with pytest.raises(RequestTimeout, match="turn") as caught:
+        throttle.acquire(clock.monotonic() + 59)
     assert clock.waits == []
+    assert "rate_limit" in caught.value.hint
+    assert caught.value.retry_after is None
+
+
+def test_a_hold_beyond_the_deadline_is_the_servers_wish_and_not_a_fault_of_the_way_to_it():
+    clock = FakeClock()
+    throttle = Throttle((1, 60.0), clock, ApiCounters())
+    throttle.acquire(FOREVER)
+    throttle.hold(900.0)
+    clock.tick(100.0)
+    with pytest.raises(RequestTimeout, match="left alone") as caught:
+        throttle.acquire(clock.monotonic() + 799)
+    assert (caught.value.hint, caught.value.retry_after) == (RateLimitedError.hint, 800.0)
+    throttle.acquire(clock.monotonic() + 800)
+    assert clock.waits == [800.0]
 
 
 @pytest.mark.parametrize("before", [2, 3, 100])
