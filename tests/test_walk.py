@@ -329,6 +329,16 @@ def test_times_are_judged_by_the_beginning_of_the_walk():
     assert walk(Server(listing)).rejected == (0, 0, 1)
 
 
+def test_ages_of_scans_are_measured_from_the_beginning_of_the_walk():
+    """Whatever time its pages take."""
+    clock = FakeClock()
+    scanned = [int((clock.time() - STALE_AGES["7d"] - late) * 1000) for late in (-1, 0, 1)]
+    listing = [row(number) | {"lastScannedAt": time} for number, time in enumerate(scanned)]
+    walking = walker(Server(listing, before=lambda _: walking._clock.tick(60.0)))
+    registries = walking.walk().inventory.registries.values()
+    assert [totals.stale_scans["7d"] for totals in registries] == [0, 0, 1]
+
+
 def test_progress_is_told_page_by_page():
     """How many rows so far, and of how many, as far as the API says; the page before last may be read again."""
     told = []
@@ -539,11 +549,12 @@ def test_pages_of_nothing_but_rejected_rows_are_no_loop(page_size):
         assert (snapshot.rejected.rows, snapshot.complete, snapshot.duplicates) == (100, True, 0)
 
 
-def test_pages_of_rejected_rows_for_ever_are_no_listing():
-    """The walk ends as soon as there are too many of them in a row."""
+@pytest.mark.parametrize(("page_size", "rejected"), [(20, 120), (100, 300)])
+def test_pages_of_rejected_rows_for_ever_are_no_listing(page_size, rejected):
+    """The walk ends as soon as there are too many of them in a row, after three pages at the soonest."""
     server = Server([], serve=lambda _, size: [None] * size, count=lambda _: ABSENT)
-    with pytest.raises(BadShapeError, match="120 of 120 rows cannot be used"):
-        walk(server, page_size=20)
+    with pytest.raises(BadShapeError, match=f"{rejected} of {rejected} rows cannot be used"):
+        walk(server, page_size=page_size)
 
 
 def test_rejected_values_of_all_pages_add_up():
