@@ -12,6 +12,7 @@ from exporter.metrics import LABELS, PROCESS_FAMILIES, SPACE_FAMILIES
 from exporter.settings import Settings, default_text
 
 ROOT = Path(__file__).parent.parent
+README = ROOT / "README.md"
 
 
 def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
@@ -65,7 +66,7 @@ def _alert(name: str, severity: str) -> tuple[str, str, str]:
 
 
 PARTS = {
-    ROOT / "README.md": {
+    README: {
         "metrics of spaces": lambda: families(SPACE_FAMILIES),
         "metrics of the process": lambda: families(PROCESS_FAMILIES),
         "labels": labels,
