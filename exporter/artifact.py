@@ -8,7 +8,7 @@ value by value, so that one odd value costs its own row and no other.
 import json
 import math
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, NoReturn
 
 import msgspec
@@ -20,15 +20,20 @@ MAX_COUNT = 2**53
 """The largest whole number that JSON and a float64 sample both keep exact; counts beyond it are rejected."""
 
 _DAY = 86_400.0
+_EPOCH = datetime.fromtimestamp(0, UTC)
+_MILLISECOND = timedelta(milliseconds=1)
 _MAX_DIGITS = 16
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_COUNT)] | None
 
 if TYPE_CHECKING:
     Time = float | None
+    Flag = bool | None
 else:
-    # On the wire a time is a number, often as text; `_settle_times` leaves what the type checker is told above.
-    Time = int | str | None
+    # On the wire a time is in milliseconds; `_settle_times` leaves what the type checker is told above.
+    Time = int | None
+    # The decoder takes 1 and "true" for True; whether an artifact is quarantined is never guessed.
+    Flag = Any
 
 
 class Deployments(msgspec.Struct, gc=False):
@@ -80,7 +85,7 @@ class Artifact(msgspec.Struct, gc=False):
     purl: str | None = None
     scan_status: str | None = msgspec.field(name="scanStatus", default=None)
     firewall_mode: str | None = msgspec.field(name="firewallMode", default=None)
-    quarantined: bool | None = msgspec.field(name="isQuarantined", default=None)
+    quarantined: Flag = msgspec.field(name="isQuarantined", default=None)
     quarantine_reason: str | None = msgspec.field(name="quarantineReason", default=None)
     deployments: Deployments | None = msgspec.field(name="deploymentMetadata", default=None)
     downloads: Count = msgspec.field(name="downloadsCount", default=None)
@@ -135,7 +140,8 @@ class _Answer(msgspec.Struct, gc=False):
     data: _Data | None = None
 
 
-_ANSWER = msgspec.json.Decoder(_Answer)
+# Not strict: numbers come as text.
+_ANSWER = msgspec.json.Decoder(_Answer, strict=False)
 
 
 def decode_page(body: bytes, now: float) -> Page:
@@ -163,7 +169,11 @@ def decode_page(body: bytes, now: float) -> Page:
     if data is None or data.artifacts is msgspec.UNSET:
         raise BadShapeError("the answer has no data.artifacts")
     rows = data.artifacts or []
-    artifacts = [row for row in rows if row.name and row.registry]
+    artifacts = [
+        row
+        for row in rows
+        if row.name and row.registry and (row.quarantined is False or isinstance(row.quarantined, bool | None))
+    ]
     rejected_times = _settle_times(artifacts, latest=now + _DAY)
     return Page(
         artifacts=artifacts,
@@ -187,35 +197,25 @@ def error_message(body: bytes) -> str:
 
 
 def _settle_times(artifacts: list[Artifact], latest: float) -> int:
-    """Turn the times of all rows into seconds, and return how many of them cannot be used."""
+    """Turn the times of all rows into seconds, and return how many of them cannot be used.
+
+    Args:
+        artifacts: rows whose times are in milliseconds.
+        latest: seconds since the epoch; later times cannot be used, nor those that are not positive.
+    """
+    latest *= 1000
     rejected = 0
     for row in artifacts:
         if row.modified is not None:
-            row.modified = _time(row.modified, latest)
+            row.modified = row.modified / 1000 if 0 < row.modified <= latest else None
             rejected += row.modified is None
         if row.scanned is not None:
-            row.scanned = _time(row.scanned, latest)
+            row.scanned = row.scanned / 1000 if 0 < row.scanned <= latest else None
             rejected += row.scanned is None
         if row.deleted is not None:
-            row.deleted = _time(row.deleted, latest)
+            row.deleted = row.deleted / 1000 if 0 < row.deleted <= latest else None
             rejected += row.deleted is None
     return rejected
-
-
-def _time(value: object, latest: float) -> float | None:
-    """Return a time in seconds since the epoch, or None where it is none, not positive or later than the latest."""
-    milliseconds = _count(value)
-    seconds = _iso_8601(value) if milliseconds is None else milliseconds / 1000
-    return seconds if 0 < seconds <= latest else None
-
-
-def _iso_8601(value: object) -> float:
-    """Return a time in seconds since the epoch, UTC where it names no zone, or 0 where it is none."""
-    try:
-        time = datetime.fromisoformat(value if isinstance(value, str) else "")
-        return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
-    except (ValueError, OverflowError):
-        return 0
 
 
 def _count(value: object) -> int | None:
@@ -232,7 +232,8 @@ def _count(value: object) -> int | None:
 
 _WIRE_NAMES = {field.name: field.encode_name for field in msgspec.structs.fields(Artifact)}
 _COUNTS = ("downloads", "files", "digests")
-_TEXTS = _WIRE_NAMES.keys() - {"quarantined", "deployments", "modified", "scanned", "deleted", *_COUNTS}
+_TIMES = ("modified", "scanned", "deleted")
+_TEXTS = _WIRE_NAMES.keys() - {"quarantined", "deployments", *_TIMES, *_COUNTS}
 
 
 class _TolerantDecoder:
@@ -262,11 +263,11 @@ class _TolerantDecoder:
             return None
         fields: dict[str, Any] = {name: row.get(wire_name) for name, wire_name in _WIRE_NAMES.items()}
         named = all(isinstance(text, str) and text for text in (fields["name"], fields["registry"]))
-        # Whether an artifact is quarantined is never guessed.
         if not named or not isinstance(fields["quarantined"], bool | None):
             return None
         fields |= {name: _text(fields[name]) for name in _TEXTS}
         fields |= {name: self._count(fields[name]) for name in _COUNTS}
+        fields |= {name: _milliseconds(fields[name]) for name in _TIMES}
         fields["deployments"] = self._deployments(fields["deployments"])
         return Artifact(**fields)
 
@@ -280,6 +281,19 @@ class _TolerantDecoder:
         count = _count(value)
         self.rejected_counts += count is None and value is not None
         return count
+
+
+def _milliseconds(value: object) -> float | None:
+    """Return a time in milliseconds since the epoch, UTC where a text names no zone; None if it is absent, 0 if odd."""
+    if value is None:
+        return None
+    if (count := _count(value)) is not None:
+        return count
+    try:
+        time = datetime.fromisoformat(value if isinstance(value, str) else "")
+        return ((time if time.tzinfo else time.replace(tzinfo=UTC)) - _EPOCH) / _MILLISECOND
+    except (ValueError, OverflowError):
+        return 0
 
 
 def _load(body: bytes) -> object:
