@@ -69,8 +69,10 @@ class RegistrySums:
             return downloads
         key = hash(image)
         before = self._image_downloads.get(key, 0)
-        self._image_downloads[key] = max(before, downloads)
-        return max(0, downloads - before)
+        if downloads <= before:
+            return 0
+        self._image_downloads[key] = downloads
+        return downloads - before
 
     def _add_deployments(self, deployments: Deployments) -> None:
         if deployments.prod is not None:
@@ -79,8 +81,11 @@ class RegistrySums:
             self._nonprod = (self._nonprod or 0) + deployments.nonprod
 
     def _add_scan(self, time: float, age: float) -> None:
-        self._newest_scan = time if self._newest_scan is None else max(self._newest_scan, time)
-        self._oldest_scan = time if self._oldest_scan is None else min(self._oldest_scan, time)
+        # Calls of min and max would take longer than all the rest.
+        if self._newest_scan is None or time > self._newest_scan:
+            self._newest_scan = time
+        if self._oldest_scan is None or time < self._oldest_scan:
+            self._oldest_scan = time
         self._scans_by_age[bisect_left(self._stale_ages, age)] += 1
 
     def totals(self) -> RegistryTotals:

@@ -33,9 +33,8 @@ class Tally:
         self._limit = findings_limit
         self._stale_ages = stale_ages
         self._kind_of: dict[int, Kind] = {}
-        self._kinds: dict[tuple[object, ...], Kind] = {}
+        self._kinds: dict[tuple[object, ...], tuple[Kind, RegistrySums]] = {}
         self._sums: dict[RegistryKey, RegistrySums] = {}
-        self._sums_of: dict[tuple[str, str | None], RegistrySums] = {}
         self._findings = Findings(findings_limit)
 
     def add(self, rows: Iterable[Artifact]) -> int:
@@ -47,13 +46,13 @@ class Tally:
             identity = hash(
                 (row.registry_uuid or row.registry, row.package_type, row.artifact_type, row.name, row.version, live)
             )
-            kind = self._kind(row)
+            kind, sums = self._kind(row)
             known = self._kind_of.get(identity)
             if known is not None:
                 kind = self._merged(known, kind)
                 known.rows -= 1
             elif live:
-                self._sums_of[row.registry, row.package_type].add(row, self._began)
+                sums.add(row, self._began)
             self._kind_of[identity] = kind
             kind.rows += 1
             if kind.findings:
@@ -64,7 +63,7 @@ class Tally:
 
     def inventory(self) -> Inventory:
         """Return what the rows add up to."""
-        found = sum(kind.rows for kind in self._kinds.values() if kind.findings)
+        found = sum(kind.rows for kind, _ in self._kinds.values() if kind.findings)
         return Inventory(
             registries={key: self._sums[key].totals() for key in sorted(self._sums)},
             findings=self._findings.most_urgent(),
@@ -72,8 +71,11 @@ class Tally:
             artifacts=len(self._kind_of),
         )
 
-    def _kind(self, row: Artifact) -> Kind:
+    def _kind(self, row: Artifact) -> tuple[Kind, RegistrySums]:
+        """Return what a row is like, and where rows like it are added up."""
         deployments = row.deployments
+        prod = deployments.prod if deployments is not None else None
+        nonprod = deployments.nonprod if deployments is not None else None
         traits = (
             row.registry,
             row.package_type,
@@ -81,19 +83,19 @@ class Tally:
             row.scan_status,
             row.firewall_mode,
             row.quarantined,
-            deployments is not None and bool(deployments.prod),
-            deployments is not None and bool(deployments.nonprod),
+            prod is not None and prod > 0,
+            nonprod is not None and nonprod > 0,
             row.deleted is None,
         )
         return self._kinds.get(traits) or self._new_kind(Traits(*traits))
 
-    def _new_kind(self, traits: Traits) -> Kind:
-        kind = self._kinds[traits] = Kind(traits, self._wanted)
+    def _new_kind(self, traits: Traits) -> tuple[Kind, RegistrySums]:
+        kind = Kind(traits, self._wanted)
         key = RegistryKey.of(traits.registry, traits.package_type)
         sums = self._sums.setdefault(key, RegistrySums(self._stale_ages))
-        self._sums_of[traits.registry, traits.package_type] = sums
         sums.kinds.append(kind)
-        return kind
+        self._kinds[traits] = kind, sums
+        return kind, sums
 
     def _merged(self, known: Kind, again: Kind) -> Kind:
         """Return the kind of a row that is listed twice: quarantined if any says so, with the worst scan status."""
@@ -103,4 +105,5 @@ class Tally:
             scan_status=max(known, again, key=lambda kind: kind.scan_rank).traits.scan_status,
             quarantined=known.traits.quarantined or again.traits.quarantined,
         )
-        return self._kinds.get(traits) or self._new_kind(traits)
+        kind, _ = self._kinds.get(traits) or self._new_kind(traits)
+        return kind
