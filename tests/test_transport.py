@@ -109,7 +109,7 @@ def test_the_next_address_of_a_host_is_tried_when_one_does_not_answer(swallower,
             lambda name, *more, **named: both if name == "har.example" else look_up(name, *more, **named),
         )
         with pytest.raises(RefreshError):
-            Transport("http://har.example", connections=1).get(f"http://har.example:{port}/", {}, LIMIT)
+            Transport(f"http://har.example:{port}", connections=1).get(f"http://har.example:{port}/", {}, LIMIT)
         listener.setblocking(False)
         listener.accept()[0].close()
 
