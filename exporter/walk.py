@@ -214,8 +214,8 @@ class _Progress:
     def _plan(self, size: int) -> int:
         if self.reported is None:
             return self.pages - 1 + self._concurrency
-        pages = -(-self.reported // size) + self._from_one
-        return max(pages - 1, self.pages)
+        # The last page is a short one; where the count leaves none, that is the empty page beyond it.
+        return max(self.reported // size + self._from_one, self.pages)
 
     def _check_rejected(self) -> None:
         rejected = self._rejected.rows

@@ -449,6 +449,15 @@ def test_rows_that_repeat_are_counted_as_duplicates():
     assert (snapshot.duplicates, snapshot.inventory.artifacts, snapshot.complete) == (150, 150, True)
 
 
+@pytest.mark.parametrize(("number", "last"), [(399, 3), (400, 4), (401, 4)])
+def test_all_pages_that_the_count_calls_for_are_asked_for_at_once(number, last):
+    """After page 0, up to one with less than a page of rows: where the count leaves none, that is an empty one."""
+    server = Server(rows(number))
+    walk(server, concurrency=8)
+    assert server.asked == [*range(last + 1), 0]
+    assert server.most_in_flight == last
+
+
 # Failures
 
 
