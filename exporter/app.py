@@ -1,6 +1,7 @@
 """Wiring: from settings to spaces that refresh themselves and a page that shows them."""
 
 import random
+import sys
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
@@ -29,6 +30,7 @@ from exporter.walk import FetchPage, Walker
 from exporter.workers import Workers
 
 _log = structlog.get_logger()
+_TURN_SECONDS = 0.0005
 
 _PROBES_REMEMBERED = 10 * MOST_TARGETS  # by the journal, which so tells no space anew that was dropped for a while
 
@@ -92,6 +94,8 @@ class App:
         Raises:
             SettingsError: a key file cannot be used any more.
         """
+        # Otherwise a scrape, and a thread that fetches pages, may wait 5 ms each time for the thread that adds them up.
+        sys.setswitchinterval(_TURN_SECONDS)
         self._clock = clock
         self._on_page = on_page
         self._counters = ApiCounters()
