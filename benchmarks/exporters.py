@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
+from benchmarks.ours import KEY
 from benchmarks.process import Process, running
 
 _PATIENCE = 120.0
@@ -33,7 +34,7 @@ def serving(url: str, spaces: str, **settings: str) -> Iterator[Served]:
     """Run the exporter over an upstream until the block ends; settings are named as in its file."""
     settings = {
         "base_url": url,
-        "api_key": "pat.account.id.benchmark",
+        "api_key": KEY,
         "spaces": spaces,
         "listen_address": "127.0.0.1:0",
         "rate_limit": "off",
