@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Iterable
+from inspect import signature
 from itertools import product
 
 import pytest
@@ -13,8 +14,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from test_cli import served
 from test_refresh import MAX_STALE, TTL, Walks
 
+from exporter import web
+from exporter.demo import SPACES, listing
 from exporter.errors import REASONS, RefreshError, ServerError
 from exporter.metrics import LABELS, PROCESS_FAMILIES, SPACE_FAMILIES
+from exporter.server import Server
 from exporter.settings import Settings
 
 FAMILIES = (*SPACE_FAMILIES, *PROCESS_FAMILIES)
@@ -110,6 +114,19 @@ def test_each_decision_is_listed_and_says_what_decisions_say():
     for page in pages:
         parts = re.findall(r"^## (.*)$", page.read_text(), re.MULTILINE)
         assert parts == ["Context", "Choice", "What it costs", "When to revisit"], page
+
+
+def test_the_numbers_of_the_readme_are_those_of_the_code():
+    readme = (ROOT / "README.md").read_text()
+    rules = yaml.safe_load((ROOT / "grafana/rules/har-exporter.rules.yaml").read_text())
+    alerts = sum("alert" in rule for group in rules["groups"] for rule in group["rules"])
+    assert set(re.findall(r"(\d+) alerts", readme)) == {str(alerts)}
+    rows = [(space, row) for space in SPACES for row in listing(space, 1_800_000_000.0)]
+    assert len({(space, row["registryIdentifier"]) for space, row in rows}) == 12
+    assert "made-up artifact versions in twelve registries" in readme
+    assert f"in {len(SPACES)} spaces" in readme
+    assert f"At most {web._SCRAPES} scrapes are answered at once" in readme
+    assert f"Past {signature(Server).parameters['connections'].default:,} connections" in readme
 
 
 def test_there_are_as_many_series_as_operations_says():
