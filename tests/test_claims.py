@@ -62,7 +62,7 @@ def test_troubleshooting_has_a_row_for_each_reason_which_names_what_the_hint_nam
 
 def test_troubleshooting_names_every_setting_that_a_hint_names():
     sources = "".join(path.read_text() for path in (ROOT / "exporter").glob("*.py"))
-    hints = "".join(re.findall(r"hint(?:: str)? = f?\"(.+)\"$", sources, re.MULTILINE))
+    hints = "".join(re.findall(r"hint(?:: str)? ?= ?f?\"([^\"]+)\"", sources))
     assert "sign-in page" in hints
     assert settings_in(hints) <= settings_in((DOCS / "troubleshooting.md").read_text())
 
