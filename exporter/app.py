@@ -60,9 +60,9 @@ class _Generation:
         """Queue a call for a space of /metrics."""
         return self.workers[space].submit(refresh, space)
 
-    def values(self, name: str, names: frozenset[str]) -> tuple[object, ...]:
-        """Return what settings of these names are for a space; nothing where it is neither shown nor asked for."""
-        space = self.spaces.get(name) or self.targets.named(name)
+    def values(self, name: str, names: frozenset[str], *, probed: bool) -> tuple[object, ...]:
+        """Return what settings of these names are for a space of /metrics, or of /probe; nothing where it is none."""
+        space = self.targets.named(name) if probed else self.spaces.get(name)
         return effects.values(self.settings, space, names) if space else ()
 
 
@@ -147,7 +147,7 @@ class App:
         self.upstreams.limit(settings)
         with self._lock:
             self._now = after
-            anew = _follow(self.refresher, after.walks, after.submit, before, after)
+            anew = _follow(self.refresher, after.walks, after.submit, before, after, probed=False)
         new, gone = after.spaces.keys() - before.spaces.keys(), before.spaces.keys() - after.spaces.keys()
         self._journal.forget(gone | anew)
         self.probes.follow(
@@ -162,7 +162,8 @@ class App:
     def _generation(self, settings: Settings) -> _Generation:
         spaces = {space.ref: space for space in settings.targets}
         walks = {
-            name: _telling_of_missing_registries(space, self._walk(settings, space)) for name, space in spaces.items()
+            name: _telling_of_missing_registries(space, self._walk(settings, space, probed=False))
+            for name, space in spaces.items()
         }
         workers = {name: self.upstreams.walks_of(space, settings) for name, space in spaces.items()}
         return _Generation(settings, spaces, Targets(settings), walks, workers)
@@ -191,11 +192,11 @@ class App:
     def _renew_probe(self, before: _Generation, after: _Generation, refresher: Refresher, space: Space) -> None:
         walks = {space.ref: self._walk_when_needed(after.settings, space)}
         workers = self.upstreams.walks_of(space, after.settings)
-        self._journal_of_probes.forget(_follow(refresher, walks, workers.submit, before, after))
+        self._journal_of_probes.forget(_follow(refresher, walks, workers.submit, before, after, probed=True))
 
     def _walk_when_needed(self, settings: Settings, space: Space) -> Walk:
         """Open server and key of a space with its first walk: those of other shards' spaces may never be needed."""
-        opened = cache(partial(self._walk, settings, space))
+        opened = cache(partial(self._walk, settings, space, probed=True))
 
         def walk() -> Snapshot:
             try:
@@ -206,14 +207,14 @@ class App:
 
         return walk
 
-    def _walk(self, settings: Settings, space: Space) -> Walk:
+    def _walk(self, settings: Settings, space: Space, *, probed: bool) -> Walk:
         names = effects.ANEW | effects.AGAIN
         read_by = effects.values(settings, space, names)
         return Walker(
             _fetch_page(
                 self.upstreams.of(space, settings),
                 listing_of(space),
-                wanted=lambda: self._now.values(space.ref, names) == read_by,
+                wanted=lambda: self._now.values(space.ref, names, probed=probed) == read_by,
             ),
             partial(
                 Tally,
@@ -259,12 +260,14 @@ def _follow(
     submit: Callable[[Callable[[str], None], str], Future[None]],
     before: _Generation,
     after: _Generation,
+    *,
+    probed: bool,
 ) -> set[str]:
     """Let a refresher have other walks, and return the spaces that it had and that start anew."""
 
     def differing(names: frozenset[str]) -> set[str]:
-        values = ((name, before.values(name, names), after.values(name, names)) for name in walks)
-        return {name for name, old, new in values if old and old != new}
+        old, new = ({name: each.values(name, names, probed=probed) for name in walks} for each in (before, after))
+        return {name for name in walks if old[name] and old[name] != new[name]}
 
     anew = differing(effects.ANEW)
     refresher.replace(

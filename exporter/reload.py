@@ -64,11 +64,11 @@ class Source:
         return self._seen != self._loaded
 
     def _content(self) -> bytes | None:
-        try:
+        with suppress(OSError):
             # A pipe, as a shell makes one of a command, gives what it holds only once: to the settings.
-            return self._file.read_bytes() if self._file and self._file.is_file() else None
-        except OSError:
-            return None
+            if self._file and self._file.is_file():
+                return self._file.read_bytes()
+        return None
 
 
 class Reloader:

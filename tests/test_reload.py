@@ -155,16 +155,23 @@ def test_counters_of_spaces_and_process_go_on(upstream):
     upstream.hold.set()
 
 
-def test_a_walk_that_nobody_wants_any_more_asks_for_no_further_page(upstream):
+@pytest.mark.parametrize(
+    "changed",
+    [{"spaces": "acct/org"}, {"shards": "2", "shard": str(1 - shard_of("acct", 2))}, {"search_term": "x"}],
+)
+def test_a_walk_that_nobody_wants_any_more_asks_for_no_further_page(changed, upstream):
     upstream.spaces["acct"] = make_rows(2_000)
     upstream.hold = threading.Event()
     running = Reloading(upstream)
     (refresh,) = running.app.refresher.start()
     upstream.wait_for_requests(1)
-    running.reload(spaces="acct/org")
+    running.reload(**changed)
     upstream.hold.set()
     assert refresh.result(20) is None
-    assert sum("/org/" not in request.path for request in upstream.requests) == 1
+    abandoned = [
+        request for request in upstream.requests if "/org/" not in request.path and not request.query.get("search_term")
+    ]
+    assert len(abandoned) == 1
 
 
 def test_a_walk_goes_on_where_its_space_stays(upstream):

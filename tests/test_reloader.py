@@ -10,6 +10,7 @@ import pytest
 import structlog
 import yaml
 from clocks import FakeClock
+from threads import wait_until
 
 from exporter.app import App
 from exporter.reload import Reloader, Source
@@ -87,6 +88,15 @@ def test_a_change_takes_effect_once_two_looks_saw_the_same(watching):
     watching.looks(1)
     assert watching.cache_ttl == 180
     assert watching.looks(10) == []
+
+
+def test_the_file_is_looked_at_every_five_seconds_until_shutdown(watching):
+    watching.write(cache_ttl="2m")
+    watching.reloader.watch()
+    wait_until(lambda: watching.cache_ttl == 120)
+    watching.clock.stopped = True
+    wait_until(lambda: "settings-watch" not in [thread.name for thread in threading.enumerate()])
+    assert set(watching.clock.waits) == {5.0}
 
 
 def test_a_change_between_reading_and_the_first_look_is_not_missed(watching):
