@@ -5,6 +5,7 @@ import logging
 import os
 import threading
 from concurrent.futures import Future
+from pathlib import Path
 
 import pytest
 import structlog
@@ -249,3 +250,47 @@ def test_no_reading_begins_once_shutdown_has_begun():
     asked.endpoints.stop()
     asyncio.run(asked.post())
     assert (asked.statuses[0], asked.readings) == (503, [])
+
+
+@pytest.mark.parametrize(("faults", "status"), [((), 200), (("cache_ttl: is none",), 500)])
+def test_a_request_is_answered_once_the_settings_were_read(faults, status):
+    async def ask(asked):
+        request = asyncio.create_task(asked.post())
+        await asyncio.sleep(0)
+        assert asked.statuses == []
+        asked.readings[0].set_result(faults)
+        await request
+
+    asked = Asked()
+    asyncio.run(ask(asked))
+    assert asked.statuses[0] == status
+
+
+def test_a_request_is_refused_where_nobody_may_ask():
+    asked = Asked()
+    asked.endpoints = Endpoints(None, None, None, clock=FakeClock(), scrape_timeout_offset=lambda: 0.5, version="1")
+    asyncio.run(asked.post())
+    assert asked.statuses[0] == 403
+
+
+def test_a_request_at_shutdown_reads_nothing():
+    asked = Asked()
+    asked.endpoints.stop()
+    asyncio.run(asked.post())
+    assert (asked.statuses[0], asked.readings) == (503, [])
+
+
+def test_the_file_is_looked_at_again_and_again_until_the_process_ends(watching):
+    watching.write(cache_ttl="2m")
+    watching.reloader.watch()
+    wait_until(lambda: watching.cache_ttl == 120)
+    watching.clock.stopped = True
+    wait_until(lambda: not [thread for thread in threading.enumerate() if thread.name == "settings-watch"])
+
+
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="needs Linux's /proc")
+def test_a_file_that_cannot_be_read_leaves_the_settings_so_far(watching):
+    watching.file.unlink()
+    watching.file.symlink_to("/proc/self/mem")  # a regular file, whose first byte is an error even for root
+    watching.looks()
+    assert (watching.succeeded, watching.cache_ttl) == (False, 60)
