@@ -285,7 +285,8 @@ def _fetch_page(upstream: Upstream, listing: Listing, wanted: Callable[[], bool]
     def fetch_page(page: int, size: int, deadline: float) -> Future[bytes]:
         if not wanted():
             raise Stopped
-        return upstream.workers.submit(upstream.client.page, listing, page, size, deadline)
+        # The oldest walk first: walks that shared the turns of a key evenly would all end late, or all time out.
+        return upstream.workers.submit_by(deadline, upstream.client.page, listing, page, size, deadline)
 
     return fetch_page
 

@@ -6,12 +6,15 @@ real walker. Threads, queues and pages in flight are as `exporter.upstreams` mak
 the number of pages in flight, which is the process's.
 """
 
+import heapq
+import math
 from array import array
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
+from itertools import count
 
 from timeline import Task, Timeline
 
@@ -23,6 +26,7 @@ from exporter.throttle import Throttle
 
 MINUTE = 60.0
 LATENCY = 0.5
+_MOMENT = 1e-6
 _NOTHING = Inventory(registries={}, findings=(), findings_dropped=0, artifacts=0)
 
 Answer = Callable[[RefreshError | None], None]
@@ -79,21 +83,23 @@ class Key:
         self._slots = slots
         self._throttle = Throttle((rate, MINUTE), timeline, ApiCounters())
         self._idle = self._walkers = concurrency
-        self._pages: deque[Asked] = deque()
+        self._pages: list[tuple[float, int, Asked]] = []
+        self._order = count()
         self._waiting: deque[Asked] = deque()
         self._refreshes: deque[Callable[[], None]] = deque()
+        self._last_start = -math.inf
         self._tasks: set[Task] = set()
 
     def ask(self, deadline: float, answer: Answer) -> Asked:
         """Queue a page."""
         asked = Asked(deadline, answer)
-        self._pages.append(asked)
+        heapq.heappush(self._pages, (deadline, next(self._order), asked))
         self._fetch()
         return asked
 
     def _fetch(self) -> None:
         while self._idle and self._pages:
-            asked = self._pages.popleft()
+            _, _, asked = heapq.heappop(self._pages)
             if not asked.cancelled:
                 self._idle -= 1
                 self._waiting.append(asked)
@@ -125,7 +131,8 @@ class Key:
     def _end(self, asked: Asked, error: RefreshError | None) -> None:
         self._idle += 1
         self._fetch()
-        asked.answer(error)
+        if not asked.cancelled:
+            asked.answer(error)
 
     def submit(self, refresh: Callable[..., None], *args: object) -> Future[None]:
         """Queue a refresh, as the refresher wants it."""
@@ -143,8 +150,12 @@ class Key:
         return future
 
     def _walk(self) -> None:
-        while self._walkers and self._refreshes:
+        """Start a walk that may, unless one has just started: no two of them have the same deadline."""
+        if self._timeline.monotonic() < self._last_start + _MOMENT:
+            self._timeline.at(self._last_start + _MOMENT, self._walk)
+        elif self._walkers and self._refreshes:
             self._walkers -= 1
+            self._last_start = self._timeline.monotonic()
             task = Task(self._refreshes.popleft())
             self._tasks.add(task)
             task.start()

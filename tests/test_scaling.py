@@ -193,7 +193,7 @@ def test_a_plan_keeps_its_promises(name):
     plan, outcome = PLANS[name], outcomes()[name]
     assert outcome.gaps == 0
     assert outcome.age(1) <= plan.promised
-    assert outcome.age(0.95) <= 1.2 * plan.cache_ttl + plan.scrape_interval
+    assert outcome.age(0.95) <= 1.5 * plan.cache_ttl + plan.scrape_interval
     assert (outcome.failed.total(), outcome.alarming) == (0, 0)
 
 
@@ -220,14 +220,14 @@ def test_a_cache_as_long_as_the_interval_of_probes_doubles_the_age():
 LARGE = {f"acct/large_{number}": 460_000 for number in range(4)}
 
 
-def test_walks_that_share_a_key_time_out_together_where_the_timeout_is_that_of_one_alone():
-    """15 minutes each, 62 all four: none of them is ever read within an hour."""
+def test_walks_that_share_a_key_end_one_after_the_other():
+    """15 minutes each, 62 all four: within an hour three of them are read; the last one then has the key to itself."""
     plan = Plan(estate=LARGE, cache_ttl=2 * HOUR, max_stale=6 * HOUR)
     outcome = run(plan)
-    assert outcome.failed["timeout"] >= 4
-    assert outcome.gaps == 1
-    mended = run(Plan(estate=LARGE, cache_ttl=2 * HOUR, max_stale=6 * HOUR, refresh_timeout=2 * HOUR))
-    assert (mended.failed.total(), mended.gaps) == (0, 0)
+    assert outcome.failed == {"timeout": 1}
+    assert outcome.gaps < 0.05
+    patient = run(Plan(estate=LARGE, cache_ttl=2 * HOUR, max_stale=6 * HOUR, refresh_timeout=2 * HOUR))
+    assert (patient.failed.total(), patient.gaps) == (0, 0)
 
 
 def test_every_alert_that_the_page_names_exists():

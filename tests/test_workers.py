@@ -1,0 +1,67 @@
+"""Threads that run calls: in which order, and what becomes of results and errors."""
+
+import threading
+from types import SimpleNamespace
+
+import pytest
+
+from exporter.app import _fetch_page
+from exporter.workers import Workers
+
+PATIENCE = 20
+
+
+@pytest.fixture
+def busy():
+    """One thread, busy until the event is set."""
+    workers, free = Workers(1, "test"), threading.Event()
+    workers.submit(free.wait, PATIENCE)
+    yield workers, free
+    free.set()
+
+
+def test_calls_run_by_their_deadlines_and_of_equal_ones_the_oldest_first(busy):
+    workers, free = busy
+    ran = []
+    calls = [
+        workers.submit(ran.append, "last"),
+        *(workers.submit_by(deadline, ran.append, name) for deadline, name in ((3.0, "c"), (1.0, "a"), (2.0, "b"))),
+        workers.submit_by(1.0, ran.append, "a again"),
+        workers.submit(ran.append, "very last"),
+    ]
+    free.set()
+    for call in calls:
+        call.result(PATIENCE)
+    assert ran == ["a", "a again", "b", "c", "last", "very last"]
+
+
+def test_a_call_that_was_cancelled_does_not_run(busy):
+    workers, free = busy
+    ran = []
+    cancelled, other = (workers.submit(ran.append, name) for name in ("cancelled", "other"))
+    assert cancelled.cancel()
+    free.set()
+    other.result(PATIENCE)
+    assert ran == ["other"]
+
+
+def test_an_error_is_the_futures_and_ends_no_thread(busy):
+    workers, free = busy
+    free.set()
+    with pytest.raises(ZeroDivisionError):
+        workers.submit(lambda: 1 / 0).result(PATIENCE)
+    assert workers.submit(lambda: 7).result(PATIENCE) == 7
+
+
+def test_the_pages_of_the_walk_that_began_first_go_first(busy):
+    """Walks that share a key so end one after the other, by their deadlines, and not all at the end."""
+    workers, free = busy
+    asked = []
+    client = SimpleNamespace(page=lambda listing, page, _size, _deadline: asked.append((listing, page)))
+    upstream = SimpleNamespace(workers=workers, client=client)
+    old, young = (_fetch_page(upstream, listing, lambda: True) for listing in ("old", "young"))
+    pages = [fetch(page, 100, deadline) for page in range(3) for fetch, deadline in ((young, 3_700.0), (old, 3_600.0))]
+    free.set()
+    for page in pages:
+        page.result(PATIENCE)
+    assert asked == [*(("old", page) for page in range(3)), *(("young", page) for page in range(3))]
