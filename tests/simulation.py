@@ -115,11 +115,13 @@ class Key:
                 self._timeline.at(turn, self._take_turns)
                 return
             self._waiting.popleft()
-            if self._throttle.acquire(asked.deadline):
+            try:
+                self._throttle.acquire(asked.deadline)
+            except RequestTimeout as error:
+                self._timeline.soon(partial(self._end, asked, error))
+            else:
                 self.sent.append(now)
                 self._slots.take(partial(self._send, asked))
-            else:
-                self._timeline.soon(partial(self._end, asked, RequestTimeout("no turn before the deadline")))
 
     def _send(self, asked: Asked) -> None:
         self._timeline.at(self._timeline.monotonic() + LATENCY, partial(self._receive, asked))
