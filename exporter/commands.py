@@ -5,7 +5,6 @@ import json
 import socket
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 
 import bcrypt
@@ -23,6 +22,7 @@ from exporter.reload import Reloader, Source
 from exporter.settings import Settings, SettingsError
 from exporter.tls import ReloadingContext
 from exporter.values import ListenAddress
+from exporter.verdicts import as_document
 from exporter.webconfig import WebConfigFile
 from exporter.writing import check_replaceable, replace_file, write_to_stdout
 
@@ -99,19 +99,21 @@ Demo: made-up artifacts in {len(SPACES)} spaces, from a registry inside this pro
 
 
 def check(settings: Settings, *, as_json: bool) -> int:
-    """Ask every space for one page, print the verdicts, and return whether all were good.
+    """Ask every space for one page, say what that means, and return whether all were good.
 
     Raises:
         SettingsError: the web config file cannot be used, or a key file cannot be used any more.
     """
-    log.configure(_quieter(settings.log_level), settings.log_format)
+    # What a warning would say stands in the report.
+    log.configure("debug" if settings.log_level == "debug" else "error", settings.log_format)
     _web_config(settings)
-    verdicts = check_spaces(settings, SystemClock())
+    with console.asking(len(settings.targets)) as on_answer:
+        report = check_spaces(settings, SystemClock(), on_answer)
     if as_json:
-        print(json.dumps([{"ok": verdict.ok, **asdict(verdict)} for verdict in verdicts], indent=2))
+        print(json.dumps(as_document(report), indent=2))
     else:
-        console.print_verdicts(verdicts)
-    return DONE if all(verdict.ok for verdict in verdicts) else SPACE_FAILED
+        console.print_report(report)
+    return DONE if not report.total.failed else SPACE_FAILED
 
 
 def dump(settings: Settings, output: Path | None) -> int:

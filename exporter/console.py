@@ -4,10 +4,13 @@ Only a terminal gets colours, bars and lines that are folded; anything else gets
 """
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from typing import Self, TextIO
 
 from rich.console import Console
+from rich.padding import Padding
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -21,23 +24,112 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from exporter.check import Verdict
 from exporter.dump import Dump
 from exporter.refresh import Failure, SpaceStatus
+from exporter.values import spell_duration
+from exporter.verdicts import Report, Verdict
 
 _WIDE = 10_000
+_HEADS = ("SPACE", "VERDICT", "ARTIFACTS", "SERIES", "REQUESTS", "REFRESH", "LATENCY")
 _INCOMPLETE = "the listing moved while it was read, or the API miscounts it (har_snapshot_complete 0)"
 
 
-def print_verdicts(verdicts: Iterable[Verdict]) -> None:
-    """Print a line for each space."""
-    table = Table("SPACE", "VERDICT", "ARTIFACTS", "LATENCY", "HINT", box=None, pad_edge=False)
+def print_report(report: Report) -> None:
+    """Print a table of the spaces, with what to change; what is to be said of all of them goes to standard error."""
+    if report.spaces:
+        _print_spaces(report.spaces)
+    else:
+        _say("no space falls on this shard: check spaces, shard and shards", style="yellow")
+    for warning in report.warnings:
+        _say(warning, style="yellow")
+    if report.spaces and sys.stderr.isatty():
+        _say(_summary_of_check(report))
+
+
+def _print_spaces(verdicts: Sequence[Verdict]) -> None:
+    console = _console(sys.stdout)
+    table = _table(verdicts, with_hints=not console.is_terminal)
+    if not console.is_terminal:
+        with console.capture() as captured:
+            console.print(table)
+        # Without the spaces that make columns of equal width.
+        print(*(line.rstrip() for line in captured.get().splitlines()), sep="\n")
+    elif console.measure(table, options=console.options.update_width(_WIDE)).maximum <= console.width:
+        console.print(table)
+        for verdict in filter(_hint, verdicts):
+            console.print(Text(f"{verdict.space}: {_hint(verdict)}", style=_style(verdict)))
+    else:
+        for verdict in verdicts:
+            _print_as_list(console, verdict)
+
+
+def _table(verdicts: Sequence[Verdict], *, with_hints: bool) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for head in _HEADS:
+        table.add_column(head, justify="left" if head in {"SPACE", "VERDICT"} else "right", no_wrap=True)
+    if with_hints:
+        table.add_column("HINT")
     for verdict in verdicts:
-        artifacts = "" if verdict.artifacts is None else str(verdict.artifacts)
-        hint = "; ".join(text for text in (verdict.message, verdict.hint) if text)
-        cells = (verdict.space, "ok" if verdict.ok else verdict.reason, artifacts, f"{verdict.seconds:.2f}s", hint)
-        table.add_row(*map(Text, cells), style="" if verdict.ok else "red")
-    _console(sys.stdout).print(table)
+        hints = [_hint(verdict)] if with_hints else []
+        table.add_row(*map(Text, [*_cells(verdict), *hints]), style=_style(verdict))
+    return table
+
+
+def _print_as_list(console: Console, verdict: Verdict) -> None:
+    """Print a space on a terminal that is too narrow for the table: a line for each of its figures."""
+    space, *figures = _cells(verdict)
+    console.print(Text(space, style=_style(verdict)))
+    for head, figure in zip(_HEADS[1:], figures, strict=True):
+        if figure:
+            console.print(Text(f"  {head.lower():<9}  {figure}"))
+    if hint := _hint(verdict):
+        console.print(Padding(Text(hint, style=_style(verdict)), (0, 0, 0, 2)))
+
+
+def _cells(verdict: Verdict) -> tuple[str, ...]:
+    """Spell the figures of a space; a plus is for those that may be higher."""
+    return (
+        verdict.space,
+        verdict.reason or ("warn" if verdict.warnings else "ok"),
+        _figure(verdict.artifacts, more=verdict.requests is None),
+        _figure(verdict.series, more=not verdict.series_exact),
+        _figure(verdict.requests),
+        "" if verdict.refresh_seconds is None else _span(verdict.refresh_seconds),
+        f"{verdict.seconds:.2f}s",
+    )
+
+
+def _span(seconds: float) -> str:
+    return f"{seconds:.2f}s" if seconds < 10 else spell_duration(seconds)  # noqa: PLR2004 - two digits tell enough
+
+
+def _figure(number: int | None, *, more: bool = False) -> str:
+    return "" if number is None else f"{number}{'+' if more else ''}"
+
+
+def _hint(verdict: Verdict) -> str:
+    return "; ".join(text for text in (verdict.message, verdict.hint, *verdict.warnings) if text)
+
+
+def _style(verdict: Verdict) -> str:
+    return ("yellow" if verdict.warnings else "") if verdict.ok else "red"
+
+
+def _summary_of_check(report: Report) -> str:
+    total = report.total
+    findings = f", and at most {total.finding_series:,} more of findings" if total.finding_series else ""
+    return (
+        f"{_spaces(total.spaces, total.failed)}: {total.artifacts:,} artifacts; a refresh takes {total.requests:,}"
+        f" requests and at least {_span(total.refresh_seconds)}; at least {total.series:,} series{findings}"
+    )
+
+
+@contextmanager
+def asking(spaces: int) -> Iterator[Callable[[], None]]:
+    """Show on a terminal how many spaces have answered; yields what is to be called for each, from any thread."""
+    with _progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()) as progress:
+        task = progress.add_task("spaces asked", total=spaces)
+        yield partial(progress.advance, task)
 
 
 class WalkBars:
@@ -52,15 +144,12 @@ class WalkBars:
         Args:
             spaces: how many spaces there are.
         """
-        self._progress = Progress(
+        self._progress = _progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             _Rate(),
             TimeRemainingColumn(),
-            console=_console(sys.stderr),
-            disable=not sys.stderr.isatty(),
-            transient=True,
         )
         self._all = self._progress.add_task("spaces", total=spaces, unit="spaces", visible=spaces > 1)
         self._tasks: dict[str, TaskID] = {}
@@ -100,7 +189,7 @@ def tell_of_dump(dump: Dump) -> None:
         for status in dump.statuses:
             if status.snapshot and not status.snapshot.complete:
                 _say(f"{status.space}: {_INCOMPLETE}", style="yellow")
-        _say(_summary(dump))
+        _say(_summary_of_dump(dump))
 
 
 def _told(failure: Failure) -> str:
@@ -108,13 +197,21 @@ def _told(failure: Failure) -> str:
     return f"{failure.reason}: {said}\n{failure.traceback}".rstrip()
 
 
-def _summary(dump: Dump) -> str:
+def _summary_of_dump(dump: Dump) -> str:
     inventories = [status.snapshot.inventory for status in dump.statuses if status.snapshot]
     artifacts = sum(inventory.artifacts for inventory in inventories)
     findings = sum(len(inventory.findings) + inventory.findings_dropped for inventory in inventories)
     failed = sum(not status.up for status in dump.statuses)
-    spaces = f"{len(dump.statuses):,} space" + "s" * (len(dump.statuses) != 1) + f", {failed:,} failed" * (failed > 0)
+    spaces = _spaces(len(dump.statuses), failed)
     return f"{spaces}: {artifacts:,} artifacts, {findings:,} findings, in {dump.seconds:.1f}s"
+
+
+def _spaces(number: int, failed: int) -> str:
+    return f"{number:,} space" + "s" * (number != 1) + f", {failed:,} failed" * (failed > 0)
+
+
+def _progress(*columns: ProgressColumn) -> Progress:
+    return Progress(*columns, console=_console(sys.stderr), disable=not sys.stderr.isatty(), transient=True)
 
 
 def _say(sentence: str, style: str = "") -> None:

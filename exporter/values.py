@@ -135,6 +135,17 @@ def read_duration(value: object) -> float:
     return float(sum(Decimal(number or 0) * unit for number, unit in zip(found.groups(), _UNITS, strict=True)))
 
 
+def spell_duration(seconds: float) -> str:
+    """Spell a duration as settings do, rounded to seconds, or to tenths of them below ten: `1h30m`, `0.3s`."""
+    if seconds < 10:  # noqa: PLR2004 - two digits tell enough
+        return f"{round(seconds, 1):g}s"
+    left, spelled = round(seconds), ""
+    for unit, length in zip("dhms", map(int, _UNITS), strict=False):
+        number, left = divmod(left, length)
+        spelled += f"{number}{unit}" if number else ""
+    return spelled
+
+
 def read_thresholds(value: object) -> tuple[Threshold, ...]:
     """Read a list of durations, shortest first; `off` for none."""
     thresholds = sorted((Threshold(label, _bounded(label, "1ms")) for label in _listed(value)), key=lambda one: one[1])

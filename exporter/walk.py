@@ -28,6 +28,11 @@ FetchPage = Callable[[int, int, float], Future[bytes]]
 """Starts to fetch a page: its number from 0, rows a page, and the monotonic time that it must be there by."""
 
 
+def refuses_size(error: ClientError, size: int) -> bool:
+    """Return whether a server that answers like this may accept a page of `SAFE_PAGE_SIZE`."""
+    return size > SAFE_PAGE_SIZE and error.status in _SIZE_REFUSED
+
+
 class Walker:
     """Walks through one space, again and again."""
 
@@ -72,7 +77,7 @@ class Walker:
         try:
             return self._walk(self._page_size, deadline)
         except ClientError as error:
-            if self._page_size <= SAFE_PAGE_SIZE or error.status not in _SIZE_REFUSED:
+            if not refuses_size(error, self._page_size):
                 raise
         snapshot = self._walk(SAFE_PAGE_SIZE, deadline)
         self._page_size = SAFE_PAGE_SIZE

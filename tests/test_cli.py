@@ -144,7 +144,7 @@ def test_check_prints_a_line_for_each_space_that_answers():
         done = run("check", **settings_for(upstream, spaces="acct,acct/org"))
     assert (done.returncode, done.stderr) == (0, "")
     head, first, second = done.stdout.splitlines()
-    assert head.split() == ["SPACE", "VERDICT", "ARTIFACTS", "LATENCY", "HINT"]
+    assert head.split() == ["SPACE", "VERDICT", "ARTIFACTS", "SERIES", "REQUESTS", "REFRESH", "LATENCY", "HINT"]
     assert first.split()[:3] == ["acct", "ok", "7"]
     assert second.split()[:3] == ["acct/org", "ok", "120"]
 
@@ -205,7 +205,7 @@ def test_check_says_what_to_change_for_a_private_ca_and_ca_file_mends_it(tmp_pat
 def test_check_prints_json_for_a_machine():
     with Upstream({"acct": make_rows(7)}) as upstream:
         done = run("check", "--output", "json", **settings_for(upstream, spaces="acct,acct/nowhere"))
-    good, bad = json.loads(done.stdout)
+    good, bad = json.loads(done.stdout)["spaces"]
     assert done.returncode == 1
     assert (good["space"], good["ok"], good["artifacts"], good["reason"]) == ("acct", True, 7, "")
     assert (bad["space"], bad["ok"], bad["artifacts"], bad["reason"]) == ("acct/nowhere", False, None, "client_error")
@@ -308,7 +308,7 @@ def test_the_key_of_the_demo_is_in_no_output_of_it():
 
 def test_a_key_of_another_account_than_the_space_is_told():
     with Upstream(make_rows(1), key="pat.other.id.canary") as upstream:
-        done = run("check", **settings_for(upstream))
+        done = run("dump", **settings_for(upstream))
     assert "key_account=other" in done.stderr
     assert "canary" not in done.stderr
 
