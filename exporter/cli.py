@@ -7,6 +7,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 from exporter import __version__
@@ -18,7 +19,7 @@ UNUSABLE_SETTINGS = 2
 INTERRUPTED = 130
 OUTPUT_CLOSED = 141
 
-_COMMANDS = ("serve", "demo", "check", "dump", "web-config hash")
+_COMMANDS = ("serve", "demo", "check", "dump", "demo check", "demo dump", "web-config hash")
 _DESCRIPTION = """\
 Prometheus exporter for Harness Artifact Registry.
 
@@ -27,6 +28,8 @@ commands:
   demo    the same over an embedded demo registry, without account or settings
   check   ask each space for one page, and say what to change where that fails
   dump    walk through each space once, and print the metrics
+  demo check, demo dump
+          the same over the embedded demo registry
   web-config hash
           ask for a password, and print its bcrypt hash for basic_auth_users
 """
@@ -68,7 +71,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(command: str, flags: dict[str, str], output: str | None) -> int:
     from exporter import commands  # noqa: PLC0415 - see above
 
-    if output is not None and (command not in {"check", "dump"} or (command == "check" and output != "json")):
+    over_demo, task = command.startswith("demo "), command.removeprefix("demo ")
+    if output is not None and (task not in {"check", "dump"} or (task == "check" and output != "json")):
         raise SettingsError(["--output: accepted are json for check, and a file for dump"])
     if command == "web-config hash":
         return commands.hash_password()
@@ -76,16 +80,16 @@ def _run(command: str, flags: dict[str, str], output: str | None) -> int:
         return commands.demo(flags)
     if command == "serve":
         return commands.serve(flags)
-    settings = load(flags)
-    if command == "check":
-        return commands.check(settings, as_json=output is not None)
-    return commands.dump(settings, Path(output) if output else None)
+    with commands.demo_settings(flags) if over_demo else nullcontext(load(flags)) as settings:
+        if task == "check":
+            return commands.check(settings, as_json=output is not None)
+        return commands.dump(settings, Path(output) if output else None)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="har-exporter",
-        usage="har-exporter [serve | demo | check | dump | web-config hash] [--SETTING VALUE ...]",
+        usage="har-exporter [serve | demo | [demo] check | [demo] dump | web-config hash] [--SETTING VALUE ...]",
         description=_DESCRIPTION,
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,

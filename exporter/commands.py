@@ -4,7 +4,8 @@ import getpass
 import json
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import bcrypt
@@ -19,7 +20,7 @@ from exporter.demo import KEY, PREFIX, SPACES, Registry
 from exporter.dump import dump_spaces
 from exporter.guard import Guard
 from exporter.reload import Reloader, Source
-from exporter.settings import Settings, SettingsError
+from exporter.settings import Settings, SettingsError, load
 from exporter.tls import ReloadingContext
 from exporter.values import ListenAddress
 from exporter.verdicts import as_document
@@ -84,8 +85,7 @@ def demo(flags: Mapping[str, str]) -> int:
         SettingsError: the settings cannot be used.
     """
     with Registry() as registry:
-        pinned = {"base_url": registry.url, "api_prefix": PREFIX, "api_key": KEY, "spaces": ",".join(SPACES)}
-        source = Source(flags, pinned)
+        source = Source(flags, _leading_to(registry))
         settings = source.load()
         host = settings.listen_address.host or "localhost"
         scheme = "https" if _web_config(settings)[1] else "http"
@@ -96,6 +96,21 @@ Demo: made-up artifacts in {len(SPACES)} spaces, from a registry inside this pro
   for Prometheus  {scheme}://{host}:{settings.listen_address.port}/metrics
 """, file=sys.stderr)  # fmt: skip
         return _serve(settings, source)
+
+
+@contextmanager
+def demo_settings(flags: Mapping[str, str]) -> Iterator[Settings]:
+    """Run an embedded registry, and yield settings that lead to it.
+
+    Raises:
+        SettingsError: the settings cannot be used.
+    """
+    with Registry() as registry:
+        yield load(flags, pinned=_leading_to(registry))
+
+
+def _leading_to(registry: Registry) -> Mapping[str, str]:
+    return {"base_url": registry.url, "api_prefix": PREFIX, "api_key": KEY, "spaces": ",".join(SPACES)}
 
 
 def check(settings: Settings, *, as_json: bool) -> int:

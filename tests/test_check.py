@@ -14,6 +14,7 @@ from upstream import ABSENT, Upstream, capped, cut, make_row, make_rows, redirec
 from exporter.artifact import Page, Rejected
 from exporter.check import check_spaces
 from exporter.clock import SystemClock
+from exporter.demo import SPACES as DEMO_SPACES
 from exporter.errors import REASONS, RefreshError
 from exporter.settings import Settings, load
 from exporter.verdicts import Answer, as_document, judge
@@ -421,3 +422,16 @@ def test_a_terminal_shows_how_many_spaces_have_answered():
             screen.wait_for(r"spaces asked .* 1/2")
             hold.set()
             assert screen.end() == 0
+
+
+def test_the_demo_can_be_checked_without_any_setting():
+    done = run("demo", "check")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [line.split()[:2] for line in done.stdout.splitlines()[1:]] == [[space, "ok"] for space in DEMO_SPACES]
+
+
+def test_a_check_of_the_demo_honours_settings_but_those_of_the_upstream():
+    done = run("demo", "check", "--output", "json", "--registries", "nowhere", base_url="ftp://nowhere", spaces="///")
+    spaces = json.loads(done.stdout)["spaces"]
+    assert [space["space"] for space in spaces] == list(DEMO_SPACES)
+    assert all(space["unlisted_registries"] == ["nowhere"] for space in spaces)

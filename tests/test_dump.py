@@ -14,6 +14,7 @@ from terminal import on_terminal
 from test_cli import ENVIRONMENT, run, settings_for
 from upstream import Upstream, make_rows, reply
 
+from exporter.demo import SPACES
 from exporter.dump import dump_spaces
 from exporter.settings import SettingsError, load
 from exporter.writing import check_replaceable, replace_file
@@ -200,3 +201,10 @@ def test_a_fault_in_the_answer_of_the_server_is_told_in_one_line_without_escape_
         with on_terminal("dump", stdout=subprocess.DEVNULL, columns=60, **settings_for(upstream)) as screen:
             assert screen.end() == 1
     assert "[red]\ufffd[31mno\ufffdhar-exporter: all is well[/red]" in screen.text.replace("\n", "")
+
+
+def test_the_demo_can_be_dumped_without_any_setting(tmp_path):
+    target = tmp_path / "demo.prom"
+    done = run("demo", "dump", "--output", str(target))
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert all(f'har_up{{space="{space}"}} 1.0' in target.read_text() for space in SPACES)
