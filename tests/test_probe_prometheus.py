@@ -1,14 +1,13 @@
-"""Probes as Debian's Prometheus makes them, configured as the README says and as the Prometheus Operator does."""
+"""Probes as Debian's Prometheus makes them, configured as the docs say and as the Prometheus Operator does."""
 
-import re
 import subprocess
 from contextlib import contextmanager
 
 import pytest
 import requests
 import yaml
+from markdown import ROOT, blocks
 from programs import find
-from readme import README
 from stack import Prometheus, eventually, prometheus
 from test_cli import served, settings_for
 from upstream import Upstream, make_rows
@@ -17,12 +16,11 @@ SPACES = {"my_account": make_rows(3), "my_account/my_org": make_rows(120, isQuar
 HURRY = {"scrape_interval": "500ms", "scrape_timeout": "500ms"}
 
 
-def of_the_readme(address: str) -> dict:
-    """Return the README's configuration, with the address of an exporter in the place of the documented one."""
-    blocks = re.findall(r"^```yaml\n(.*?)^```", README.read_text(), re.MULTILINE | re.DOTALL)
-    (block,) = [block for block in blocks if "metrics_path: /probe" in block]
-    assert "localhost:10981" in block
-    return yaml.safe_load(block.replace("localhost:10981", address)) | {"global": HURRY}
+def of_the_docs(address: str) -> dict:
+    """Return the configuration of the docs, with the address of an exporter in the place of the documented one."""
+    (block,) = [block for block in blocks(ROOT / "docs" / "probe.md") if block.kind == "yaml"]
+    assert "localhost:10981" in block.text
+    return yaml.safe_load(block.text.replace("localhost:10981", address)) | {"global": HURRY}
 
 
 def of_the_operator(address: str) -> dict:
@@ -55,7 +53,7 @@ def values(server: Prometheus, expression: str) -> dict[str, float]:
     return {found["metric"].get("instance", ""): float(found["value"][1]) for found in server.query(expression)}
 
 
-@pytest.mark.parametrize("configuration", [of_the_readme, of_the_operator])
+@pytest.mark.parametrize("configuration", [of_the_docs, of_the_operator])
 def test_prometheus_reads_each_space_as_an_instance_of_its_own(configuration, tmp_path):
     with probing(tmp_path, configuration) as (server, upstream):
         eventually(lambda: values(server, 'har_up{job=~".*probe"} == 1').keys() == SPACES.keys())
@@ -67,8 +65,8 @@ def test_prometheus_reads_each_space_as_an_instance_of_its_own(configuration, tm
         assert len(upstream.requests) == 4  # one page, and two with the first once more
 
 
-def test_beside_probes_the_readme_reads_metrics_of_the_process_alone(tmp_path):
-    with probing(tmp_path, of_the_readme) as (server, _):
+def test_beside_probes_the_docs_read_metrics_of_the_process_alone(tmp_path):
+    with probing(tmp_path, of_the_docs) as (server, _):
         eventually(lambda: server.query("har_exporter_build_info"))
         eventually(lambda: len(server.query("har_up")) == len(SPACES))
         assert {found["metric"]["job"] for found in server.query("har_exporter_build_info")} == {"har-exporter"}
