@@ -72,6 +72,7 @@ PARTS = {
         "labels": labels,
         "settings": settings,
     },
+    ROOT / "docs" / "architecture.md": {"modules": modules},
     ROOT / "docs" / "troubleshooting.md": {"alerts": alerts},
 }
 

@@ -92,6 +92,12 @@ def test_every_link_leads_somewhere(path):
         assert not anchor or anchor in anchors(there), target
 
 
+def test_every_page_is_linked_from_another_one():
+    linked = {(path.parent / target.partition("#")[0]).resolve() for path in DOCUMENTS for target in links(path)}
+    own = {path for path in DOCUMENTS if {"docs", "runbooks"} & set(path.parts[len(ROOT.parts) :])}
+    assert own - linked == set()
+
+
 def is_an_address(target: str) -> bool:
     """Whether an address is https and well-formed, or of this machine."""
     address = urlsplit(target)
