@@ -52,48 +52,49 @@ class Artifact(msgspec.Struct, gc=False):
     """One row of the listing: one version of an artifact, its texts as the API spells them.
 
     Attributes:
-        name: `name`, never empty.
-        registry: `registryIdentifier`, never empty.
-        registry_uuid: `registryUUID`.
-        registry_type: `registryType`: VIRTUAL or UPSTREAM.
-        package_type: `packageType`.
         artifact_type: `artifactType`: model or dataset, for some package types.
-        version: `version`; a tag or a digest for images.
-        uuid: `uuid`; rows of one image share it where images are listed by tag.
-        purl: `purl`, the package URL.
-        scan_status: `scanStatus`: ALLOWED, WARN, BLOCKED and others.
-        firewall_mode: `firewallMode`: ENABLED, QUARANTINE, ALLOW, WARN, BLOCK and others.
-        quarantined: `isQuarantined`.
-        quarantine_reason: `quarantineReason`.
+        deleted: `deletedAt`, seconds since the epoch; None for a live artifact.
         deployments: `deploymentMetadata`; None without the module that counts deployments, which is not zero.
+        digests: `digestCount`.
         downloads: `downloadsCount`; of the whole image where rows share an image.
         files: `fileCount`.
-        digests: `digestCount`.
+        firewall_mode: `firewallMode`: ENABLED, QUARANTINE, ALLOW, WARN, BLOCK and others.
+        quarantined: `isQuarantined`.
         modified: `lastModified`, seconds since the epoch.
         scanned: `lastScannedAt`, seconds since the epoch.
-        deleted: `deletedAt`, seconds since the epoch; None for a live artifact.
+        name: `name`, never empty.
+        package_type: `packageType`.
+        purl: `purl`, the package URL.
+        quarantine_reason: `quarantineReason`.
+        registry: `registryIdentifier`, never empty.
+        registry_type: `registryType`: VIRTUAL or UPSTREAM.
+        registry_uuid: `registryUUID`.
+        scan_status: `scanStatus`: ALLOWED, WARN, BLOCKED and others.
+        uuid: `uuid`; rows of one image share it where images are listed by tag.
+        version: `version`; a tag or a digest for images.
     """
 
-    name: str = ""
-    registry: str = msgspec.field(name="registryIdentifier", default="")
-    registry_uuid: str | None = msgspec.field(name="registryUUID", default=None)
-    registry_type: str | None = msgspec.field(name="registryType", default=None)
-    package_type: str | None = msgspec.field(name="packageType", default=None)
+    # By their names on the wire, as real answers are: the decoder looks for each key behind the last one that it found.
     artifact_type: str | None = msgspec.field(name="artifactType", default=None)
-    version: str | None = None
-    uuid: str | None = None
-    purl: str | None = None
-    scan_status: str | None = msgspec.field(name="scanStatus", default=None)
-    firewall_mode: str | None = msgspec.field(name="firewallMode", default=None)
-    quarantined: Flag = msgspec.field(name="isQuarantined", default=None)
-    quarantine_reason: str | None = msgspec.field(name="quarantineReason", default=None)
+    deleted: Time = msgspec.field(name="deletedAt", default=None)
     deployments: Deployments | None = msgspec.field(name="deploymentMetadata", default=None)
+    digests: Count = msgspec.field(name="digestCount", default=None)
     downloads: Count = msgspec.field(name="downloadsCount", default=None)
     files: Count = msgspec.field(name="fileCount", default=None)
-    digests: Count = msgspec.field(name="digestCount", default=None)
+    firewall_mode: str | None = msgspec.field(name="firewallMode", default=None)
+    quarantined: Flag = msgspec.field(name="isQuarantined", default=None)
     modified: Time = msgspec.field(name="lastModified", default=None)
     scanned: Time = msgspec.field(name="lastScannedAt", default=None)
-    deleted: Time = msgspec.field(name="deletedAt", default=None)
+    name: str = ""
+    package_type: str | None = msgspec.field(name="packageType", default=None)
+    purl: str | None = None
+    quarantine_reason: str | None = msgspec.field(name="quarantineReason", default=None)
+    registry: str = msgspec.field(name="registryIdentifier", default="")
+    registry_type: str | None = msgspec.field(name="registryType", default=None)
+    registry_uuid: str | None = msgspec.field(name="registryUUID", default=None)
+    scan_status: str | None = msgspec.field(name="scanStatus", default=None)
+    uuid: str | None = None
+    version: str | None = None
 
 
 class Rejected(NamedTuple):
@@ -206,14 +207,15 @@ def _settle_times(artifacts: list[Artifact], latest: float) -> int:
     latest *= 1000
     rejected = 0
     for row in artifacts:
-        if row.modified is not None:
-            row.modified = row.modified / 1000 if 0 < row.modified <= latest else None
+        modified, scanned, deleted = row.modified, row.scanned, row.deleted
+        if modified is not None:
+            row.modified = modified / 1000 if 0 < modified <= latest else None
             rejected += row.modified is None
-        if row.scanned is not None:
-            row.scanned = row.scanned / 1000 if 0 < row.scanned <= latest else None
+        if scanned is not None:
+            row.scanned = scanned / 1000 if 0 < scanned <= latest else None
             rejected += row.scanned is None
-        if row.deleted is not None:
-            row.deleted = row.deleted / 1000 if 0 < row.deleted <= latest else None
+        if deleted is not None:
+            row.deleted = deleted / 1000 if 0 < deleted <= latest else None
             rejected += row.deleted is None
     return rejected
 
