@@ -61,6 +61,7 @@ _MAX_ERROR_BODY = 64 * 2**10
 # Small, because the library holds many times what it is asked for where chunks are tiny.
 _STEP = 2**16
 _GZIP = 31
+_LATE = 0.02  # seconds that a read may go on beyond its deadline
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,7 +302,9 @@ class _DeadlineReader(io.RawIOBase):
         left = self._deadline - time.monotonic()
         if left <= 0:
             raise TimeoutError("timed out")
-        self._sock.settimeout(left)
+        # Not each time: that lets other threads go first, and this one waits for its turn again.
+        if (self._sock.gettimeout() or 0.0) - left > _LATE:
+            self._sock.settimeout(left)
         read = self._raw.readinto(buffer)
         if read == 0 and self.in_head:
             raise ConnectionResetError("the other side hung up before its answer began")
