@@ -1,4 +1,7 @@
-"""What each command does, from settings to exit code."""
+"""What each command does, from settings to exit code.
+
+What only some need is imported where they do, so that `serve` answers at once.
+"""
 
 import getpass
 import json
@@ -7,25 +10,26 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import bcrypt
 import structlog
 
-from exporter import __version__, console, descriptors, listener, log, server, web
+from exporter import __version__, descriptors, listener, log, server, web
 from exporter.app import App
 from exporter.basicauth import LONGEST_PASSWORD
-from exporter.check import check_spaces
 from exporter.clock import SystemClock
 from exporter.demo import KEY, PREFIX, SPACES, Registry
-from exporter.dump import dump_spaces
 from exporter.guard import Guard
 from exporter.reload import Reloader, Source
 from exporter.settings import Settings, SettingsError, load
-from exporter.tls import ReloadingContext
 from exporter.values import ListenAddress
 from exporter.verdicts import as_document
 from exporter.webconfig import WebConfigFile
 from exporter.writing import check_replaceable, replace_file, write_to_stdout
+
+if TYPE_CHECKING:
+    from exporter.tls import ReloadingContext
 
 DONE = 0
 SPACE_FAILED = 1
@@ -119,6 +123,9 @@ def check(settings: Settings, *, as_json: bool) -> int:
     Raises:
         SettingsError: the web config file cannot be used, or a key file cannot be used any more.
     """
+    from exporter import console  # noqa: PLC0415 - see above
+    from exporter.check import check_spaces  # noqa: PLC0415
+
     # What a warning would say stands in the report.
     log.configure("debug" if settings.log_level == "debug" else "error", settings.log_format)
     _web_config(settings)
@@ -137,6 +144,9 @@ def dump(settings: Settings, output: Path | None) -> int:
     Raises:
         SettingsError: a key file cannot be used any more, or the output cannot be written.
     """
+    from exporter import console  # noqa: PLC0415 - see above
+    from exporter.dump import dump_spaces  # noqa: PLC0415
+
     if output is not None:
         # Known before the walk, which may take an hour.
         check_replaceable(output)
@@ -170,10 +180,12 @@ def hash_password() -> int:
     return DONE
 
 
-def _web_config(settings: Settings) -> tuple[WebConfigFile | None, ReloadingContext | None]:
+def _web_config(settings: Settings) -> tuple[WebConfigFile | None, "ReloadingContext | None"]:
     """Read the web config file: what guards the endpoints, and what to speak TLS with."""
     if settings.web_config_file is None:
         return None, None
+    from exporter.tls import ReloadingContext  # noqa: PLC0415 - see above
+
     file = WebConfigFile(settings.web_config_file)
     return file, ReloadingContext(file) if file.current().tls else None
 
