@@ -1,5 +1,6 @@
 """The exporter, from settings to a snapshot: all that a walk of it costs, on connections of its own each time."""
 
+import gc
 import sys
 from concurrent.futures import wait
 
@@ -39,4 +40,5 @@ if __name__ == "__main__":
     log.configure("error", "logfmt")
     url, space, size, connections = sys.argv[1:]
     configured = settings(url, space, int(size), int(connections))
+    gc.freeze()  # as `serve` does
     take_turns(lambda: walk(configured))

@@ -3,6 +3,7 @@
 What only some need is imported where they do, so that `serve` answers at once.
 """
 
+import gc
 import getpass
 import json
 import socket
@@ -76,6 +77,8 @@ def _serve(settings: Settings, source: Source) -> int:
     host, port, *_ = sock.getsockname()
     of_shard = {"spaces": len(settings.targets), "shard": settings.shard, "shards": settings.shards}
     _log.info("listening", version=__version__, host=host, port=port, tls=tls is not None, **of_shard)
+    # What stays for good need not be looked through while a walk makes garbage: a tenth of its time.
+    gc.freeze()
     app.refresher.start()
     reloader.watch()
     serving.run()
