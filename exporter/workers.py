@@ -59,7 +59,8 @@ class _Calls:
     """Calls that wait for a thread; None asks it to end."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        # Reentrant: a signal's handler may submit while the thread that it interrupts does.
+        self._lock = threading.RLock()
         self._waiting: list[tuple[float, int, Callable[[], None] | None]] = []
         self._order = count()
         self._ready: SimpleQueue[None] = SimpleQueue()

@@ -1,10 +1,14 @@
 """Tests draw the same examples each time, without a deadline that a busy machine could miss, and share no log."""
 
 import logging
+import signal
 
 import pytest
 import structlog
 from hypothesis import Phase, settings
+
+# A shell's job in the background ignores interrupts and hands that on, also to the programs that tests interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # For mutants: one failure will do, however large the example.
 settings.register_profile("first-failure", settings.get_profile("ci"), phases=[Phase.explicit, Phase.generate])

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -63,11 +63,12 @@ class Stage:
                 interrupt()
                 process.communicate(timeout=PATIENCE)
 
-    def _shell(self, block: Block, script: str) -> subprocess.Popen[str]:
+    @contextmanager
+    def _shell(self, block: Block, script: str) -> Iterator[subprocess.Popen[str]]:
         """Start a shell that has exported what earlier blocks of the same document export."""
         earlier = (command.line for other in blocks(block.path) if other.line < block.line for command in _of(other))
         exports = [self._real(line) for line in earlier if line.startswith("export ")]
-        return subprocess.Popen(
+        with subprocess.Popen(
             ["bash", "-c", "\n".join((*exports, script))],
             cwd=ROOT,
             env=self._environment,
@@ -76,7 +77,14 @@ class Stage:
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
-        )
+        ) as process:
+            try:
+                yield process
+            except BaseException:
+                # Otherwise one that hangs would be waited for without end.
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                raise
 
     def _real(self, text: str) -> str:
         return re.sub("|".join(map(re.escape, self._stands_for)), lambda name: self._stands_for[name[0]], text)

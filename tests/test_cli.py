@@ -102,11 +102,7 @@ def test_an_interrupt_ends_a_command_without_a_traceback():
     with Upstream(make_rows(3), hold=hold) as upstream:
         environment = ENVIRONMENT | {f"HAR_EXPORTER_{k.upper()}": v for k, v in settings_for(upstream).items()}
         command = [sys.executable, "-m", "exporter", "check"]
-        # A shell's job in the background ignores interrupts, and hands that on.
-        before = signal.signal(signal.SIGINT, signal.default_int_handler)
-        process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
-        signal.signal(signal.SIGINT, before)
-        with process:
+        with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
             upstream.wait_for_requests(1)
             process.send_signal(signal.SIGINT)
             _, errors = process.communicate(timeout=20)

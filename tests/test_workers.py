@@ -1,5 +1,6 @@
 """Threads that run calls: in which order, and what becomes of results and errors."""
 
+import signal
 import threading
 from types import SimpleNamespace
 
@@ -65,3 +66,42 @@ def test_the_pages_of_the_walk_that_began_first_go_first(busy):
     for page in pages:
         page.result(PATIENCE)
     assert asked == [*(("old", page) for page in range(3)), *(("young", page) for page in range(3))]
+
+
+class _Interrupting:
+    """The numbers of another iterator; a signal comes in the midst of the first one."""
+
+    def __init__(self, numbers):
+        self._numbers = numbers
+        self._came = False
+
+    def __next__(self):
+        if not self._came:
+            self._came = True
+            signal.raise_signal(signal.SIGUSR1)
+        return next(self._numbers)
+
+
+def _hang(*_):
+    raise TimeoutError
+
+
+def test_a_signals_handler_may_submit_while_the_thread_that_it_interrupts_does(busy):
+    workers, free = busy
+    by_handler = []
+    workers._calls._order = _Interrupting(workers._calls._order)
+    handlers = {
+        signal.SIGUSR1: lambda *_: by_handler.append(workers.submit(lambda: "by the handler")),
+        signal.SIGALRM: _hang,
+    }
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    signal.alarm(PATIENCE)
+    try:
+        interrupted = workers.submit(lambda: "interrupted")
+    finally:
+        signal.alarm(0)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    free.set()
+    assert interrupted.result(PATIENCE) == "interrupted"
+    assert by_handler[0].result(PATIENCE) == "by the handler"
