@@ -35,7 +35,10 @@ def listen(host: str, port: int) -> socket.socket:
     else:
         family, address = _resolve(host, port)
         sock = socket.create_server(address, family=family)
-    # Otherwise a client that does not read its answer keeps it in memory for ever; accepted sockets inherit this.
+    # Otherwise the rest of an answer waits for the client to acknowledge its beginning, which may take 40 ms: asyncio
+    # sees to that only for sockets that name their protocol. Accepted sockets inherit this, as what follows.
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    # Otherwise a client that does not read its answer keeps it in memory for ever.
     if hasattr(socket, "TCP_USER_TIMEOUT"):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNREAD_MILLISECONDS)
     return sock

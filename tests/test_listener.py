@@ -92,3 +92,10 @@ def _answer_for(seconds, listener):
             sock.settimeout(10)
             sock.recv(10)
             sock.sendall(b"answer")
+
+
+def test_no_answer_waits_for_the_client_to_acknowledge_its_beginning():
+    with listen("127.0.0.1", 0) as sock, socket.create_connection(sock.getsockname()):
+        accepted, _ = sock.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
