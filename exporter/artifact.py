@@ -8,6 +8,7 @@ value by value, so that one odd value costs its own row and no other.
 import json
 import math
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, NoReturn
 
@@ -23,6 +24,7 @@ _DAY = 86_400.0
 _EPOCH = datetime.fromtimestamp(0, UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 _MAX_DIGITS = 16
+_NO_COUNT = (msgspec.ValidationError, UnicodeEncodeError)
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_COUNT)] | None
 
@@ -179,8 +181,8 @@ def decode_page(body: bytes, now: float) -> Page:
     return Page(
         artifacts=artifacts,
         rows=len(rows) + tolerant.rejected_rows,
-        item_count=_count(data.item_count),
-        page_size=_count(data.page_size),
+        item_count=_usable(data.item_count),
+        page_size=_usable(data.page_size),
         rejected=Rejected(
             len(rows) - len(artifacts) + tolerant.rejected_rows, tolerant.rejected_counts, rejected_times
         ),
@@ -221,15 +223,24 @@ def _settle_times(artifacts: list[Artifact], latest: float) -> int:
 
 
 def _count(value: object) -> int | None:
-    """Return a whole number from 0 to `MAX_COUNT`, which may come as text, or None where it is none."""
-    if isinstance(value, str):
-        # Longer texts are no count, and Python refuses to convert thousands of digits.
-        if not (value.isdigit() and value.isascii() and len(value) <= _MAX_DIGITS):
-            return None
+    """Read a whole number from 0 to `MAX_COUNT`, or none, as the typed decoder does.
+
+    Raises:
+        msgspec.ValidationError: it is neither.
+        UnicodeEncodeError: it is half a character.
+    """
+    # The decoder takes no leading zeros. Longer texts are no count, and Python may refuse to convert them.
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= _MAX_DIGITS:
         value = int(value)
-    elif isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return value if type(value) is int and 0 <= value <= MAX_COUNT else None
+    number: int | None = msgspec.convert(value, Count, strict=False)
+    return number
+
+
+def _usable(value: object) -> int | None:
+    try:
+        return _count(value)
+    except _NO_COUNT:
+        return None
 
 
 _WIRE_NAMES = {field.name: field.encode_name for field in msgspec.structs.fields(Artifact)}
@@ -280,17 +291,17 @@ class _TolerantDecoder:
         return None
 
     def _count(self, value: object) -> int | None:
-        count = _count(value)
-        self.rejected_counts += count is None and value is not None
-        return count
+        try:
+            return _count(value)
+        except _NO_COUNT:
+            self.rejected_counts += 1
+            return None
 
 
 def _milliseconds(value: object) -> float | None:
     """Return a time in milliseconds since the epoch, UTC where a text names no zone; None if it is absent, 0 if odd."""
-    if value is None:
-        return None
-    if (count := _count(value)) is not None:
-        return count
+    with suppress(*_NO_COUNT):
+        return _count(value)
     try:
         time = datetime.fromisoformat(value if isinstance(value, str) else "")
         return ((time if time.tzinfo else time.replace(tzinfo=UTC)) - _EPOCH) / _MILLISECOND
