@@ -125,7 +125,7 @@ def test_the_numbers_of_the_readme_are_those_of_the_code():
     assert len({(space, row["registryIdentifier"]) for space, row in rows}) == 12
     assert "made-up artifact versions in twelve registries" in readme
     assert f"in {len(SPACES)} spaces" in readme
-    assert f"At most {web._SCRAPES} scrapes are answered at once" in readme
+    assert f"At most {web._SCRAPES} scrapes and probes are answered at once" in readme
     assert f"Past {signature(Server).parameters['connections'].default:,} connections" in readme
 
 
