@@ -177,7 +177,6 @@ class Turns:
     ) -> None:
         self._key = key
         self._timeline = timeline
-        self._reported_pages = -(-artifacts // page_size)
         self._requests = requests_of_walk(artifacts, page_size)
         self._concurrency = concurrency
         self._timeout = timeout
@@ -224,7 +223,6 @@ class Turns:
 
     def _ask_ahead(self) -> None:
         last = self._requests - 1
-        # An empty page that ends the walk is not asked for ahead of time: by the API's count it is not there.
-        end = min(last, max(self._reported_pages, self._read + 1), self._read + self._concurrency)
+        end = min(last, self._read + self._concurrency)
         for _ in range(len(self._asked), self._requests if self._read == last else end):
             self._ask()

@@ -163,7 +163,7 @@ def test_whole_processes_were_measured_to_need_what_the_formula_says():
     measured = re.findall(r"peak memory at ([\d,]+) \| (\d+(?:\.\d+)?) MiB", BENCHMARKS.read_text())
     assert len(measured) >= 3
     for artifacts, mebibytes in measured:
-        needed = 85 + 230 * int(artifacts.replace(",", "")) / 2**20
+        needed = 75 + 230 * int(artifacts.replace(",", "")) / 2**20
         assert 0.8 * needed <= float(mebibytes) <= needed
 
 
