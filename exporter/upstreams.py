@@ -92,7 +92,9 @@ class Upstreams:
 
     def limit(self, settings: Settings) -> None:
         """Hold all requests to the limits of these settings from now on."""
-        self._limits.change(rate=settings.rate_limit, concurrency=settings.concurrency)
+        # Walks of probes open servers meanwhile, and each adds a limit of its own.
+        with self._lock:
+            self._limits.change(rate=settings.rate_limit, concurrency=settings.concurrency)
 
     def _open(self, space: Space, settings: Settings) -> Upstream:
         key = _key(space)
