@@ -89,8 +89,8 @@ class ProcessView:
         revision: the source revision that it was built from.
         api: what the requests to the API amount to.
         cache: by space, how often it was asked for.
-        reload_succeeded: the last reading of the settings and their files succeeded.
-        reload_time: when they were last read with success, wall clock, seconds since the epoch.
+        reload_succeeded: settings and key files could be used when they were last read.
+        reload_time: when the settings were last read with success, wall clock, seconds since the epoch.
     """
 
     version: str
@@ -449,12 +449,12 @@ PROCESS_FAMILIES: tuple[Family[ProcessView], ...] = (
     ),
     Family(
         "har_exporter_config_last_reload_successful", "gauge", (),
-        "1 if the settings and their files could be used when they were last read.",
+        "1 if the settings and the key files could be used when they were last read.",
         lambda view: [((), view.reload_succeeded)],
     ),
     Family(
         "har_exporter_config_last_reload_success_timestamp_seconds", "gauge", (),
-        "When the settings and their files could last be used on reading.",
+        "When the settings were last read and could be used.",
         lambda view: [((), view.reload_time)],
     ),
 )  # fmt: skip

@@ -238,7 +238,7 @@ def _scrapes() -> timeseries.Panel:
 def _reloads() -> stat.Panel:
     return number(
         "Settings refused",
-        "Exporters whose settings or files could not be used when last read; the old ones stay in force.",
+        "Exporters whose settings or key files could not be used when last read; the old ones stay in force.",
         target('sum(1 - har_exporter_config_last_reload_successful{instance=~"$instance"})'),
         thresholds=steps(model.Threshold(color=GOOD), model.Threshold(value=1, color=WARNING)),
     )
