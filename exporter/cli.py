@@ -25,7 +25,7 @@ Prometheus exporter for Harness Artifact Registry.
 
 commands:
   serve   serve metrics until SIGTERM or SIGINT, and read the settings again at SIGHUP; the default
-  demo    the same over an embedded demo registry, without account or settings
+  demo    the same over an embedded demo registry, whatever server, key and spaces are set
   check   ask each space for one page, and say what to change where that fails
   dump    walk through each space once, and print the metrics
   demo check, demo dump
