@@ -34,10 +34,16 @@ class Row(NamedTuple):
 
     def cells(self) -> tuple[str, str, str, str, str]:
         """Return what the table says: what, the median, the spread, the target, the verdict."""
-        spread = "" if self.figure.low == self.figure.high else f"{self.figure.low:.3g} to {self.figure.high:.3g}"
+        low, high = _digits(self.figure.low), _digits(self.figure.high)
+        spread = "" if self.figure.low == self.figure.high else f"{low} to {high}"
         target = f"{self.bound} {self.limit:.4g} {self.unit}" if self.bound else ""
         verdict = ("reached" if self.reached else "MISSED") if self.bound else ""
-        return self.text, f"{self.figure.median:.3g} {self.unit}", spread, target, verdict
+        return self.text, f"{_digits(self.figure.median)} {self.unit}", spread, target, verdict
+
+
+def _digits(number: float) -> str:
+    """Spell a number with three digits, or whole; never as a power of ten."""
+    return f"{number:.3g}" if number < 999.5 else f"{number:,.0f}"  # noqa: PLR2004 - what three digits can tell
 
 
 class Section(NamedTuple):
