@@ -160,7 +160,7 @@ class App:
             _log.warning("settings take effect after a restart only", settings=",".join(waiting))
 
     def _generation(self, settings: Settings) -> _Generation:
-        spaces = {space.ref: space for space in settings.targets}
+        spaces = {space.ref: space for space in settings.served}
         walks = {
             name: _telling_of_missing_registries(space, self._walk(settings, space, probed=False))
             for name, space in spaces.items()

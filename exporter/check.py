@@ -32,7 +32,7 @@ def check_spaces(settings: Settings, clock: Clock, on_answer: Callable[[], None]
     """
     upstreams = Upstreams(settings, clock, ApiCounters())
     spaces_of: dict[Upstream, list[Space]] = {}
-    for space in settings.targets:
+    for space in settings.served:
         spaces_of.setdefault(upstreams.of(space, settings), []).append(space)
     questions = [
         _Question(space, key, upstream, clock, _patience(spaces, settings))
@@ -40,7 +40,7 @@ def check_spaces(settings: Settings, clock: Clock, on_answer: Callable[[], None]
         for space in spaces
     ]
     answers = {one.space.ref: one.upstream.workers.submit(one.ask, settings.page_size, on_answer) for one in questions}
-    return judge([answers[space.ref].result() for space in settings.targets], settings)
+    return judge([answers[space.ref].result() for space in settings.served], settings)
 
 
 def _patience(spaces: Sequence[Space], settings: Settings) -> float:

@@ -75,7 +75,7 @@ def _serve(settings: Settings, source: Source) -> int:
     serving = server.Server(guarded, sock, on_shutdown=stop, tls=tls, connections=connections)
     serving.heed_signals(on_hangup=reloader.ask)
     host, port, *_ = sock.getsockname()
-    of_shard = {"spaces": len(settings.targets), "shard": settings.shard, "shards": settings.shards}
+    of_shard = {"spaces": len(settings.served), "shard": settings.shard, "shards": settings.shards}
     _log.info("listening", version=__version__, host=host, port=port, tls=tls is not None, **of_shard)
     # What stays for good need not be looked through while a walk makes garbage: a tenth of its time.
     gc.freeze()
@@ -132,7 +132,7 @@ def check(settings: Settings, *, as_json: bool) -> int:
     # What a warning would say stands in the report.
     log.configure("debug" if settings.log_level == "debug" else "error", settings.log_format)
     _web_config(settings)
-    with console.asking(len(settings.targets)) as on_answer:
+    with console.asking(len(settings.served)) as on_answer:
         report = check_spaces(settings, SystemClock(), on_answer)
     if as_json:
         print(json.dumps(as_document(report), indent=2))
@@ -153,7 +153,7 @@ def dump(settings: Settings, output: Path | None) -> int:
     if output is not None:
         # Known before the walk, which may take an hour.
         check_replaceable(output)
-    with console.WalkBars(len(settings.targets)) as bars:
+    with console.WalkBars(len(settings.served)) as bars:
         # Within the bars, so that a line of the log goes above them.
         log.configure(_quieter(settings.log_level), settings.log_format)
         dumped = dump_spaces(settings, SystemClock(), on_page=bars.on_page, on_end=bars.on_end)

@@ -281,7 +281,7 @@ class Settings(BaseSettings):
         return tuple(map(self.resolve, self.spaces))
 
     @property
-    def targets(self) -> tuple[Space, ...]:
+    def served(self) -> tuple[Space, ...]:
         """The spaces of this shard."""
         return tuple(space for space in self.configured if shard_of(space.ref, self.shards) == self.shard)
 

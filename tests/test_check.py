@@ -207,7 +207,7 @@ def test_a_registry_that_lists_nothing_is_told_once():
 
 
 def answer(ref="acct", artifacts=100_000, *, key=0, seconds=0.1, size=100, **variables):
-    (space,) = settings_of(spaces=ref, api_key="k", **variables).targets
+    (space,) = settings_of(spaces=ref, api_key="k", **variables).served
     rows = [None] * min(artifacts, size)
     return Answer(space, key, "acct", seconds, size, Page([], len(rows), artifacts, size, Rejected()))
 

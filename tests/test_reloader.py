@@ -113,7 +113,7 @@ def test_a_pipe_is_read_once_and_never_looked_at(tmp_path):
     writer = threading.Thread(target=pipe.write_text, args=("spaces: acct\napi_key: key\n",), daemon=True)
     writer.start()
     source = Source({"config": str(pipe)})
-    assert source.load().targets[0].ref == "acct"
+    assert source.load().served[0].ref == "acct"
     assert [(source.look(), source.changed()) for _ in range(3)] == [(True, False)] * 3
 
 

@@ -116,7 +116,7 @@ def test_the_key_is_in_no_log_no_page_and_no_error(case, front, tmp_path, author
 
 def error_of(app):
     """Return all that an error of the client for `acct` says, what caused it included."""
-    space = app.settings.targets[0]
+    space = app.settings.served[0]
     upstream = app.upstreams.of(space, app.settings)
     client = upstream.client
     try:
@@ -138,8 +138,8 @@ def test_nothing_shows_the_key_when_it_is_printed(scheme):
     environ = {"HAR_EXPORTER_API_KEY": CANARY, "HAR_EXPORTER_SPACES": "acct", "HAR_EXPORTER_AUTH_SCHEME": scheme}
     settings = load({}, environ)
     upstreams = whole.App(settings, FakeClock()).upstreams
-    upstream = upstreams.of(settings.targets[0], settings)
-    objects = (settings, *settings.targets, upstreams, upstream, upstream.client, upstream.key)
+    upstream = upstreams.of(settings.served[0], settings)
+    objects = (settings, *settings.served, upstreams, upstream, upstream.client, upstream.key)
     assert_kept("".join(form(each) for each in objects for form in (repr, str)))
     assert_kept(settings.model_dump_json())
 

@@ -501,7 +501,7 @@ def test_two_keys_are_a_fault(files, settings_file):
 def test_spaces_with_keys_of_their_own_need_no_other(files, settings_file):
     """A top-level key is required only while a space has none."""
     own = [{"ref": "a", "api_key_file": str(files[0])}, {"ref": "b", "api_key_file": str(files[1])}]
-    targets = load(settings_file({"spaces": own}), {}).targets
+    targets = load(settings_file({"spaces": own}), {}).served
     assert [(target.api_key, target.api_key_file) for target in targets] == [(None, files[0]), (None, files[1])]
     (line,) = faults(settings_file({"spaces": [*own, "c"]}))
     assert line.startswith("api_key: is required")
@@ -624,7 +624,7 @@ def test_spaces_inherit_what_they_do_not_say(settings_file, files):
         }
     )
     base, key = "https://app.harness.io", SecretStr("k")
-    assert load(flags, {}).targets == (
+    assert load(flags, {}).served == (
         Space("acct", base, key, None, ("r",), ("NPM",), latest_version=True, deployed_artifact=None, search_term="s"),
         Space("a/b", base, key, None, (), ("NPM",), latest_version=False, deployed_artifact=None, search_term=None),
         Space(
@@ -636,21 +636,21 @@ def test_spaces_inherit_what_they_do_not_say(settings_file, files):
 
 def test_targets_share_the_key_file(files):
     """Where the key is in a file, so it is for the spaces."""
-    (target,) = load({"spaces": "a", "api_key_file": str(files[0])}, {}).targets
+    (target,) = load({"spaces": "a", "api_key_file": str(files[0])}, {}).served
     assert (target.api_key, target.api_key_file) == (None, files[0])
 
 
 @pytest.mark.parametrize(("ref", "parts"), [("a", ("a", "", "")), ("a/b", ("a", "b", "")), ("a/b/c", ("a", "b", "c"))])
 def test_a_space_knows_its_segments(ref, parts):
     """Account, organization and project are empty where the space has none."""
-    (target,) = load({"spaces": ref}, MINIMUM).targets
+    (target,) = load({"spaces": ref}, MINIMUM).served
     assert (target.account, target.org, target.project) == parts
 
 
 def test_a_mapping_of_the_file_may_use_plain_http_when_that_is_allowed(settings_file, files):
     """The permission counts for every server."""
     entry = {"ref": "a", "base_url": "http://h", "api_key_file": str(files[0])}
-    assert load(settings_file({"spaces": [entry], "allow_insecure_http": True}), {}).targets[0].base_url == "http://h"
+    assert load(settings_file({"spaces": [entry], "allow_insecure_http": True}), {}).served[0].base_url == "http://h"
 
 
 # --- faults of the sources ------------------------------------------------------------------------------------------
@@ -894,7 +894,7 @@ def test_secrets_never_show_in_valid_settings(name, suffix):
         repr(settings),
         str(settings),
         settings.model_dump_json(),
-        repr(settings.targets),
+        repr(settings.served),
         repr(settings.model_dump()),
     ]
     assert not any(CANARY in text for text in told)

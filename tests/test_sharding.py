@@ -34,7 +34,7 @@ def test_each_space_is_on_exactly_one_shard(refs, shards):
     """The shards' spaces, put together, are all spaces, each once; on each shard in the order given."""
     whole = load({}, {"HAR_EXPORTER_SPACES": ",".join(refs), "HAR_EXPORTER_API_KEY": "k"})
     each = [whole.model_copy(update={"shard": shard, "shards": shards}) for shard in range(shards)]
-    served_by = [[space.ref for space in one.targets] for one in each]
+    served_by = [[space.ref for space in one.served] for one in each]
     assert sorted(chain.from_iterable(served_by)) == sorted(refs)
     assert all(mine == sorted(mine, key=refs.index) for mine in served_by)
 

@@ -83,7 +83,7 @@ def test_the_exporter_accepts_its_settings(path, tmp_path):
     file = tmp_path / "config.yaml"
     file.write_text(yaml.safe_dump(content).replace("/etc/har-exporter", f"{tmp_path}/etc/har-exporter"))
     loaded = load({"config": str(file)}, {})
-    assert len(loaded.targets) == len(yaml.safe_load(path.read_text())["config"]["spaces"])
+    assert len(loaded.served) == len(yaml.safe_load(path.read_text())["config"]["spaces"])
     assert loaded.listen_address.port == 10981
 
 

@@ -69,7 +69,7 @@ def test_shards_are_pods_of_a_stateful_set_that_know_their_number_by_their_name(
     pods = [f"{stateful['metadata']['name']}-{number}" for number in range(stateful["spec"]["replicas"])]
     loaded = [load({}, given | {"HAR_EXPORTER_SHARD": name}) for name in pods]
     assert [(one.shard, one.shards) for one in loaded] == [(0, 2), (1, 2)]
-    assert sorted(space.ref for one in loaded for space in one.targets) == ["a", "b", "c", "d", "e"]
+    assert sorted(space.ref for one in loaded for space in one.served) == ["a", "b", "c", "d", "e"]
 
 
 def test_a_service_monitor_finds_each_pod_of_a_stateful_set_once():
