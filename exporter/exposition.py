@@ -18,8 +18,8 @@ _TEXT_RANGES = ("text/plain", "text/*", "*/*")
 _END = b"# EOF\n"
 
 
-class Page(NamedTuple):
-    """A page, and the Content-Type to send it with.
+class Rendering(NamedTuple):
+    """What a scrape gets, and the Content-Type to send it with.
 
     Attributes:
         content_type: the media type with its version.
@@ -48,20 +48,20 @@ class Exposition:
         self._lock = threading.Lock()
         self._rendered: dict[str, tuple[tuple[SpaceView, ...], bytes]] = {}
 
-    def render(self, accept: str) -> Page:
+    def render(self, accept: str) -> Rendering:
         """Return the page in the format that an Accept header asks for; text where it asks for none of ours."""
         content_type = _content_type(accept)
-        return Page(content_type, (self._render_spaces(content_type), _generate(self._process, content_type)))
+        return Rendering(content_type, (self._render_spaces(content_type), _generate(self._process, content_type)))
 
     def render_spaces(self) -> bytes:
         """Return the families of the spaces alone, as text."""
         return self._render_spaces(CONTENT_TYPE_PLAIN_0_0_4)
 
     @staticmethod
-    def render_only(spaces: Sequence[SpaceView], accept: str) -> Page:
+    def render_only(spaces: Sequence[SpaceView], accept: str) -> Rendering:
         """Return a page of these spaces and nothing else, in the format that an Accept header asks for."""
         content_type = _content_type(accept)
-        return Page(content_type, (_generate(FamilyCollector(SPACE_FAMILIES, lambda: spaces), content_type), b""))
+        return Rendering(content_type, (_generate(FamilyCollector(SPACE_FAMILIES, lambda: spaces), content_type), b""))
 
     def _render_spaces(self, content_type: str) -> bytes:
         with self._lock:

@@ -17,7 +17,7 @@ from exporter import landing
 from exporter.asgi import Receive, Scope, Send
 from exporter.clock import Clock
 from exporter.compression import Gzip
-from exporter.exposition import Exposition, Page
+from exporter.exposition import Exposition, Rendering
 from exporter.negotiation import weights
 from exporter.probe import Probes
 from exporter.refresh import Refresher
@@ -204,7 +204,7 @@ class Endpoints:
         scope: Scope,
         receive: Receive,
         begin: Callable[[float], Sequence[Future[None]]],
-        render: Callable[[str], Page],
+        render: Callable[[str], Rendering],
         gzips: dict[str, Gzip],
     ) -> Answer:
         """Begin what is due, wait for it as long as there is time, and answer with what there is."""
@@ -238,7 +238,7 @@ class Endpoints:
         return end
 
 
-def _answer(render: Callable[[str], Page], accept: str, gzips: dict[str, Gzip] | None) -> Answer:
+def _answer(render: Callable[[str], Rendering], accept: str, gzips: dict[str, Gzip] | None) -> Answer:
     """Render a page, and compress it where there is something to compress with."""
     content_type, parts = render(accept)
     vary = (b"vary", b"accept, accept-encoding")
