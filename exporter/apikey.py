@@ -14,7 +14,13 @@ _FIT_FOR_HEADER = re.compile(r"[\x21-\x7e]+")
 
 
 class KeySource(Protocol):
-    """Where the key comes from."""
+    """Where the key comes from.
+
+    Attributes:
+        usable: whether it could be used when it was last read.
+    """
+
+    usable: bool
 
     def current(self) -> str:
         """Return the key to send now."""
@@ -44,7 +50,7 @@ class FixedKey:
         return self._key
 
     def renew(self, refused: str) -> bool:
-        """Return False: there is no other key."""
+        """Return whether it is another key that was refused: this one stays."""
         return self._key != refused
 
 

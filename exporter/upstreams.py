@@ -8,7 +8,7 @@ from weakref import WeakValueDictionary
 import structlog
 from pydantic import SecretStr
 
-from exporter.apikey import FixedKey, KeyFile, account_of
+from exporter.apikey import FixedKey, KeyFile, KeySource, account_of
 from exporter.client import Client, Listing
 from exporter.clock import Clock
 from exporter.counters import ApiCounters
@@ -37,7 +37,7 @@ class Upstream:
     """
 
     client: Client
-    key: FixedKey | KeyFile
+    key: KeySource
     workers: Workers
 
 
@@ -130,7 +130,7 @@ def _identity(space: Space) -> tuple[object, ...]:
     return space.base_url, space.api_key_file or space.api_key
 
 
-def _key(space: Space) -> FixedKey | KeyFile:
+def _key(space: Space) -> KeySource:
     if space.api_key_file is None:
         return FixedKey(_text(space.api_key))
     try:
