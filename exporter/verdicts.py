@@ -220,7 +220,7 @@ def _more_rows(page: Page, requests: int | None, settings: Settings) -> int:
 
 def _verdict(answer: Answer, key: _Key, settings: Settings) -> Verdict:
     space, page = answer.space, answer.page
-    warnings = (*_of_key(answer), *_of_registries(answer))
+    warnings = (*_key_warnings(answer), *_registry_warnings(answer))
     seconds = round(answer.seconds, 6)
     if isinstance(page, RefreshError):
         return Verdict(space.ref, None, seconds, page.reason, clean(str(page)), page.hint, warnings, answer.key_account)
@@ -231,7 +231,7 @@ def _verdict(answer: Answer, key: _Key, settings: Settings) -> Verdict:
         space=space.ref,
         artifacts=artifacts,
         seconds=seconds,
-        warnings=(*warnings, *_of_page(page, answer, settings), *_of_time(requests, key, settings)),
+        warnings=(*warnings, *_page_warnings(page, answer, settings), *_time_warnings(requests, key, settings)),
         key_account=answer.key_account,
         unlisted_registries=answer.unlisted,
         requests=requests,
@@ -242,7 +242,7 @@ def _verdict(answer: Answer, key: _Key, settings: Settings) -> Verdict:
     )
 
 
-def _of_key(answer: Answer) -> Iterator[str]:
+def _key_warnings(answer: Answer) -> Iterator[str]:
     if answer.key_account not in {"", answer.space.account}:
         yield (
             f"the key is of another account, {clean(answer.key_account)}: change the space's entry in spaces, or give"
@@ -250,7 +250,7 @@ def _of_key(answer: Answer) -> Iterator[str]:
         )
 
 
-def _of_registries(answer: Answer) -> Iterator[str]:
+def _registry_warnings(answer: Answer) -> Iterator[str]:
     if answer.unlisted:
         names = ", ".join(map(clean, answer.unlisted))
         yield f"registries: nothing is listed of {names}: misspelt, empty, or of another space"
@@ -258,7 +258,7 @@ def _of_registries(answer: Answer) -> Iterator[str]:
         yield f"registries: could not ask for {', '.join(map(clean, answer.unknown))}: try again"
 
 
-def _of_page(page: Page, answer: Answer, settings: Settings) -> Iterator[str]:
+def _page_warnings(page: Page, answer: Answer, settings: Settings) -> Iterator[str]:
     filters = [name for name in _FILTERS if getattr(answer.space, name) not in {(), None}]
     if page.rows == 0 and not (answer.unlisted and filters == ["registries"]):
         wider = "" if answer.space.project else "; what organizations and projects hold is listed only under their own"
@@ -270,7 +270,7 @@ def _of_page(page: Page, answer: Answer, settings: Settings) -> Iterator[str]:
         yield f"the server gives at most {served} rows a page: lower page_size to that"
 
 
-def _of_time(requests: int | None, key: _Key, settings: Settings) -> Iterator[str]:
+def _time_warnings(requests: int | None, key: _Key, settings: Settings) -> Iterator[str]:
     if requests is None:
         return
     alone, shared, limit = key.seconds(requests), key.shared_seconds(requests), settings.refresh_timeout
