@@ -220,7 +220,7 @@ class App:
                 Tally,
                 findings=settings.findings,
                 findings_limit=settings.findings_limit,
-                stale_ages={threshold.label: threshold.seconds for threshold in settings.stale_scan_after},
+                stale_ages=settings.stale_ages,
             ),
             self._clock,
             page_size=settings.page_size,

@@ -93,7 +93,7 @@ def series_of_space(space: str, page: Page, settings: Settings, *, more_rows: in
         0.0,
         findings=settings.findings,
         findings_limit=settings.findings_limit,
-        stale_ages={age.label: age.seconds for age in settings.stale_scan_after},
+        stale_ages=settings.stale_ages,
     )
     tally.add(page.artifacts)
     inventory = tally.inventory()

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from exporter.labels import clean
+from exporter.values import parts_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,7 @@ class RegistryLink:
 
         A pair of segments such as `/orgs/{org}` is left out where the space has no organization, or no project.
         """
-        account, org, project = (*self.space.split("/"), "", "")[:3]
+        account, org, project = parts_of(self.space)
         template = self.template
         for name, value in (("org", org), ("project", project)):
             if not value:

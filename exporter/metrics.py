@@ -15,6 +15,7 @@ from prometheus_client.registry import Collector
 from exporter.counters import BUCKETS, ApiCounts
 from exporter.refresh import CacheCounts, SpaceStatus
 from exporter.snapshot import Finding, RegistryTotals, Snapshot
+from exporter.values import parts_of
 
 T = TypeVar("T")
 
@@ -152,8 +153,7 @@ def _registry_info(view: SpaceView) -> Iterator[Sample]:
 
 
 def _space_info(view: SpaceView) -> Iterator[Sample]:
-    account, org, project = (*view.space.split("/"), "", "")[:3]
-    yield (view.space, account, org, project), 1
+    yield (view.space, *parts_of(view.space)), 1
 
 
 def _findings(view: SpaceView) -> Iterator[Sample]:

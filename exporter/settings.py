@@ -88,20 +88,17 @@ class Space:
     @property
     def account(self) -> str:
         """The account's identifier."""
-        return self._segment(0)
+        return v.parts_of(self.ref)[0]
 
     @property
     def org(self) -> str:
         """The organization's identifier; empty for an account."""
-        return self._segment(1)
+        return v.parts_of(self.ref)[1]
 
     @property
     def project(self) -> str:
         """The project's identifier; empty for an account or an organization."""
-        return self._segment(2)
-
-    def _segment(self, position: int) -> str:
-        return (*self.ref.split("/"), "", "")[position]
+        return v.parts_of(self.ref)[2]
 
 
 def _setting(default: str, description: str) -> Any:  # noqa: ANN401 - the annotation beside each call says the type
@@ -279,6 +276,11 @@ class Settings(BaseSettings):
     def configured(self) -> tuple[Space, ...]:
         """The spaces of all shards, in the order given, each with what it leaves out taken from the settings."""
         return tuple(map(self.resolve, self.spaces))
+
+    @property
+    def stale_ages(self) -> dict[str, float]:
+        """The ages from which a scan counts as stale, in seconds, by what they are called."""
+        return {age.label: age.seconds for age in self.stale_scan_after}
 
     @property
     def served(self) -> tuple[Space, ...]:

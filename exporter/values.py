@@ -197,6 +197,12 @@ def read_term(value: object) -> str:
     return term
 
 
+def parts_of(ref: str) -> tuple[str, str, str]:
+    """Return account, organization and project of a space; empty where it has none."""
+    account, org, project = (*ref.split("/"), "", "")[:3]
+    return account, org, project
+
+
 def read_ref(value: object) -> str:
     """Read a space: `account`, `account/org` or `account/org/project`; a trailing `/+` is dropped."""
     ref = text(value).removesuffix("/+")
