@@ -8,7 +8,7 @@ import getpass
 import json
 import socket
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -48,7 +48,7 @@ def serve(flags: Mapping[str, str]) -> int:
     return _serve(source.load(), source)
 
 
-def _serve(settings: Settings, source: Source) -> int:
+def _serve(settings: Settings, source: Source, greet: Callable[[str], None] = lambda _: None) -> int:
     log.configure(settings.log_level, settings.log_format)
     clock = SystemClock()
     web_config, tls = _web_config(settings)
@@ -75,6 +75,7 @@ def _serve(settings: Settings, source: Source) -> int:
     serving = server.Server(guarded, sock, on_shutdown=stop, tls=tls, connections=connections)
     serving.heed_signals(on_hangup=reloader.ask)
     host, port, *_ = sock.getsockname()
+    greet(f"{'https' if tls else 'http'}://{settings.listen_address.host or 'localhost'}:{port}")
     of_shard = {"spaces": len(settings.served), "shard": settings.shard, "shards": settings.shards}
     _log.info("listening", version=__version__, host=host, port=port, tls=tls is not None, **of_shard)
     # What stays for good need not be looked through while a walk makes garbage: a tenth of its time.
@@ -93,16 +94,16 @@ def demo(flags: Mapping[str, str]) -> int:
     """
     with Registry() as registry:
         source = Source(flags, _leading_to(registry))
-        settings = source.load()
-        host = settings.listen_address.host or "localhost"
-        scheme = "https" if _web_config(settings)[1] else "http"
-        print(f"""\
+        return _serve(source.load(), source, _greet)
+
+
+def _greet(url: str) -> None:
+    print(f"""\
 Demo: made-up artifacts in {len(SPACES)} spaces, from a registry inside this process. Stop it with Ctrl-C.
 
-  for people      {scheme}://{host}:{settings.listen_address.port}/
-  for Prometheus  {scheme}://{host}:{settings.listen_address.port}/metrics
+  for people      {url}/
+  for Prometheus  {url}/metrics
 """, file=sys.stderr)  # fmt: skip
-        return _serve(settings, source)
 
 
 @contextmanager
