@@ -13,8 +13,6 @@ from pathlib import Path
 from exporter import __version__
 from exporter.settings import FLAGLESS, Settings, SettingsError, default_text, load
 
-DONE = 0
-SPACE_FAILED = 1
 UNUSABLE_SETTINGS = 2
 INTERRUPTED = 130
 OUTPUT_CLOSED = 141
