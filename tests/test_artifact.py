@@ -235,7 +235,16 @@ def test_a_number_beyond_all_bounds_is_no_text(digits):
 
 @pytest.mark.parametrize(
     ("value", "number"),
-    [(0, 0), (7, 7), ("7", 7), ("007", 7), (7.0, 7), (MAX_COUNT, MAX_COUNT), (str(MAX_COUNT), MAX_COUNT)],
+    [
+        (0, 0),
+        (7, 7),
+        ("7", 7),
+        ("007", 7),
+        ("7".zfill(16), 7),
+        (7.0, 7),
+        (MAX_COUNT, MAX_COUNT),
+        (str(MAX_COUNT), MAX_COUNT),
+    ],
 )
 @pytest.mark.parametrize("field", COUNTS)
 def test_counts_may_come_as_text(field, value, number):
@@ -258,6 +267,10 @@ def test_a_count_that_is_none_is_rejected_alone(value, field):
     assert (getattr(only(page), COUNTS[field]), only(page).version, page.rejected) == (None, "1", (0, 1, 0))
     page = read(deploymentMetadata={"prodEnvCount": value, "nonProdEnvCount": 2})
     assert (only(page).deployments, page.rejected) == (Deployments(None, 2), (0, 1, 0))
+
+
+def test_each_count_is_rejected_for_itself():
+    assert read(**dict.fromkeys(COUNTS, -1)).rejected == (0, len(COUNTS), 0)
 
 
 @pytest.mark.parametrize("digits", [LONG, "-" + LONG, "1e999", "-1", "9007199254740993", "1e-3"])

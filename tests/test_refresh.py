@@ -253,7 +253,8 @@ def test_the_end_of_every_refresh_is_told_and_so_is_data_that_expired():
     walks.finish(ServerError("down"))
     walks.clock.tick(MAX_STALE)
     walks.scrape()
-    assert [status.state for status in walks.told] == ["fresh", "failing", "expired"]
+    told = [(status.space, status.state) for status in walks.told]
+    assert told == [("acct", "fresh"), ("acct", "failing"), ("acct", "expired")]
 
 
 def test_a_fault_of_the_exporter_says_where_it_happened_and_not_what_it_said():
@@ -377,6 +378,14 @@ def test_a_space_that_stays_keeps_everything():
     assert walks.queue == []
 
 
+def test_a_space_that_stays_fresh_is_not_refreshed():
+    walks = Walks()
+    walks.scrape()
+    walks.finish()
+    walks.replace("acct")
+    assert walks.queue == []
+
+
 def test_a_refresh_that_runs_goes_on_where_its_space_stays():
     walks = Walks()
     walks.scrape()
@@ -413,6 +422,7 @@ def test_a_space_that_starts_anew_is_cold_without_a_back_off_and_its_counters_go
     walks = Walks()
     walks.scrape()
     walks.finish()
+    walks.scrape()
     walks.clock.tick(TTL)
     walks.scrape()
     walks.finish(ServerError("down"))
@@ -421,7 +431,8 @@ def test_a_space_that_starts_anew_is_cold_without_a_back_off_and_its_counters_go
     status = walks.status
     assert (status.state, status.up, status.snapshot, status.last_failure) == ("cold", False, None, None)
     assert (status.failures, walks.refresher.cache_counts()) == (failures, counts)
-    assert len(walks.queue) == 1
+    walks.finish()
+    assert (walks.status.state, walks.queue) == ("fresh", [])
 
 
 def test_a_space_that_is_read_again_serves_its_old_data_meanwhile_and_its_back_off_is_over():
@@ -437,6 +448,18 @@ def test_a_space_that_is_read_again_serves_its_old_data_meanwhile_and_its_back_o
     walks.replace("acct", again={"acct"})
     walks.finish()
     assert (walks.status.state, walks.status.last_failure) == ("fresh", None)
+
+
+def test_a_space_that_is_read_again_is_walked_through_as_the_new_settings_say_though_a_refresh_runs():
+    walks, other = Walks(), Walks()
+    walks.scrape()
+    walks.refresher.replace(
+        other._walks("acct"), submit=walks._submit, anew=(), again={"acct"}, cache_ttl=TTL, max_stale=MAX_STALE
+    )
+    walks.finish(which=1)
+    assert (walks.walked, other.walked, walks.status.state) == ([], ["acct"], "fresh")
+    walks.finish(ServerError("down"))
+    assert walks.status.state == "fresh"
 
 
 def test_how_long_data_counts_changes_at_once_but_what_has_expired_stays_so():
