@@ -238,15 +238,18 @@ class Refresher:
         if self._spaces.get(name) is not space:
             return
         began = self._clock.monotonic()
+        where = ""
         try:
             result: Snapshot | RefreshError = space.walk()
         except Stopped:
             return
         except RefreshError as error:
+            _forget_calls(error)
             result = error
         except Exception as error:  # noqa: BLE001 - whatever goes wrong in one space, the others and the scrape go on
+            where = "".join(traceback.format_tb(error.__traceback__))
+            _forget_calls(error)
             result = InternalError(type(error).__name__)
-            result.__cause__ = error
         with self._lock:
             if self._spaces.get(name) is not space:
                 return
@@ -255,7 +258,7 @@ class Refresher:
             if isinstance(result, Snapshot):
                 self._succeeded(space, result)
             else:
-                self._failed(space, result)
+                self._failed(space, result, where)
             status = self._status(name, space)
         self._tell(status)
 
@@ -266,7 +269,7 @@ class Refresher:
         space.failures_in_a_row = 0
         space.last_failure = None
 
-    def _failed(self, space: _Space, error: RefreshError) -> None:
+    def _failed(self, space: _Space, error: RefreshError, where: str) -> None:
         longest = min(self._cache_ttl, _LONGEST_BACKOFF)
         backoff = min(_FIRST_BACKOFF * 2 ** min(space.failures_in_a_row, 10), longest)
         pause = max(backoff * self._jitter.uniform(0.5, 1), error.retry_after or 0.0)
@@ -279,7 +282,7 @@ class Refresher:
             hint=error.hint,
             time=self._clock.monotonic(),
             pause=pause,
-            traceback="".join(traceback.format_tb(error.__cause__.__traceback__)) if error.__cause__ else "",
+            traceback=where,
         )
 
     def _status(self, name: str, space: _Space) -> SpaceStatus:
@@ -304,6 +307,18 @@ class Refresher:
         if age < self._cache_ttl and not space.outdated:
             return "fresh"
         return "due" if space.last_failure is None else "failing"
+
+
+def _forget_calls(error: BaseException) -> None:
+    """Have an error, and those that it came from, refer no more to calls, and so to all that they read and to a key.
+
+    Calls that keep such an error would keep each other until the garbage collector comes by.
+    """
+    origins = error.__cause__, error.__context__
+    error.__traceback__ = error.__cause__ = error.__context__ = None
+    for origin in origins:
+        if origin is not None:
+            _forget_calls(origin)
 
 
 def _successor(space: _Space, walk: Walk, *, anew: bool, again: bool) -> _Space:

@@ -6,6 +6,7 @@ import threading
 import weakref
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
 from itertools import count
 from queue import SimpleQueue
 from typing import ParamSpec, TypeVar
@@ -40,18 +41,7 @@ class Workers:
     def submit_by(self, deadline: float, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Queue a call that goes before those with a later deadline; to keep it is the call's own affair."""
         future: Future[T] = Future()
-
-        def call() -> None:
-            if not future.set_running_or_notify_cancel():
-                return
-            try:
-                result = function(*args, **kwargs)
-            except BaseException as error:  # noqa: BLE001 - it goes to whoever waits for the future
-                future.set_exception(error)
-            else:
-                future.set_result(result)
-
-        self._calls.put(deadline, call)
+        self._calls.put(deadline, partial(_call, future, partial(function, *args, **kwargs)))
         return future
 
 
@@ -80,6 +70,18 @@ def _work(calls: _Calls) -> None:
     while call := calls.get():
         call()
         del call  # and with it what it refers to, however long the next one is in coming
+
+
+def _call(future: Future[T], function: Callable[[], T]) -> None:
+    if not future.set_running_or_notify_cancel():
+        return
+    try:
+        result = function()
+    except BaseException as error:  # noqa: BLE001 - it goes to whoever waits for the future
+        future.set_exception(error)
+        del future  # the error refers to this frame: all would live until the garbage collector comes by
+    else:
+        future.set_result(result)
 
 
 def _end(calls: _Calls, threads: int) -> None:

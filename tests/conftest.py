@@ -1,5 +1,6 @@
 """Tests draw the same examples each time, without a deadline that a busy machine could miss, and share no log."""
 
+import gc
 import logging
 import signal
 
@@ -24,3 +25,11 @@ def log_as_it_was():
     structlog.reset_defaults()
     root.handlers = handlers
     root.setLevel(level)
+
+
+@pytest.fixture
+def no_collector():
+    """Have what nothing refers to end at once, and cycles stay."""
+    gc.disable()
+    yield
+    gc.enable()

@@ -1,6 +1,7 @@
 """The snapshot of a space over time: states, single flight, last good data, back-off."""
 
 import random
+import weakref
 from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
@@ -267,6 +268,40 @@ def test_a_fault_of_the_exporter_says_where_it_happened_and_not_what_it_said():
     assert "test_refresh.py" in failure.traceback
     assert all(line.startswith("  ") for line in failure.traceback.splitlines())
     assert "canary" not in str(failure)
+
+
+class Read:
+    """What a walk has read."""
+
+    def fail(self, error: Exception) -> None:
+        """Fail in a call that keeps the error, which comes from one that another call keeps."""
+        try:
+            self._because(KeyError("cause"))
+        except KeyError as cause:
+            raise error from cause
+
+    def _because(self, cause: Exception) -> None:
+        raise cause
+
+
+@pytest.mark.usefixtures("no_collector")
+@pytest.mark.parametrize("kind", [ServerError, ZeroDivisionError])
+def test_nothing_that_a_walk_has_read_outlives_its_failure(kind):
+    walks, read = Walks(), []
+
+    def fail():
+        tally = Read()
+        read.append(weakref.ref(tally))
+        try:
+            tally.fail(kind("down"))
+        finally:
+            del tally
+
+    walks.meanwhile = fail
+    walks.scrape()
+    walks.finish()
+    assert not walks.status.up
+    assert read[0]() is None
 
 
 def test_spaces_fail_alone():

@@ -2,6 +2,7 @@
 
 import signal
 import threading
+import weakref
 from types import SimpleNamespace
 
 import pytest
@@ -52,6 +53,29 @@ def test_an_error_is_the_futures_and_ends_no_thread(busy):
     with pytest.raises(ZeroDivisionError):
         workers.submit(lambda: 1 / 0).result(PATIENCE)
     assert workers.submit(lambda: 7).result(PATIENCE) == 7
+
+
+class _Asked:
+    """What a call is handed."""
+
+
+def _fail(_: _Asked) -> None:
+    raise ZeroDivisionError
+
+
+@pytest.mark.usefixtures("no_collector")
+def test_nothing_of_a_call_that_failed_outlives_its_future(busy):
+    workers, free = busy
+    asked = _Asked()
+    handed = weakref.ref(asked)
+    future = workers.submit(_fail, asked)
+    del asked
+    free.set()
+    assert isinstance(future.exception(PATIENCE), ZeroDivisionError)
+    workers.submit(int).result(PATIENCE)  # the one thread is done with the call before
+    assert handed() is not None
+    del future
+    assert handed() is None
 
 
 def test_the_pages_of_the_walk_that_began_first_go_first(busy):
