@@ -7,6 +7,9 @@ from exporter.clock import Clock
 from exporter.counters import ApiCounters
 from exporter.errors import RateLimitedError, RequestTimeout
 
+_LOOK_AGAIN = 1.0
+"""Seconds that a request waits before it looks again when its turn is: a reload may have changed the rate."""
+
 
 class Throttle:
     """Lets through so many requests in any window of time, and none while the server asked to be left alone."""
@@ -45,11 +48,12 @@ class Throttle:
                     return
             if turn > deadline:
                 raise self._too_late(now, deadline)
-            self._counters.count_throttle_wait(turn - now)
-            self._clock.wait(turn - now)
+            piece = min(turn - now, _LOOK_AGAIN)
+            self._clock.wait(piece)
+            self._counters.count_throttle_wait(piece)
 
     def limit(self, rate: tuple[int, float] | None) -> None:
-        """Let through so many from now on; what was sent already counts.
+        """Let through so many from now on, also of what waits; what was sent already counts.
 
         Args:
             rate: as at the start.
