@@ -1,7 +1,7 @@
 """One page of the List Artifacts API: its address, the key, retries, and what an answer means."""
 
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC
@@ -105,7 +105,7 @@ class Client:
         *,
         bearer: bool,
         request_timeout: float,
-        throttle: Throttle,
+        throttle: Callable[[str], Throttle],
         budget: RetryBudget,
         slots: Slots,
         counters: ApiCounters,
@@ -120,7 +120,7 @@ class Client:
             key: the key to send.
             bearer: send the key as `Authorization: Bearer`, not as `x-api-key`.
             request_timeout: seconds that one request may take, whole.
-            throttle: how many requests this key may send to this server.
+            throttle: how many requests a key may send to this server.
             budget: how many retries the process may send.
             slots: how many requests the process may have in flight.
             counters: what the requests are counted in.
@@ -167,10 +167,10 @@ class Client:
                 self._counters.count_retry(error.reason)
             except (ConnectError, ServerError, RateLimitedError) as error:
                 tries += 1
-                self._wait_before_retry(error, tries, deadline)
+                self._wait_before_retry(error, key, tries, deadline)
                 self._counters.count_retry(error.reason)
 
-    def _wait_before_retry(self, error: RefreshError, tries: int, deadline: float) -> None:
+    def _wait_before_retry(self, error: RefreshError, key: str, tries: int, deadline: float) -> None:
         """Wait for another try, or raise the error again where there shall be none."""
         pause = backoff(tries - 1, self._jitter) if error.retry_after is None else error.retry_after
         too_late = self._clock.monotonic() + pause >= deadline
@@ -179,14 +179,14 @@ class Client:
         if not again and error.retry_after is not None:
             pause = error.retry_after = min(pause, _LONGEST_HOLD)
         if isinstance(error, RateLimitedError):
-            self._throttle.hold(pause)
+            self._throttle(key).hold(pause)
         if not again:
             raise error
         self._clock.wait(pause)
 
     def _try(self, url: str, key: str, deadline: float) -> bytes:
         """Send one request, and return the body of a good answer."""
-        self._throttle.acquire(deadline)
+        self._throttle(key).acquire(deadline)
         with self._slot(deadline):
             started = self._clock.monotonic()
             timeout = self._timeout(started, deadline)

@@ -1,12 +1,17 @@
 """What all requests of the process are held to, whatever settings come and go: none of it begins anew with them."""
 
+import threading
 from urllib.parse import urlsplit
+
+from cachetools import LRUCache
 
 from exporter.clock import Clock
 from exporter.counters import ApiCounters
 from exporter.retry import RetryBudget
 from exporter.slots import Slots
 from exporter.throttle import Throttle
+
+_KEYS = 4_096  # far more than are in use; those that were rotated away go at last
 
 
 class Limits:
@@ -33,14 +38,16 @@ class Limits:
         self._clock = clock
         self._counters = counters
         self._rate = rate
-        self._throttles: dict[tuple[str, str], Throttle] = {}
+        self._lock = threading.Lock()
+        self._throttles: LRUCache[tuple[str, str], Throttle] = LRUCache(_KEYS)
 
     def throttle(self, base_url: str, key: str) -> Throttle:
         """Return how many requests a key may send to the host of a URL: one object, however often they come and go."""
         identity = (urlsplit(base_url).netloc, key)
-        if identity not in self._throttles:
-            self._throttles[identity] = Throttle(self._rate, self._clock, self._counters)
-        return self._throttles[identity]
+        with self._lock:
+            if identity not in self._throttles:
+                self._throttles[identity] = Throttle(self._rate, self._clock, self._counters)
+            return self._throttles[identity]
 
     def change(self, *, rate: tuple[int, float] | None, concurrency: int) -> None:
         """Set other numbers; what was sent, is in flight or on hold still counts.
@@ -49,7 +56,8 @@ class Limits:
             rate: as at the start.
             concurrency: as at the start.
         """
-        self._rate = rate
         self.slots.limit(concurrency)
-        for throttle in self._throttles.values():
-            throttle.limit(rate)
+        with self._lock:
+            self._rate = rate
+            for throttle in self._throttles.values():
+                throttle.limit(rate)

@@ -242,6 +242,8 @@ class Refresher:
         try:
             result: Snapshot | RefreshError = space.walk()
         except Stopped:
+            with self._lock:
+                space.running = None
             return
         except RefreshError as error:
             _forget_calls(error)

@@ -2,10 +2,9 @@
 
 import threading
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import Future
 from contextlib import suppress
-from typing import TypeVar
 
 import structlog
 
@@ -16,8 +15,6 @@ from exporter.settings import Settings, SettingsError, file_of, load
 from exporter.workers import Workers
 
 _log = structlog.get_logger()
-
-T = TypeVar("T")
 
 _LOOK_AGAIN = 5.0
 
@@ -93,7 +90,7 @@ class Reloader:
         """Have the settings read again; all who ask before that begins share it. Fit for a signal's handler."""
         asked = self._asked
         if asked is None or asked.running() or asked.done():
-            self._asked = asked = self._submit(self._reload)
+            self._asked = asked = self._workers.submit(self._reload)
         return asked
 
     def watch(self) -> None:
@@ -109,12 +106,18 @@ class Reloader:
         with suppress(Stopped):
             while True:
                 self._clock.wait(_LOOK_AGAIN)
-                self._submit(self.look).exception()
+                self._workers.submit(self.look).exception()
 
     def _reload(self, told: Faults = ()) -> Faults:
-        self._faults = self._read_again()
+        where: dict[str, str] = {}
+        try:
+            self._faults = self._read_again()
+        except Exception as error:  # noqa: BLE001 - whatever goes wrong, the settings so far hold and are tried again
+            # Without its text, which may hold anything.
+            self._faults = (f"{type(error).__name__}: a fault of the exporter itself, which the log tells more of",)
+            where["exception"] = "".join(traceback.format_tb(error.__traceback__))
         if self._faults and self._faults != told:
-            _log.error("settings cannot be used, those so far still hold", problem="; ".join(self._faults))
+            _log.error("settings cannot be used, those so far still hold", problem="; ".join(self._faults), **where)
         return self._faults
 
     def _read_again(self) -> Faults:
@@ -124,15 +127,3 @@ class Reloader:
             return error.faults
         log.configure(self._app.settings.log_level, self._app.settings.log_format)
         return ()
-
-    def _submit(self, function: Callable[[], T]) -> Future[T]:
-        future = self._workers.submit(function)
-        future.add_done_callback(_tell)
-        return future
-
-
-def _tell(reload: Future[T]) -> None:
-    """Tell of a fault of this program's own, without its text, which may hold anything."""
-    if error := reload.exception():
-        where = "".join(traceback.format_tb(error.__traceback__))
-        _log.error("settings could not be read again", problem=type(error).__name__, exception=where)

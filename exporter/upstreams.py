@@ -3,6 +3,7 @@
 import random
 import threading
 from dataclasses import dataclass
+from functools import partial
 from weakref import WeakValueDictionary
 
 import structlog
@@ -62,8 +63,11 @@ class Upstreams:
         identity = (*_identity(space), *(getattr(settings, name) for name in _MADE_OF))
         with self._lock:
             upstream = self._opened.get(identity)
-            if upstream is None:
-                self._opened[identity] = upstream = self._open(space, settings)
+        if upstream is None:
+            # A file system may hang while the key is read: nobody else waits for that.
+            opened = self._open(space, settings)
+            with self._lock:
+                upstream = self._opened.setdefault(identity, opened)
         self._tell_of_another_account(space, account_of(upstream.key.current()))
         return upstream
 
@@ -92,9 +96,7 @@ class Upstreams:
 
     def limit(self, settings: Settings) -> None:
         """Hold all requests to the limits of these settings from now on."""
-        # Walks of probes open servers meanwhile, and each adds a limit of its own.
-        with self._lock:
-            self._limits.change(rate=settings.rate_limit, concurrency=settings.concurrency)
+        self._limits.change(rate=settings.rate_limit, concurrency=settings.concurrency)
 
     def _open(self, space: Space, settings: Settings) -> Upstream:
         key = _key(space)
@@ -104,7 +106,7 @@ class Upstreams:
             key,
             bearer=settings.auth_scheme == "bearer",
             request_timeout=settings.request_timeout,
-            throttle=self._limits.throttle(space.base_url, key.current()),
+            throttle=partial(self._limits.throttle, space.base_url),
             budget=self._limits.budget,
             slots=self._limits.slots,
             counters=self._counters,

@@ -12,7 +12,7 @@ from http import HTTPStatus
 
 from exporter.artifact import Page, Rejected, decode_page
 from exporter.clock import Clock
-from exporter.errors import BadShapeError, ClientError, PaginationError
+from exporter.errors import BadShapeError, ClientError, PaginationError, RequestTimeout
 from exporter.snapshot import Snapshot
 from exporter.tally import Tally
 
@@ -20,6 +20,7 @@ SAFE_PAGE_SIZE = 100
 """The page size that every server is known to accept."""
 
 _PAGES_WITHOUT_NEWS = 3
+_GRACE = 1.0  # for what keeps its deadline, to say itself how it ended
 _REJECTED_ROWS = 100
 _REJECTED_SHARE = 0.01
 _SIZE_REFUSED = {HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNPROCESSABLE_ENTITY}
@@ -94,17 +95,25 @@ class Walker:
                 while len(ahead) < self._concurrency and asked <= progress.last_to_ask:
                     ahead.append(self._fetch_page(asked, size, deadline))
                     asked += 1
-                page = decode_page(ahead.popleft().result(), began)
+                page = decode_page(self._body(ahead.popleft(), deadline), began)
                 progress.read(page, new=tally.add(page.artifacts))
                 self._on_page(progress.rows, progress.reported)
         finally:
             for future in ahead:
                 future.cancel()
         if progress.pages > 1:
-            page = decode_page(self._fetch_page(0, size, deadline).result(), began)
+            page = decode_page(self._body(self._fetch_page(0, size, deadline), deadline), began)
             tally.add(page.artifacts)
             progress.read_again(page)
         return progress.snapshot(began, began_monotonic, tally)
+
+    def _body(self, page: Future[bytes], deadline: float) -> bytes:
+        """Wait for a page, whose thread may hang in the file system of the key, which knows no deadline."""
+        try:
+            return page.result(max(0.0, deadline - self._clock.monotonic()) + _GRACE)
+        except TimeoutError:
+            hint = "check the file system of api_key_file, or raise refresh_timeout"
+            raise RequestTimeout("a page was not there by the walk's deadline", hint=hint) from None
 
 
 class _Progress:

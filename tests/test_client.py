@@ -4,6 +4,7 @@ import contextlib
 import gzip
 import random
 import re
+from collections import defaultdict
 
 import pytest
 from clocks import FakeClock
@@ -28,13 +29,14 @@ class Asking:
 
     def __init__(self, upstream, *, key=None, rate=None, bearer=False):
         self.clock, self.counters = FakeClock(), ApiCounters()
+        self.throttles = defaultdict(lambda: Throttle(rate, self.clock, self.counters))
         self.client = Client(
             Transport(upstream.url, connections=4),
             upstream.url + ("/api/v1" if bearer else "/har/api/v1"),
             key or FixedKey(KEY),
             bearer=bearer,
             request_timeout=5.0,
-            throttle=Throttle(rate, self.clock, self.counters),
+            throttle=self.throttles.__getitem__,
             budget=RetryBudget(),
             slots=Slots(4),
             counters=self.counters,
@@ -184,6 +186,20 @@ def test_a_refused_key_is_read_again_once(status, reason, upstream, tmp_path):
     asking.client._key.renew = lambda refused: file.write_text(KEY) > 0 and renew(refused)
     assert decode_page(asking.page(), 1.8e9).rows == 3
     assert asking.counters.read().retries[reason] == 1
+
+
+def test_the_limit_and_the_hold_are_those_of_the_key_that_is_sent(upstream, tmp_path):
+    """Whatever the key was when the server was opened."""
+    file = tmp_path / "key"
+    file.write_text("old")
+    asking = Asking(upstream, key=KeyFile(file))
+    file.write_text(KEY)
+    upstream.faults.append(reply(429, headers=[("Retry-After", "60")]))
+    with pytest.raises(RateLimitedError):
+        asking.page(within=30.0)
+    assert list(asking.throttles) == [KEY]
+    with pytest.raises(RequestTimeout):
+        asking.throttles[KEY].acquire(asking.clock.monotonic() + 30.0)
 
 
 def test_a_key_that_did_not_change_is_not_tried_again(upstream, tmp_path):

@@ -25,7 +25,8 @@ def jobs():
 
 
 def test_make_help_tells_of_every_target_in_one_line():
-    told = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    command = ["make", "--no-print-directory", "help"]
+    told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     lines = [re.match(r"make ([\w-]+) +(\S.*)$", line) for line in told.splitlines()]
     assert all(lines)
     assert [line[1] for line in lines] == TARGETS

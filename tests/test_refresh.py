@@ -320,6 +320,7 @@ def test_a_refresh_that_shutdown_cuts_short_changes_nothing():
     walks.scrape()
     walks.finish(Stopped())
     assert (walks.status.state, walks.status.last_failure) == ("cold", None)
+    assert not walks.refresher.refreshing()
 
 
 def test_start_begins_one_refresh_of_every_space_and_no_second_one():

@@ -184,16 +184,20 @@ def test_demands_that_come_before_a_reading_begins_share_it_and_readings_never_o
 
 
 def test_a_fault_of_its_own_is_told_without_its_text_and_the_settings_stay(watching):
-    before = watching.app.settings
+    before, load = watching.app.settings, watching.source.load
     watching.source.load = lambda: {}["canary"]
     with structlog.testing.capture_logs() as lines:
-        assert isinstance(watching.reloader.ask().exception(20), KeyError)
-        watching.reloader._submit(int).result(20)
+        (fault,) = watching.reloader.ask().result(20)
     (line,) = lines
-    assert line["problem"] == "KeyError"
-    assert "canary" not in line["exception"].split("load = ")[0]
+    assert fault == line["problem"]
+    assert fault.startswith("KeyError: ")
+    assert "canary" not in fault + line["exception"].split("load = ")[0]
     assert watching.app.settings is before
     assert not watching.succeeded
+    watching.source.load = load
+    for _ in range(2):
+        watching.reloader.look()
+    assert watching.succeeded
 
 
 def test_level_and_format_of_the_log_follow(watching, capsys):

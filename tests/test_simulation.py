@@ -28,7 +28,7 @@ class Page:
         if self._task:
             self._task.resume()
 
-    def result(self):
+    def result(self, _timeout):
         if not self._there:
             self._task = Task.current()
             self._task.park()

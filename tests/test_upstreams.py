@@ -1,36 +1,80 @@
 """Servers and keys: what is shared among those who open them."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 from clocks import FakeClock
 
+from exporter.apikey import KeyFile
 from exporter.counters import ApiCounters
 from exporter.settings import load
 from exporter.throttle import Throttle
 from exporter.upstreams import Upstreams
 
-PATIENCE = 0.2  # enough for a server to be opened, where nothing holds that up
+PATIENCE = 0.2  # enough for a limit to be made, where nothing holds that up
 
 
 def settings(key: str):
     return load({}, {"HAR_EXPORTER_SPACES": "acct", "HAR_EXPORTER_API_KEY": key})
 
 
-def test_limits_change_while_walks_of_probes_open_servers(monkeypatch):
-    """What is opened meanwhile waits, and does not disturb."""
-    upstreams = Upstreams(settings("a"), FakeClock(), ApiCounters())
-    opened = [upstreams.of(*settings(key).served, settings(key)) for key in "ab"]
-    late = settings("c")
-    opening = threading.Thread(target=lambda: opened.append(upstreams.of(*late.served, late)))
+def test_limits_change_while_new_keys_are_sent(monkeypatch):
+    """A key that is new meanwhile waits for its limit, and does not disturb."""
+    of_one = settings("a")
+    upstreams = Upstreams(of_one, FakeClock(), ApiCounters())
+    throttle = upstreams.of(*of_one.served, of_one).client._throttle
+    throttles = [throttle(key) for key in "ab"]
+    new = threading.Thread(target=lambda: throttles.append(throttle("c")))
     limit = Throttle.limit
 
     def limit_slowly(throttle, rate):
-        if opening.ident is None:
-            opening.start()
-            opening.join(PATIENCE)
+        if new.ident is None:
+            new.start()
+            new.join(PATIENCE)
         limit(throttle, rate)
 
     monkeypatch.setattr(Throttle, "limit", limit_slowly)
-    upstreams.limit(late)
-    opening.join(20)
-    assert len(opened) == 3
+    upstreams.limit(of_one)
+    new.join(20)
+    assert len(throttles) == 3
+
+
+def test_a_key_file_that_hangs_keeps_nobody_else_waiting(tmp_path, monkeypatch):
+    file = tmp_path / "key"
+    file.write_text("pat.b")
+    document = f"{{api_key: pat.a, spaces: [a, {{ref: b, api_key_file: {file}}}]}}"
+    (tmp_path / "settings.yaml").write_text(document)
+    of_both = load({"config": str(tmp_path / "settings.yaml")}, {})
+    first, hanging = of_both.served
+    upstreams = Upstreams(of_both, FakeClock(), ApiCounters())
+    reading, answered = threading.Event(), threading.Event()
+
+    def hang(path):
+        reading.set()
+        assert answered.wait(20)
+        return KeyFile(path)
+
+    monkeypatch.setattr("exporter.upstreams.KeyFile", hang)
+    with ThreadPoolExecutor() as threads:
+        opened = threads.submit(upstreams.of, hanging, of_both)
+        try:
+            assert reading.wait(20)
+            others = [
+                threads.submit(upstreams.of, first, of_both),
+                threads.submit(upstreams.walks_of, hanging, of_both),
+                threads.submit(upstreams.keys_usable),
+            ]
+            assert all(other.result(5) for other in others)
+        finally:
+            answered.set()
+        assert opened.result(20).key.current() == "pat.b"
+
+
+def test_a_server_that_is_opened_anew_holds_a_rotated_key_to_what_it_has_sent_so_far():
+    """A reload that changes how requests are sent gives no key a second window, and ends no hold."""
+    before = load({}, {"HAR_EXPORTER_SPACES": "acct", "HAR_EXPORTER_API_KEY": "a"})
+    after = before.model_copy(update={"request_timeout": before.request_timeout + 1})
+    upstreams = Upstreams(before, FakeClock(), ApiCounters())
+    old, new = (upstreams.of(*settings.served, settings) for settings in (before, after))
+    assert old is not new
+    assert old.client._throttle("rotated") is new.client._throttle("rotated")

@@ -13,7 +13,15 @@ from hypothesis import strategies as st
 from listings import STALE_AGES, body_of
 
 from exporter import errors
-from exporter.errors import BadJsonError, BadShapeError, ClientError, NotFoundError, PaginationError, ServerError
+from exporter.errors import (
+    BadJsonError,
+    BadShapeError,
+    ClientError,
+    NotFoundError,
+    PaginationError,
+    RequestTimeout,
+    ServerError,
+)
 from exporter.tally import Tally
 from exporter.walk import Walker
 
@@ -482,6 +490,31 @@ def test_a_failure_of_any_page_fails_the_walk(number, page_size, concurrency, co
     assert raised.value is error
     assert all(reply.cancelled() for reply in server.replies[failing + 1 :])
     assert len(server.asked) <= failing + concurrency
+
+
+class Hanging(Future[bytes]):
+    """A page in flight that never comes, however long it is waited for."""
+
+    def result(self, timeout=None):
+        assert timeout is not None, "waits for ever"
+        assert 300.0 <= timeout < 310.0
+        raise TimeoutError
+
+
+@pytest.mark.parametrize("request_number", [0, 1, 2, 3])
+def test_a_page_that_never_comes_fails_the_walk_by_its_deadline(request_number):
+    """As where the file system hangs that the key lies on."""
+    server = Server(rows(250))
+
+    def fetch(page, size, deadline):
+        reply = server.fetch(page, size, deadline)
+        return Hanging() if len(server.asked) == request_number + 1 else reply
+
+    hanging = walker(server)
+    hanging._fetch_page = fetch
+    with pytest.raises(RequestTimeout) as raised:
+        hanging.walk()
+    assert "api_key_file" in raised.value.hint
 
 
 @pytest.mark.parametrize("request_number", [0, 1, 2, 3])

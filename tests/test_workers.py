@@ -16,8 +16,9 @@ PATIENCE = 20
 @pytest.fixture
 def busy():
     """One thread, busy until the event is set."""
-    workers, free = Workers(1, "test"), threading.Event()
-    workers.submit(free.wait, PATIENCE)
+    workers, busy, free = Workers(1, "test"), threading.Event(), threading.Event()
+    workers.submit(lambda: busy.set() or free.wait(PATIENCE))
+    assert busy.wait(PATIENCE)
     yield workers, free
     free.set()
 
