@@ -25,7 +25,7 @@ def rows() -> Iterator[Promise]:
         [reply(500), reply(404), reply(200, "{"), truncated(b"{}"), redirect("http://x.invalid"), reply(401), cut()]
     )
     with Upstream(dict.fromkeys(names, make_rows(20))) as upstream, exporter(
-        upstream.url, api_key=upstream.key, spaces=",".join(names), cache_ttl="1s", rate_limit="off"
+        upstream.url, api_key=upstream.key, spaces=",".join(names), cache_ttl="1s", rate_limit="off", concurrency="1"
     ) as running:  # fmt: skip
         until(lambda: _sum(running, "har_up") == _SPACES)
         upstream.fault = lambda _: next(faults)
@@ -36,7 +36,8 @@ def rows() -> Iterator[Promise]:
             failed += _scrapes(running, _WARM_UP)
             done += _WARM_UP
         failures = _sum(running, "har_refresh_failures_total") - failures
-        until(lambda: running.usage().descriptors <= before.descriptors)
+        # The connection to the server is kept alive or not, as the fault before it left it.
+        until(lambda: not _scrapes(running, _SCRAPERS) and running.usage().descriptors <= before.descriptors)
         after = running.usage()
     text = f"{done - _WARM_UP} scrapes, {failures:.0f} failed refreshes"
     yield exactly(f"{text}: failed scrapes", failed, 0)
