@@ -55,25 +55,18 @@ for name, kind in MONITORS.items():
         (f"{name}.annotations", {"a": "1"}, {f"{kind} r-har-exporter metadata.annotations.a": "1"}, on),
         (f"{name}.interval", "90s", monitor(kind, interval, "90s"), on),
         (f"{name}.scrapeTimeout", "10s", monitor(kind, "scrapeTimeout", "10s"), on),
-        (
-            f"{name}.relabelings",
-            RELABELING,
-            {
-                path: value
-                for key, text in RELABELING[0].items()
-                for path, value in monitor(kind, f"{relabelings}{key}", text).items()
-            },
-            on,
-        ),
-        (
-            f"{name}.metricRelabelings",
-            RELABELING,
-            {
-                path: value
-                for key, text in RELABELING[0].items()
-                for path, value in monitor(kind, f"metricRelabelings[0].{key}", text).items()
-            },
-            on,
+        *(
+            (
+                f"{name}.{rules}",
+                RELABELING,
+                {
+                    path: value
+                    for key, text in RELABELING[0].items()
+                    for path, value in monitor(kind, f"{rule}{key}", text).items()
+                },
+                on,
+            )
+            for rules, rule in (("relabelings", relabelings), ("metricRelabelings", "metricRelabelings[0]."))
         ),
     ]
     if name != "probe":
