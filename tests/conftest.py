@@ -6,6 +6,7 @@ import signal
 
 import pytest
 import structlog
+import whole
 from hypothesis import Phase, settings
 
 # A shell's job in the background ignores interrupts and hands that on, also to the programs that tests interrupt.
@@ -14,6 +15,12 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # For mutants: one failure will do, however large the example.
 settings.register_profile("first-failure", settings.get_profile("ci"), phases=[Phase.explicit, Phase.generate])
 settings.load_profile("ci")
+
+
+@pytest.fixture(scope="module")
+def front():
+    with whole.Front() as front:
+        yield front
 
 
 @pytest.fixture(autouse=True)

@@ -32,12 +32,6 @@ def authority():
     return trustme.CA()
 
 
-@pytest.fixture(scope="module")
-def front():
-    with whole.Front() as front:
-        yield front
-
-
 @pytest.fixture
 def clock():
     return FakeClock()

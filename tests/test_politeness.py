@@ -25,12 +25,6 @@ from exporter.settings import load
 UP = 'har_up{space="acct"}'
 
 
-@pytest.fixture(scope="module")
-def front():
-    with whole.Front() as front:
-        yield front
-
-
 @pytest.fixture
 def clock():
     return FakeClock()

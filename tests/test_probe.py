@@ -26,12 +26,6 @@ ORG = make_rows(120, isQuarantined=True, scanStatus="BLOCKED")
 SPACES = {"acct": make_rows(3), "acct/org": ORG, "acct/org/proj": make_rows(7), "other": make_rows(5)}
 
 
-@pytest.fixture(scope="module")
-def front():
-    with whole.Front() as front:
-        yield front
-
-
 @pytest.fixture
 def upstream():
     with Upstream(SPACES) as upstream:

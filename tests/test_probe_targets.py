@@ -60,12 +60,6 @@ def generated(decoy: str) -> list[str]:
     return list(queries)
 
 
-@pytest.fixture(scope="module")
-def front():
-    with whole.Front() as front:
-        yield front
-
-
 def answer_to(front: whole.Front, query: str) -> tuple[bytes, bytes]:
     """Return status and body of the answer to a query that is sent as it is, which no library would."""
     host, _, port = front.url.removeprefix("http://").partition(":")

@@ -82,6 +82,17 @@ class Walks:
         return self.refresher.statuses()[0]
 
 
+def failing() -> Walks:
+    """Return a space that has data, and whose last refresh failed."""
+    walks = Walks()
+    walks.scrape()
+    walks.finish()
+    walks.clock.tick(TTL)
+    walks.scrape()
+    walks.finish(ServerError("down"))
+    return walks
+
+
 def test_a_space_is_cold_and_down_before_its_first_refresh():
     status = Walks().status
     assert (status.state, status.up, status.snapshot, status.refresh_seconds) == ("cold", False, None, None)
@@ -156,12 +167,7 @@ def test_a_failed_refresh_leaves_the_last_good_snapshot_down_and_counted():
 
 
 def test_a_failing_space_answers_at_once_even_while_it_is_refreshed():
-    walks = Walks()
-    walks.scrape()
-    walks.finish()
-    walks.clock.tick(TTL)
-    walks.scrape()
-    walks.finish(ServerError("down"))
+    walks = failing()
     walks.clock.tick(60)
     assert walks.scrape() == []
     assert len(walks.queue) == 1
@@ -246,12 +252,7 @@ def test_data_is_never_served_for_less_than_the_time_to_live(max_stale):
 
 
 def test_the_end_of_every_refresh_is_told_and_so_is_data_that_expired():
-    walks = Walks()
-    walks.scrape()
-    walks.finish()
-    walks.clock.tick(TTL)
-    walks.scrape()
-    walks.finish(ServerError("down"))
+    walks = failing()
     walks.clock.tick(MAX_STALE)
     walks.scrape()
     told = [(status.space, status.state) for status in walks.told]
@@ -401,12 +402,7 @@ def test_statuses_are_equal_while_nothing_happens_and_differ_after_a_refresh():
 
 
 def test_a_space_that_stays_keeps_everything():
-    walks = Walks()
-    walks.scrape()
-    walks.finish()
-    walks.clock.tick(TTL)
-    walks.scrape()
-    walks.finish(ServerError("down"))
+    walks = failing()
     before = walks.refresher.statuses(), walks.refresher.cache_counts()
     walks.replace("acct")
     assert (walks.refresher.statuses(), walks.refresher.cache_counts()) == before

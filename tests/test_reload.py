@@ -9,6 +9,7 @@ from concurrent.futures import wait
 import pytest
 import structlog
 import trustme
+import whole
 from clocks import FakeClock
 from upstream import Upstream, make_rows, reply
 
@@ -49,9 +50,7 @@ class Reloading:
 
     @property
     def samples(self):
-        return {
-            line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in self.page.splitlines() if line[0] != "#"
-        }
+        return whole.Scrape(self.page)
 
     @property
     def counters(self):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import requests
+import whole
 import yaml
 from test_cli import served
 from upstream import Upstream, make_rows
@@ -36,8 +37,7 @@ def write(tmp_path, upstream):
 
 
 def samples(url):
-    text = requests.get(f"{url}/metrics", timeout=10).text
-    return {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in text.splitlines() if line[0] != "#"}
+    return whole.Scrape(requests.get(f"{url}/metrics", timeout=10).text)
 
 
 def wait_for(url, reached):

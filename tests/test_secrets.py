@@ -77,12 +77,6 @@ ECHOES = [
 
 
 @pytest.fixture(scope="module")
-def front():
-    with whole.Front() as front:
-        yield front
-
-
-@pytest.fixture(scope="module")
 def authority():
     return trustme.CA()
 
