@@ -29,11 +29,8 @@ _NO_COUNT = (msgspec.ValidationError, UnicodeEncodeError)
 Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_COUNT)] | None
 
 if TYPE_CHECKING:
-    Time = float | None
     Flag = bool | None
 else:
-    # On the wire a time is in milliseconds; `_settle_times` leaves what the type checker is told above.
-    Time = int | None
     # The decoder takes 1 and "true" for True; whether an artifact is quarantined is never guessed.
     Flag = Any
 
@@ -55,15 +52,15 @@ class Artifact(msgspec.Struct, gc=False):
 
     Attributes:
         artifact_type: `artifactType`: model or dataset, for some package types.
-        deleted: `deletedAt`, seconds since the epoch; None for a live artifact.
+        deleted: `deletedAt`, milliseconds since the epoch; None for a live artifact.
         deployments: `deploymentMetadata`; None without the module that counts deployments, which is not zero.
         digests: `digestCount`.
         downloads: `downloadsCount`; of the whole image where rows share an image.
         files: `fileCount`.
         firewall_mode: `firewallMode`: ENABLED, QUARANTINE, ALLOW, WARN, BLOCK and others.
         quarantined: `isQuarantined`.
-        modified: `lastModified`, seconds since the epoch.
-        scanned: `lastScannedAt`, seconds since the epoch.
+        modified: `lastModified`, milliseconds since the epoch.
+        scanned: `lastScannedAt`, milliseconds since the epoch.
         name: `name`, never empty.
         package_type: `packageType`.
         purl: `purl`, the package URL.
@@ -78,15 +75,15 @@ class Artifact(msgspec.Struct, gc=False):
 
     # By their names on the wire, as real answers are: the decoder looks for each key behind the last one that it found.
     artifact_type: str | None = msgspec.field(name="artifactType", default=None)
-    deleted: Time = msgspec.field(name="deletedAt", default=None)
+    deleted: int | None = msgspec.field(name="deletedAt", default=None)
     deployments: Deployments | None = msgspec.field(name="deploymentMetadata", default=None)
     digests: Count = msgspec.field(name="digestCount", default=None)
     downloads: Count = msgspec.field(name="downloadsCount", default=None)
     files: Count = msgspec.field(name="fileCount", default=None)
     firewall_mode: str | None = msgspec.field(name="firewallMode", default=None)
     quarantined: Flag = msgspec.field(name="isQuarantined", default=None)
-    modified: Time = msgspec.field(name="lastModified", default=None)
-    scanned: Time = msgspec.field(name="lastScannedAt", default=None)
+    modified: int | None = msgspec.field(name="lastModified", default=None)
+    scanned: int | None = msgspec.field(name="lastScannedAt", default=None)
     name: str = ""
     package_type: str | None = msgspec.field(name="packageType", default=None)
     purl: str | None = None
@@ -177,7 +174,7 @@ def decode_page(body: bytes, now: float) -> Page:
         for row in rows
         if row.name and row.registry and (row.quarantined is False or isinstance(row.quarantined, bool | None))
     ]
-    rejected_times = _settle_times(artifacts, latest=now + _DAY)
+    rejected_times = _drop_odd_times(artifacts, latest=int(1000 * (now + _DAY)))
     return Page(
         artifacts=artifacts,
         rows=len(rows) + tolerant.rejected_rows,
@@ -199,27 +196,25 @@ def error_message(body: bytes) -> str:
     return clean(message) if isinstance(message, str) else ""
 
 
-def _settle_times(artifacts: list[Artifact], latest: float) -> int:
-    """Turn the times of all rows into seconds, and return how many of them cannot be used.
+def _drop_odd_times(artifacts: list[Artifact], latest: int) -> int:
+    """Forget the times of all rows that cannot be used, and return how many they are.
 
     Args:
-        artifacts: rows whose times are in milliseconds.
-        latest: seconds since the epoch; later times cannot be used, nor those that are not positive.
+        artifacts: rows.
+        latest: milliseconds since the epoch; later times cannot be used, nor those that are not positive.
     """
-    latest *= 1000
-    rejected = 0
+    odd = 0
     for row in artifacts:
-        modified, scanned, deleted = row.modified, row.scanned, row.deleted
-        if modified is not None:
-            row.modified = modified / 1000 if 0 < modified <= latest else None
-            rejected += row.modified is None
-        if scanned is not None:
-            row.scanned = scanned / 1000 if 0 < scanned <= latest else None
-            rejected += row.scanned is None
-        if deleted is not None:
-            row.deleted = deleted / 1000 if 0 < deleted <= latest else None
-            rejected += row.deleted is None
-    return rejected
+        if (modified := row.modified) is not None and not 0 < modified <= latest:
+            row.modified = None
+            odd += 1
+        if (scanned := row.scanned) is not None and not 0 < scanned <= latest:
+            row.scanned = None
+            odd += 1
+        if (deleted := row.deleted) is not None and not 0 < deleted <= latest:
+            row.deleted = None
+            odd += 1
+    return odd
 
 
 def _count(value: object) -> int | None:
@@ -298,13 +293,13 @@ class _TolerantDecoder:
             return None
 
 
-def _milliseconds(value: object) -> float | None:
+def _milliseconds(value: object) -> int | None:
     """Return a time in milliseconds since the epoch, UTC where a text names no zone; None if it is absent, 0 if odd."""
     with suppress(*_NO_COUNT):
         return _count(value)
     try:
         time = datetime.fromisoformat(value if isinstance(value, str) else "")
-        return ((time if time.tzinfo else time.replace(tzinfo=UTC)) - _EPOCH) / _MILLISECOND
+        return ((time if time.tzinfo else time.replace(tzinfo=UTC)) - _EPOCH) // _MILLISECOND
     except (ValueError, OverflowError):
         return 0
 

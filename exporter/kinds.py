@@ -22,10 +22,12 @@ _RISK_OF_SCAN_STATUS = {"BLOCKED": "blocked", "WARN": "warn", _UNSCANNED: "unsca
 
 
 class Traits(NamedTuple):
-    """What tells rows apart in the totals, as the API spells it."""
+    """What tells rows apart but for name and version, as the API spells it."""
 
     registry: str
+    registry_uuid: str | None
     package_type: str | None
+    artifact_type: str | None
     registry_type: str | None
     scan_status: str | None
     firewall_mode: str | None
@@ -46,6 +48,7 @@ class Kind:
 
     Attributes:
         traits: what the rows have in common.
+        namespace: 64 bits that tell which rows of one name and version are one artifact.
         cell: their labels within a registry.
         risk: the worst that is wrong with them.
         findings: why someone must act on them, the worst first; empty where nobody must, or nobody wants to know.
@@ -53,7 +56,7 @@ class Kind:
         rows: how many there are.
     """
 
-    __slots__ = ("cell", "findings", "risk", "rows", "scan_rank", "traits")
+    __slots__ = ("cell", "findings", "namespace", "risk", "rows", "scan_rank", "traits")
 
     def __init__(self, traits: Traits, findings: Collection[str]) -> None:
         """Start without rows.
@@ -65,6 +68,10 @@ class Kind:
         scan_status = traits.scan_status or (_UNSCANNED if traits.scanning_applies else _NOT_APPLICABLE)
         scan_risk = _RISK_OF_SCAN_STATUS.get(scan_status.upper(), "none")
         self.traits = traits
+        # Without `uuid`, which all tags of an image share.
+        self.namespace = hash(
+            (traits.registry_uuid or traits.registry, traits.package_type, traits.artifact_type, traits.live)
+        )
         self.cell = Cell(clean(scan_status), clean(traits.firewall_mode or _NO_FIREWALL))
         self.risk = "quarantined" if traits.quarantined else scan_risk
         self.findings = tuple(

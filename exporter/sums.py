@@ -1,11 +1,12 @@
 """The running sums of one registry and package type, and the totals that they make."""
 
-from bisect import bisect_left
+import math
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import product
+from itertools import accumulate, product
 
-from exporter.artifact import Artifact, Deployments
+from exporter.artifact import Artifact
 from exporter.kinds import RISKS, Kind
 from exporter.labels import clean
 from exporter.snapshot import Cell, RegistryTotals
@@ -19,22 +20,22 @@ class RegistrySums:
 
     __slots__ = (
         "_digests", "_downloads", "_files", "_image_downloads", "_newest", "_newest_scan", "_nonprod", "_oldest_scan",
-        "_prod", "_scans_by_age", "_stale_ages", "_stale_labels", "kinds",
+        "_prod", "_scans_by_age", "_stale_before", "_stale_labels", "kinds",
     )  # fmt: skip
 
-    def __init__(self, stale_ages: Mapping[str, float]) -> None:
+    def __init__(self, stale_before: Mapping[str, int]) -> None:
         """Start at nothing.
 
         Args:
-            stale_ages: ages in seconds, ascending, that scans are counted by, by what they are called.
+            stale_before: times in milliseconds since the epoch, descending, by what scans before them are called.
         """
         self.kinds: list[Kind] = []
-        self._stale_labels = tuple(stale_ages)
-        self._stale_ages = tuple(stale_ages.values())
-        self._scans_by_age = [0] * (len(stale_ages) + 1)
-        self._newest_scan: float | None = None
-        self._oldest_scan: float | None = None
-        self._newest = (0.0, "", "")
+        self._stale_labels = tuple(stale_before)
+        self._stale_before = tuple(stale_before.values())[::-1]
+        self._scans_by_age = [0] * (len(stale_before) + 1)
+        self._newest_scan: float = -math.inf
+        self._oldest_scan: float = math.inf
+        self._newest = (0, "", "")
         self._downloads: int | None = None
         self._image_downloads: dict[int, int] = {}
         self._files: int | None = None
@@ -42,26 +43,26 @@ class RegistrySums:
         self._prod: int | None = None
         self._nonprod: int | None = None
 
-    def add(self, row: Artifact, now: float) -> None:
-        """Add one live row.
-
-        Args:
-            row: a row that was not added before.
-            now: the wall clock's time that the age of its scan is measured from.
-        """
-        if row.downloads is not None:
-            self._downloads = (self._downloads or 0) + self._new_downloads(row.uuid, row.downloads)
-        if row.files is not None:
-            self._files = (self._files or 0) + row.files
-        if row.digests is not None:
-            self._digests = (self._digests or 0) + row.digests
-        if row.deployments is not None:
-            self._add_deployments(row.deployments)
-        if row.scanned is not None:
-            self._add_scan(row.scanned, now - row.scanned)
-        modified = row.modified or 0.0
-        if modified >= self._newest[0]:
-            self._newest = max(self._newest, (modified, row.registry_type or "", row.registry_uuid or ""))
+    def add(self, row: Artifact) -> None:
+        """Add one live row, which was not added before."""
+        # Half of what a walk costs: calls would take longer than all the rest, so there are none but for rare rows.
+        if (files := row.files) is not None:
+            self._files = (self._files or 0) + files
+        if (digests := row.digests) is not None:
+            self._digests = (self._digests or 0) + digests
+        if (deployments := row.deployments) is not None:
+            if (prod := deployments.prod) is not None:
+                self._prod = (self._prod or 0) + prod
+            if (nonprod := deployments.nonprod) is not None:
+                self._nonprod = (self._nonprod or 0) + nonprod
+        if (scanned := row.scanned) is not None:
+            if not self._oldest_scan <= scanned <= self._newest_scan:
+                self._newest_scan, self._oldest_scan = max(self._newest_scan, scanned), min(self._oldest_scan, scanned)
+            self._scans_by_age[bisect_right(self._stale_before, scanned)] += 1
+        if (row.modified or 0) >= self._newest[0]:
+            self._newest = max(self._newest, (row.modified or 0, row.registry_type or "", row.registry_uuid or ""))
+        if (downloads := row.downloads) is not None:
+            self._downloads = (self._downloads or 0) + self._new_downloads(row.uuid, downloads)
 
     def _new_downloads(self, image: str | None, downloads: int) -> int:
         """Return what a row adds: all rows of an image repeat its downloads, the largest number counts once."""
@@ -74,24 +75,11 @@ class RegistrySums:
         self._image_downloads[key] = downloads
         return downloads - before
 
-    def _add_deployments(self, deployments: Deployments) -> None:
-        if deployments.prod is not None:
-            self._prod = (self._prod or 0) + deployments.prod
-        if deployments.nonprod is not None:
-            self._nonprod = (self._nonprod or 0) + deployments.nonprod
-
-    def _add_scan(self, time: float, age: float) -> None:
-        # Calls of min and max would take longer than all the rest.
-        if self._newest_scan is None or time > self._newest_scan:
-            self._newest_scan = time
-        if self._oldest_scan is None or time < self._oldest_scan:
-            self._oldest_scan = time
-        self._scans_by_age[bisect_left(self._stale_ages, age)] += 1
-
     def totals(self) -> RegistryTotals:
         """Return the sums so far, with zeros where a reader would expect a series."""
         live = [kind for kind in self.kinds if kind.traits.live and kind.rows]
         modified, registry_type, registry_uuid = self._newest
+        *stale, _ = accumulate(self._scans_by_age)
         environments = {"prod": self._prod, "nonprod": self._nonprod}
         return RegistryTotals(
             artifacts=_by_cell(live, live),
@@ -102,13 +90,18 @@ class RegistrySums:
             files=self._files,
             digests=self._digests,
             deleted=sum(kind.rows for kind in self.kinds if not kind.traits.live),
-            stale_scans={label: sum(self._scans_by_age[i + 1 :]) for i, label in enumerate(self._stale_labels)},
-            newest_modified=modified or None,
-            newest_scan=self._newest_scan,
-            oldest_scan=self._oldest_scan,
+            stale_scans=dict(zip(self._stale_labels, reversed(stale), strict=True)),
+            newest_modified=_seconds(modified),
+            newest_scan=_seconds(self._newest_scan),
+            oldest_scan=_seconds(self._oldest_scan),
             registry_type=clean(registry_type),
             registry_uuid=clean(registry_uuid),
         )
+
+
+def _seconds(milliseconds: float) -> float | None:
+    """Return a time in seconds; None for what stands for no time at all."""
+    return milliseconds / 1000 if 0 < milliseconds < math.inf else None
 
 
 def _by_cell(live: Sequence[Kind], counted: Iterable[Kind]) -> dict[Cell, int]:

@@ -5,6 +5,7 @@ identity, 64 bits, and a reference to its kind. That reference lets a row that i
 reason or a worse scan status, move from one kind to another.
 """
 
+import math
 from collections.abc import Collection, Iterable, Mapping
 
 from exporter.artifact import Artifact
@@ -28,10 +29,9 @@ class Tally:
             findings_limit: how many artifacts to name at most.
             stale_ages: ages in seconds, ascending, that scans are counted by, by what they are called.
         """
-        self._began = began
         self._wanted = findings
         self._limit = findings_limit
-        self._stale_ages = stale_ages
+        self._stale_before = {label: math.ceil(1000 * (began - age)) for label, age in stale_ages.items()}
         self._kind_of: dict[int, Kind] = {}
         self._kinds: dict[tuple[object, ...], tuple[Kind, RegistrySums]] = {}
         self._sums: dict[RegistryKey, RegistrySums] = {}
@@ -41,18 +41,14 @@ class Tally:
         """Add rows, and return how many of them were not there before."""
         before = len(self._kind_of)
         for row in rows:
-            live = row.deleted is None
-            # Without `uuid`, which all tags of an image share.
-            identity = hash(
-                (row.registry_uuid or row.registry, row.package_type, row.artifact_type, row.name, row.version, live)
-            )
             kind, sums = self._kind(row)
+            identity = hash((kind.namespace, row.name, row.version))
             known = self._kind_of.get(identity)
             if known is not None:
                 kind = self._merged(known, kind)
                 known.rows -= 1
-            elif live:
-                sums.add(row, self._began)
+            elif kind.traits.live:
+                sums.add(row)
             self._kind_of[identity] = kind
             kind.rows += 1
             if kind.findings:
@@ -78,7 +74,9 @@ class Tally:
         nonprod = deployments.nonprod if deployments is not None else None
         traits = (
             row.registry,
+            row.registry_uuid,
             row.package_type,
+            row.artifact_type,
             row.registry_type,
             row.scan_status,
             row.firewall_mode,
@@ -92,7 +90,7 @@ class Tally:
     def _new_kind(self, traits: Traits) -> tuple[Kind, RegistrySums]:
         kind = Kind(traits, self._wanted)
         key = RegistryKey.of(traits.registry, traits.package_type)
-        sums = self._sums.setdefault(key, RegistrySums(self._stale_ages))
+        sums = self._sums.setdefault(key, RegistrySums(self._stale_before))
         sums.kinds.append(kind)
         self._kinds[traits] = kind, sums
         return kind, sums
