@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import NamedTuple, cast
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
@@ -31,7 +32,7 @@ class Rendering(NamedTuple):
 
 
 class Exposition:
-    """Renders pages; the part that only a refresh changes is rendered once for each of its states."""
+    """Renders pages; what only refreshes change is rendered once for each state of a space."""
 
     def __init__(self, spaces: Callable[[], tuple[SpaceView, ...]], process: Callable[[], ProcessView]) -> None:
         """Render nothing yet.
@@ -46,7 +47,7 @@ class Exposition:
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self._process)
         self._lock = threading.Lock()
-        self._rendered: dict[str, tuple[tuple[SpaceView, ...], bytes]] = {}
+        self._of_spaces: dict[str, _SpaceFamilies] = {}
 
     def render(self, accept: str) -> Rendering:
         """Return the page in the format that an Accept header asks for; text where it asks for none of ours."""
@@ -61,17 +62,50 @@ class Exposition:
     def render_only(spaces: Sequence[SpaceView], accept: str) -> Rendering:
         """Return a page of these spaces and nothing else, in the format that an Accept header asks for."""
         content_type = _content_type(accept)
-        return Rendering(content_type, (_generate(FamilyCollector(SPACE_FAMILIES, lambda: spaces), content_type), b""))
+        return Rendering(content_type, (_SpaceFamilies(content_type).render(spaces), _end(content_type)))
 
     def _render_spaces(self, content_type: str) -> bytes:
         with self._lock:
-            spaces = self._spaces()
-            before, body = self._rendered.get(content_type, (None, b""))
-            if before != spaces:
-                # OpenMetrics ends in a mark, and there is one end to both parts.
-                body = _generate(FamilyCollector(SPACE_FAMILIES, lambda: spaces), content_type).removesuffix(_END)
-                self._rendered[content_type] = (spaces, body)
-            return body
+            families = self._of_spaces.setdefault(content_type, _SpaceFamilies(content_type))
+            return families.render(self._spaces())
+
+
+class _SpaceFamilies:
+    """The families of all spaces in one format; where one space changes, the samples of no other are made anew."""
+
+    def __init__(self, content_type: str) -> None:
+        self._content_type = content_type
+        self._heads = self._families(())
+        self._samples: dict[str, tuple[SpaceView, tuple[bytes, ...]]] = {}
+        self._views: Sequence[SpaceView] = ()
+        self._body = b"".join(self._heads)
+
+    def render(self, views: Sequence[SpaceView]) -> bytes:
+        """Return the families, in OpenMetrics without the mark of the end; the same object while nothing changed."""
+        if views != self._views:
+            self._samples = {view.space: self._samples_of(view) for view in views}
+            columns = zip(self._heads, *(samples for _, samples in self._samples.values()), strict=True)
+            self._body = b"".join(chain.from_iterable(columns))
+            self._views = views
+        return self._body
+
+    def _samples_of(self, view: SpaceView) -> tuple[SpaceView, tuple[bytes, ...]]:
+        """Return what a space adds to each family, below its head."""
+        before = self._samples.get(view.space)
+        if before and before[0] == view:
+            return before
+        families = self._families([view])
+        return view, tuple(map(bytes.removeprefix, families, self._heads))
+
+    def _families(self, views: Sequence[SpaceView]) -> tuple[bytes, ...]:
+        return tuple(
+            _generate(FamilyCollector([family], lambda: views), self._content_type).removesuffix(_END)
+            for family in SPACE_FAMILIES
+        )
+
+
+def _end(content_type: str) -> bytes:
+    return _END if content_type == _OPENMETRICS_1_0 else b""
 
 
 def _content_type(accept: str) -> str:

@@ -9,6 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from programs import find
+from prometheus_client.exposition import generate_latest as generate_text
+from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 from upstream import make_row, make_rows
@@ -18,7 +20,7 @@ from exporter.counters import ApiCounters
 from exporter.errors import REASONS
 from exporter.exposition import Exposition
 from exporter.links import RegistryLink
-from exporter.metrics import PROCESS_FAMILIES, SPACE_FAMILIES, ProcessView, SpaceView
+from exporter.metrics import PROCESS_FAMILIES, SPACE_FAMILIES, FamilyCollector, ProcessView, SpaceView
 from exporter.refresh import CacheCounts, SpaceStatus
 from exporter.snapshot import Snapshot
 from exporter.tally import Tally
@@ -152,6 +154,53 @@ def test_what_did_not_change_is_not_rendered_again_and_what_did_is():
     assert exposition.render_spaces() is first
     views[0] = replace(views[0], status=replace(views[0].status, up=False))
     assert b'har_up{space="acct/org"} 0.0' in exposition.render_spaces()
+
+
+VIEWS = st.lists(
+    st.builds(
+        lambda view, space: replace(view, status=replace(view.status, space=space)),
+        st.sampled_from(
+            [
+                view_of(None),
+                view_of(snapshot_of([RICH])),
+                view_of(snapshot_of(make_rows(3))),
+                replace(view_of(snapshot_of([RICH])), refresh_interval=60.0),
+            ]
+        ),
+        st.sampled_from(["acct", "acct/org", "acct/org/project"]),
+    ),
+    unique_by=lambda view: view.space,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(seen=st.lists(st.tuples(VIEWS, st.sampled_from(["text/plain", "application/openmetrics-text"])), min_size=1))
+def test_a_page_is_what_a_renderer_without_memory_makes_of_the_same_spaces(seen):
+    """Whatever came before: spaces that come, go, change, change back, and trade places."""
+    now: list[SpaceView] = []
+    exposition = Exposition(lambda: tuple(now), process_view)
+    for views, accept in seen:
+        now[:] = views
+        generate = generate_openmetrics if "openmetrics" in accept else generate_text
+        whole = generate(FamilyCollector(SPACE_FAMILIES, lambda: now)).removesuffix(b"# EOF\n")
+        assert exposition.render(accept).parts[0] == whole
+        assert b"".join(exposition.render_only(now, accept).parts).removesuffix(b"# EOF\n") == whole
+
+
+def test_a_space_that_did_not_change_is_not_rendered_for_another_that_did():
+    """Hundreds of spaces are refreshed one by one, each between two scrapes."""
+    rendered = []
+    views = {
+        space: replace(view_of(snapshot_of([RICH]), space), link=lambda _, space=space: rendered.append(space) or "")
+        for space in ("acct/a", "acct/b")
+    }
+    exposition = Exposition(lambda: tuple(views.values()), process_view)
+    exposition.render_spaces()
+    assert set(rendered) == set(views)
+    rendered.clear()
+    views["acct/b"] = replace(views["acct/b"], status=replace(views["acct/b"].status, up=False))
+    exposition.render_spaces()
+    assert set(rendered) == {"acct/b"}
 
 
 @pytest.mark.parametrize(
