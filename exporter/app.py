@@ -30,7 +30,7 @@ from exporter.walk import FetchPage, Walker
 from exporter.workers import Workers
 
 _log = structlog.get_logger()
-_TURN_SECONDS = 0.0005
+_TURN_SECONDS = 0.0002
 
 _PROBES_REMEMBERED = 10 * MOST_TARGETS  # by the journal, which so tells no space anew that was dropped for a while
 

@@ -28,6 +28,7 @@ _DEFAULT_TIMEOUT = 10.0
 _READY_AFTER = 30.0
 _SCRAPES = 64
 _PIECE = 65_536
+_LARGEST_PIECE = 524_288
 
 _TEXT = (b"content-type", b"text/plain; charset=utf-8")
 _NO_SNIFFING = (b"x-content-type-options", b"nosniff")
@@ -261,10 +262,30 @@ def _tell(loop: asyncio.AbstractEventLoop, ended: asyncio.Event, _: Future[None]
 
 
 def _pieces(parts: Iterable[bytes]) -> Iterator[memoryview]:
-    """Cut a body so that the server copies little of it for a client that does not read."""
+    """Cut a body into few pieces, each hardly larger than all before it together.
+
+    After a piece this thread may have to wait for one that adds up artifacts. But what a client does not take of one,
+    the server copies, and a client that took much will take more.
+    """
+    size = _PIECE
+    for part in _joined(parts):
+        start = 0
+        while start < len(part):
+            piece = memoryview(part)[start : start + size]
+            yield piece
+            start += len(piece)
+            size = min(size + len(piece), _LARGEST_PIECE)
+
+
+def _joined(parts: Iterable[bytes]) -> Iterator[bytes]:
+    """Join what is small with what follows it; what is large stays as it is in memory."""
+    small: list[bytes] = []
     for part in parts:
-        for start in range(0, len(part), _PIECE):
-            yield memoryview(part)[start : start + _PIECE]
+        if sum(map(len, small)) + len(part) > _PIECE:
+            yield b"".join(small)
+            small.clear()
+        small.append(part)
+    yield b"".join(small)
 
 
 async def _left(receive: Receive) -> None:

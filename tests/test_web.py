@@ -13,6 +13,8 @@ import pytest
 import requests
 import threads
 from clocks import FakeClock
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
@@ -27,7 +29,7 @@ from exporter.refresh import Refresher
 from exporter.server import Server
 from exporter.settings import load
 from exporter.snapshot import Inventory, Snapshot
-from exporter.web import Endpoints
+from exporter.web import Endpoints, _pieces
 from exporter.workers import Workers
 
 TIMEOUT = "X-Prometheus-Scrape-Timeout-Seconds"
@@ -304,6 +306,20 @@ def test_a_second_request_that_never_ends_is_closed_too(running):
 @pytest.mark.parametrize("method", ["GET", "OPTIONS", "CONNECT"])
 def test_a_target_that_is_no_path_is_404(method, target, refreshed):
     assert status_of(refreshed, f"{method} {target} HTTP/1.1") == "HTTP/1.1 404"
+
+
+@settings(max_examples=50, deadline=None)
+@given(sizes=st.lists(st.integers(0, 10_000), max_size=40) | st.lists(st.integers(0, 4 * 2**20), max_size=4))
+def test_a_body_goes_out_in_few_pieces_and_a_client_that_does_not_read_costs_little(sizes):
+    """The server copies at most one of them for it: 64 KiB more than its own side took before, and at most 512 KiB."""
+    parts = [bytes([number]) * size for number, size in enumerate(sizes)]
+    pieces = [len(piece) for piece in _pieces(parts)]
+    taken = 0
+    for size in pieces:
+        assert 0 < size <= min(taken + 2**16, 2**19)
+        taken += size
+    assert b"".join(_pieces(parts)) == b"".join(parts)
+    assert len(pieces) <= 5 + taken / 2**15 + taken / 2**19
 
 
 def test_shutdown_answers_a_waiting_scrape_at_once():
