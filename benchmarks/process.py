@@ -1,5 +1,6 @@
 """Programs beside this one, and what the system knows of them."""
 
+import os
 import re
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
@@ -36,11 +37,16 @@ class Process:
         return int(re.findall(r"VmHWM:\s+(\d+)", status)[0]) / 1024
 
 
+def environment() -> dict[str, str]:
+    """Return the variables for a program: Python may keep its bytecode, as pip and the image do, whatever ours say."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+
+
 @contextmanager
-def running(command: Sequence[str], environment: Mapping[str, str] | None = None) -> Iterator[Process]:
+def running(command: Sequence[str], variables: Mapping[str, str] | None = None) -> Iterator[Process]:
     """Run a program until the block ends; its errors go where ours go."""
     with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=_ROOT, env=environment
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=_ROOT, env=variables or environment()
     ) as process:
         try:
             yield Process(process)

@@ -9,6 +9,7 @@ from contextlib import closing
 from benchmarks.contest import Spread, rounds
 from benchmarks.exporters import Scraper, serving
 from benchmarks.listing import Listing
+from benchmarks.process import environment
 from benchmarks.table import Row, Section
 from benchmarks.upstream import upstream
 
@@ -39,5 +40,5 @@ def _healthy(url: str) -> float:
 
 def _run(*arguments: str) -> float:
     began = time.perf_counter()
-    subprocess.run([sys.executable, *arguments], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([sys.executable, *arguments], check=True, stdout=subprocess.DEVNULL, env=environment())
     return time.perf_counter() - began

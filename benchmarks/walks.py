@@ -26,6 +26,7 @@ CURL = "curl --parallel"
 GO = "typed Go"
 DRAIN = "drain"
 DRAIN_IN_ORDER = "drain in order"
+NO_DOWNLOAD = "no download"
 
 
 class Course(NamedTuple):
@@ -77,6 +78,7 @@ def _turns(course: Course, url: str, go: str | None) -> Iterator[Mapping[str, Ca
     contestants = {
         DRAIN: ([*python, "benchmarks.drain", address, size, connections, "at-once"], pages),
         DRAIN_IN_ORDER: ([*python, "benchmarks.drain", address, size, connections, "in-order"], pages + 1),
+        NO_DOWNLOAD: ([*python, "benchmarks.decoding", course.listing.space, size], artifacts),
         OURS: ([*python, "benchmarks.ours", url, course.listing.space, size, connections], artifacts),
     }
     if course.naive is not None:
@@ -122,6 +124,7 @@ def _rows(course: Course, measured: Measured) -> Iterator[Row]:
                 yield Row(f"{OURS} / {name}", measured.ratio(OURS, name), "x", "at most", 1.0)
     else:
         yield Row(f"{NAIVE} / {OURS}", measured.ratio(NAIVE, OURS), "x", "at least", course.naive)
+        yield Row(f"{NAIVE} / {NO_DOWNLOAD}", measured.ratio(NAIVE, NO_DOWNLOAD), "x")
     yield _upstream_check(course, measured)
     for name, seconds in measured.seconds.items():
         yield Row(f"{name} alone", Spread.of([1000 * second for second in seconds]), "ms")
