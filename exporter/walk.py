@@ -19,6 +19,7 @@ from exporter.tally import Tally
 SAFE_PAGE_SIZE = 100
 """The page size that every server is known to accept."""
 
+_AHEAD = 2  # so that none of those who fetch waits while what others fetched is added up
 _PAGES_WITHOUT_NEWS = 3
 _GRACE = 1.0  # for what keeps its deadline, to say itself how it ended
 _REJECTED_ROWS = 100
@@ -26,7 +27,10 @@ _REJECTED_SHARE = 0.01
 _SIZE_REFUSED = {HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNPROCESSABLE_ENTITY}
 
 FetchPage = Callable[[int, int, float], Future[bytes]]
-"""Starts to fetch a page: its number from 0, rows a page, and the monotonic time that it must be there by."""
+"""Asks for a page: its number from 0, rows a page, and the monotonic time that it must be there by.
+
+Pages are fetched in the order that they are asked for in, as many at once as the walker is told.
+"""
 
 
 def refuses_size(error: ClientError, size: int) -> bool:
@@ -51,11 +55,11 @@ class Walker:
         """Ask for nothing yet.
 
         Args:
-            fetch_page: starts to fetch a page.
+            fetch_page: asks for a page.
             new_tally: makes the tally of a walk that begins at a time of the wall clock.
             clock: where the time comes from.
             page_size: rows to ask for a page; falls back to `SAFE_PAGE_SIZE` where the server refuses more.
-            concurrency: pages that are fetched at once.
+            concurrency: pages that are fetched at once; twice as many are asked for ahead of the one that is read.
             timeout: seconds that a walk may take.
             on_page: told after each page of the rows so far and the rows that the API reports, where it does.
         """
@@ -92,7 +96,7 @@ class Walker:
         asked = 0
         try:
             while not progress.ended:
-                while len(ahead) < self._concurrency and asked <= progress.last_to_ask:
+                while len(ahead) < _AHEAD * self._concurrency and asked <= progress.last_to_ask:
                     ahead.append(self._fetch_page(asked, size, deadline))
                     asked += 1
                 page = decode_page(self._body(ahead.popleft(), deadline), began)

@@ -26,6 +26,7 @@ from exporter.throttle import Throttle
 
 MINUTE = 60.0
 LATENCY = 0.5
+_AHEAD = 2
 _MOMENT = 1e-6
 _NOTHING = Inventory(registries={}, findings=(), findings_dropped=0, artifacts=0)
 
@@ -223,6 +224,6 @@ class Turns:
 
     def _ask_ahead(self) -> None:
         last = self._requests - 1
-        end = min(last, self._read + self._concurrency)
+        end = min(last, self._read + _AHEAD * self._concurrency)
         for _ in range(len(self._asked), self._requests if self._read == last else end):
             self._ask()
