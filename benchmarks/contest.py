@@ -32,9 +32,10 @@ class Measured(NamedTuple):
         """Return the seconds that a turn of one of them takes."""
         return statistics.median(self.seconds[name])
 
-    def ratio(self, name: str, other: str) -> Spread:
-        """Return how many times longer than another one it takes, round by round."""
-        return Spread.of([a / b for a, b in zip(self.seconds[name], self.seconds[other], strict=True)])
+    def ratio(self, name: str, *others: str) -> Spread:
+        """Return how many times longer than another one, or others together, it takes, round by round."""
+        turns = zip(self.seconds[name], *(self.seconds[other] for other in others), strict=True)
+        return Spread.of([seconds / sum(of_others) for seconds, *of_others in turns])
 
 
 def rounds(turns: Mapping[str, Callable[[], float]], repetitions: int) -> Measured:

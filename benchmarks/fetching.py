@@ -1,0 +1,25 @@
+"""Pages fetched one after the other on one connection, each as the exporter does: what that takes without a crowd."""
+
+import sys
+from http import HTTPStatus
+from urllib.parse import urlsplit
+
+from benchmarks.contest import take_turns
+from benchmarks.listing import Listing
+from exporter.transport import Transport
+
+_PATIENCE = 30.0
+
+
+def fetch_all(url: str, size: int) -> int:
+    """Fetch a listing once, and return how many pages came."""
+    address = urlsplit(url)
+    transport = Transport(f"{address.scheme}://{address.netloc}", connections=1)
+    pages = Listing.at(address.path).pages(size)
+    return sum(
+        transport.get(f"{url}?page={page}&size={size}", {}, _PATIENCE).status == HTTPStatus.OK for page in range(pages)
+    )
+
+
+if __name__ == "__main__":
+    take_turns(lambda: fetch_all(sys.argv[1], int(sys.argv[2])))
