@@ -7,7 +7,7 @@ import threads
 from clocks import FakeClock
 
 from exporter.artifact import Rejected
-from exporter.errors import REASONS
+from exporter.errors import REASONS, AuthError, RequestTimeout
 from exporter.listener import listen
 from exporter.refresh import Failure, SpaceStatus
 from exporter.server import Server
@@ -30,13 +30,17 @@ def failure(reason, message, hint="", ago=0.0):
     return Failure(reason, message, hint, NOW - ago)
 
 
+def failed(error, ago):
+    return failure(error.reason, str(error), error.hint, ago)
+
+
 def status(space="acct", state="fresh", snapshot=None, failure=None):
     failures = dict.fromkeys(REASONS, 0)
     return SpaceStatus(space, state, snapshot, failure is None, 1.0, failures, failure)
 
 
-REVOKED = failure("auth", "401: Token is not valid", "check api_key: it may be wrong, expired or revoked", ago=125)
-SILENT = failure("timeout", "no answer within 30 s", "look at the network, or raise request_timeout", ago=7_300)
+REVOKED = failed(AuthError("the server answered 401: Token is not valid"), ago=125)
+SILENT = failed(RequestTimeout("no whole answer in time"), ago=7_300)
 
 TYPICAL = (
     status("acme", "fresh", snapshot(age=42, artifacts=14_811, findings=12)),
