@@ -167,3 +167,15 @@ class InternalError(RefreshError):
 
 REASONS: tuple[str, ...] = tuple(error.reason for error in RefreshError.__subclasses__())
 """The closed set of reasons, in the order of the tree above."""
+
+
+def forget_calls(error: BaseException) -> None:
+    """Have an error, and those that it came from, refer no more to calls, and so to all that they read and to a key.
+
+    Calls that keep such an error would keep each other until the garbage collector comes by.
+    """
+    origins = error.__cause__, error.__context__
+    error.__traceback__ = error.__cause__ = error.__context__ = None
+    for origin in origins:
+        if origin is not None:
+            forget_calls(origin)

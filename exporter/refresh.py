@@ -21,7 +21,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from exporter.clock import Clock, Stopped
-from exporter.errors import REASONS, InternalError, RefreshError
+from exporter.errors import REASONS, InternalError, RefreshError, forget_calls
 from exporter.labels import clean
 from exporter.snapshot import Snapshot
 
@@ -246,11 +246,11 @@ class Refresher:
                 space.running = None
             return
         except RefreshError as error:
-            _forget_calls(error)
+            forget_calls(error)
             result = error
         except Exception as error:  # noqa: BLE001 - whatever goes wrong in one space, the others and the scrape go on
             where = "".join(traceback.format_tb(error.__traceback__))
-            _forget_calls(error)
+            forget_calls(error)
             result = InternalError(type(error).__name__)
         with self._lock:
             if self._spaces.get(name) is not space:
@@ -309,18 +309,6 @@ class Refresher:
         if age < self._cache_ttl and not space.outdated:
             return "fresh"
         return "due" if space.last_failure is None else "failing"
-
-
-def _forget_calls(error: BaseException) -> None:
-    """Have an error, and those that it came from, refer no more to calls, and so to all that they read and to a key.
-
-    Calls that keep such an error would keep each other until the garbage collector comes by.
-    """
-    origins = error.__cause__, error.__context__
-    error.__traceback__ = error.__cause__ = error.__context__ = None
-    for origin in origins:
-        if origin is not None:
-            _forget_calls(origin)
 
 
 def _successor(space: _Space, walk: Walk, *, anew: bool, again: bool) -> _Space:

@@ -51,6 +51,7 @@ from exporter.errors import (
     RequestTimeout,
     TlsError,
     TooLargeError,
+    forget_calls,
 )
 from exporter.labels import clean
 
@@ -145,7 +146,10 @@ class Transport:
             with response:
                 return _read_answer(response)
         except (requests.RequestException, HTTPError, OSError) as error:
-            raise _translated(error) from None
+            try:
+                raise _translated(error) from None
+            finally:
+                forget_calls(error)
 
     def _opened_pool(self) -> HTTPConnectionPool:
         """Let requests decide on proxy and certificates; the same pool for every thread that asks."""

@@ -5,6 +5,7 @@ import socket
 import ssl
 import threading
 import time
+import weakref
 
 import pytest
 import trustme
@@ -27,6 +28,27 @@ def reason_of(behave, **options) -> str:
     with RawServer(behave, options.pop("context", None)) as server, pytest.raises(RefreshError) as caught:
         get(server, **options)
     return caught.value.reason
+
+
+class Headers(dict[str, str]):
+    """Headers that one can tell the end of."""
+
+
+@pytest.mark.usefixtures("no_collector")
+@pytest.mark.parametrize("behave", [None, sends(), hangs], ids=["refused", "hung up", "silent"])
+def test_nothing_that_was_sent_outlives_its_failure(behave):
+    """The key among it: a request that is tried again after a pause would otherwise keep it for as long."""
+    with RawServer(behave or hangs) as server:
+        url = f"http://{server.address}"
+        transport = Transport(url, connections=1)
+        if behave is None:
+            server.stop()
+        headers = Headers({"x-api-key": "key"})
+        sent = weakref.ref(headers)
+        with contextlib.suppress(RefreshError):
+            transport.get(url, headers, LIMIT)
+        del headers
+    assert sent() is None
 
 
 @pytest.mark.parametrize(
