@@ -47,7 +47,7 @@ class Exposition:
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self._process)
         self._lock = threading.Lock()
-        self._of_spaces: dict[str, _SpaceFamilies] = {}
+        self._of_spaces = {of: _SpaceFamilies(of) for of in (CONTENT_TYPE_PLAIN_0_0_4, _OPENMETRICS_1_0)}
 
     def render(self, accept: str) -> Rendering:
         """Return the page in the format that an Accept header asks for; text where it asks for none of ours."""
@@ -66,8 +66,7 @@ class Exposition:
 
     def _render_spaces(self, content_type: str) -> bytes:
         with self._lock:
-            families = self._of_spaces.setdefault(content_type, _SpaceFamilies(content_type))
-            return families.render(self._spaces())
+            return self._of_spaces[content_type].render(self._spaces())
 
 
 class _SpaceFamilies:
