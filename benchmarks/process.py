@@ -38,7 +38,7 @@ class Process:
 
 
 def environment() -> dict[str, str]:
-    """Return the variables for a program: Python may keep its bytecode, as pip and the image do, whatever ours say."""
+    """Return the variables for a program: Python may write bytecode to start from, as pip does, whatever ours say."""
     return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 

@@ -45,7 +45,7 @@ class RegistrySums:
 
     def add(self, row: Artifact) -> None:
         """Add one live row, which was not added before."""
-        # Half of what a walk costs: calls would take longer than all the rest, so there are none but for rare rows.
+        # A quarter of what a row costs: calls would take longer than what they do.
         if (files := row.files) is not None:
             self._files = (self._files or 0) + files
         if (digests := row.digests) is not None:

@@ -19,7 +19,7 @@ from exporter.tally import Tally
 SAFE_PAGE_SIZE = 100
 """The page size that every server is known to accept."""
 
-_AHEAD = 2  # so that none of those who fetch waits while what others fetched is added up
+_AHEAD = 2  # pages asked for by those fetched at once: no connection waits while what came by others is added up
 _PAGES_WITHOUT_NEWS = 3
 _GRACE = 1.0  # for what keeps its deadline, to say itself how it ended
 _REJECTED_ROWS = 100
@@ -59,7 +59,7 @@ class Walker:
             new_tally: makes the tally of a walk that begins at a time of the wall clock.
             clock: where the time comes from.
             page_size: rows to ask for a page; falls back to `SAFE_PAGE_SIZE` where the server refuses more.
-            concurrency: pages that are fetched at once; twice as many are asked for ahead of the one that is read.
+            concurrency: pages that are fetched at once; where the API reports a count, twice as many are asked for.
             timeout: seconds that a walk may take.
             on_page: told after each page of the rows so far and the rows that the API reports, where it does.
         """

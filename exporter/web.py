@@ -27,8 +27,7 @@ _TIMEOUT_HEADER = b"x-prometheus-scrape-timeout-seconds"
 _DEFAULT_TIMEOUT = 10.0
 _READY_AFTER = 30.0
 _SCRAPES = 64
-_PIECE = 65_536
-_LARGEST_PIECE = 524_288
+_PIECE = 131_072
 
 _TEXT = (b"content-type", b"text/plain; charset=utf-8")
 _NO_SNIFFING = (b"x-content-type-options", b"nosniff")
@@ -262,23 +261,17 @@ def _tell(loop: asyncio.AbstractEventLoop, ended: asyncio.Event, _: Future[None]
 
 
 def _pieces(parts: Iterable[bytes]) -> Iterator[memoryview]:
-    """Cut a body into few pieces, each hardly larger than all before it together.
+    """Cut a body into few pieces, for after each this thread may have to wait for one that adds up artifacts.
 
-    After a piece this thread may have to wait for one that adds up artifacts. But what a client does not take of one,
-    the server copies, and a client that took much will take more.
+    They are not larger, for what a client does not take of one, the server copies.
     """
-    size = _PIECE
     for part in _joined(parts):
-        start = 0
-        while start < len(part):
-            piece = memoryview(part)[start : start + size]
-            yield piece
-            start += len(piece)
-            size = min(size + len(piece), _LARGEST_PIECE)
+        for start in range(0, len(part), _PIECE):
+            yield memoryview(part)[start : start + _PIECE]
 
 
 def _joined(parts: Iterable[bytes]) -> Iterator[bytes]:
-    """Join what is small with what follows it; what is large stays as it is in memory."""
+    """Join small parts as far as they fit into one piece; a large one stays the object that it is."""
     small: list[bytes] = []
     for part in parts:
         if sum(map(len, small)) + len(part) > _PIECE:

@@ -37,7 +37,7 @@ class Headers(dict[str, str]):
 @pytest.mark.usefixtures("no_collector")
 @pytest.mark.parametrize("behave", [None, sends(), hangs], ids=["refused", "hung up", "silent"])
 def test_nothing_that_was_sent_outlives_its_failure(behave):
-    """The key among it: a request that is tried again after a pause would otherwise keep it for as long."""
+    """Until the garbage collector comes by, that is: the key is among it."""
     with RawServer(behave or hangs) as server:
         url = f"http://{server.address}"
         transport = Transport(url, connections=1)

@@ -466,6 +466,13 @@ def test_all_pages_that_the_count_calls_for_are_asked_for_at_once(number, last):
     assert server.most_unread == last
 
 
+def test_twice_as_many_pages_are_asked_for_as_are_fetched_at_once():
+    """A connection has its next page at once, whatever comes of adding up the last one."""
+    server = Server(rows(1_000))
+    walk(server, page_size=20, concurrency=3)
+    assert server.most_unread == 6
+
+
 # Failures
 
 

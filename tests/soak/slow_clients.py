@@ -21,9 +21,9 @@ _KINDS = {
 
 def rows() -> Iterator[Promise]:
     """Scrape a page of some megabytes beside 200 clients of each kind."""
-    rows = make_rows(2000, isQuarantined=True, quarantineReason="CVE " * 40)
+    rows = make_rows(10_000, isQuarantined=True, quarantineReason="CVE " * 40)
     with Upstream(rows) as upstream, exporter(
-        upstream.url, api_key=upstream.key, spaces=upstream.space, findings_limit="5000", cache_ttl="1h"
+        upstream.url, api_key=upstream.key, spaces=upstream.space, findings_limit="10000", cache_ttl="1h"
     ) as running:  # fmt: skip
         until(lambda: b'har_up{space="acct"} 1.0' in scrape(running.address).body)
         limit = patience(scrape_for(5.0, running.address))
