@@ -5,6 +5,7 @@ CHART_VENV ?= .venv-chart
 CHECKOV_VENV ?= .venv-checkov
 SBOM ?= dist
 PACKAGES ?= dist
+IN_PARALLEL := -n 2 --dist loadfile
 CHANGELOG ?= CHANGELOG.md
 VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' exporter/__init__.py)
 
@@ -45,11 +46,11 @@ demo: $(VENV)/.demo ## Run the exporter over the embedded demo registry: http://
 
 .PHONY: test
 test: lint test-chart ## Check style, types and imports, then run all tests
-	$(BIN)/python -m pytest --cov --cov-report=term
+	$(BIN)/python -m pytest $(IN_PARALLEL) --cov --cov-report=term
 
 .PHONY: test-python
 test-python: $(VENV)/.dev ## Run the tests of the exporter alone
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(IN_PARALLEL)
 
 .PHONY: test-chart
 test-chart: $(CHART_VENV)/.done $(CHECKOV_VENV)/.done ## Run the tests of the Helm chart
