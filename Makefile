@@ -95,13 +95,14 @@ sbom: $(VENV)/.dev ## Write dist/har-exporter.cdx.json, the software bill of mat
 	sed 's/^dynamic = .*/version = "$(VERSION)"/' pyproject.toml >$(SBOM)/run/pyproject.toml
 	$(BIN)/cyclonedx-py environment --output-reproducible --pyproject $(SBOM)/run/pyproject.toml -o $(SBOM)/har-exporter.cdx.json $(SBOM)/run
 
-# Proves the floors of pyproject.toml: the same tests over the oldest versions that they allow.
+# Proves the floors of pyproject.toml: the same tests over the oldest versions that they allow, without those of what is
+# not the exporter.
 .PHONY: test-floors
 test-floors: $(VENV)/.dev ## Run the tests over the oldest dependencies that are allowed
 	$(BIN)/uv venv --quiet --clear dist/floors
 	$(BIN)/uv pip compile --quiet --resolution lowest-direct pyproject.toml -o dist/floors/floors.txt
-	$(BIN)/uv pip install --quiet --python dist/floors -r dist/floors/floors.txt -e . hypothesis pytest pytest-cov requests-mock trustme
-	dist/floors/bin/python -m pytest --ignore tests/chart --ignore tests/test_contributing.py
+	$(BIN)/uv pip install --quiet --python dist/floors -r dist/floors/floors.txt -e . hypothesis pytest pytest-cov pytest-xdist requests-mock trustme
+	dist/floors/bin/python -m pytest $(IN_PARALLEL) $(patsubst %,--ignore tests/%,chart test_contributing.py test_compose.py test_dashboards.py)
 
 .PHONY: mutants
 mutants: $(VENV)/.dev ## Break the core in a thousand ways, and list what no test notices
