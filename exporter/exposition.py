@@ -62,7 +62,7 @@ class Exposition:
     def render_only(spaces: Sequence[SpaceView], accept: str) -> Rendering:
         """Return a page of these spaces and nothing else, in the format that an Accept header asks for."""
         content_type = _content_type(accept)
-        return Rendering(content_type, (_SpaceFamilies(content_type).render(spaces), _end(content_type)))
+        return Rendering(content_type, (_generate(FamilyCollector(SPACE_FAMILIES, lambda: spaces), content_type), b""))
 
     def _render_spaces(self, content_type: str) -> bytes:
         with self._lock:
@@ -101,10 +101,6 @@ class _SpaceFamilies:
             _generate(FamilyCollector([family], lambda: views), self._content_type).removesuffix(_END)
             for family in SPACE_FAMILIES
         )
-
-
-def _end(content_type: str) -> bytes:
-    return _END if content_type == _OPENMETRICS_1_0 else b""
 
 
 def _content_type(accept: str) -> str:
