@@ -12,9 +12,9 @@ from typing import Any
 from benchmarks.contest import Spread, rounds, take_turns
 from benchmarks.listing import Listing
 from benchmarks.table import Row, Section
-from exporter.artifact import decode_page
-from exporter.kinds import FINDINGS
-from exporter.tally import Tally
+from exporter.harness.page import decode_page
+from exporter.inventory.tally import Tally
+from exporter.inventory.traits import FINDINGS
 
 _SIZE = 1_000
 _REPETITIONS = 7

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from benchmarks.contest import take_turns
 from benchmarks.listing import Listing
-from exporter.transport import Transport
+from exporter.harness.transport import Transport
 
 _PATIENCE = 30.0
 

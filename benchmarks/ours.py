@@ -6,9 +6,9 @@ from concurrent.futures import wait
 
 from benchmarks.contest import take_turns
 from exporter import log
-from exporter.app import App
 from exporter.clock import SystemClock
-from exporter.settings import Settings, load
+from exporter.config.settings import Settings, load
+from exporter.engine.app import App
 
 KEY = "pat.AbCdEfGhIjKlMnOpQrStUv.64f1c2d3e4f5a6b7c8d9e0f1.Zk3mPq9sTvWxYz012345"
 """As long as real ones, for each answer is searched for it."""

@@ -13,7 +13,7 @@ import sys
 
 import exporter
 
-for module in pkgutil.iter_modules(exporter.__path__, "exporter."):
+for module in pkgutil.walk_packages(exporter.__path__, "exporter."):
     if module.name != "exporter.__main__":
         importlib.import_module(module.name)
 for path in sorted({getattr(module, "__file__", None) or "" for module in sys.modules.values()} - {__file__}):

@@ -11,11 +11,11 @@ import trustme
 import yaml
 from clocks import FakeClock
 
-from exporter.guard import Guard
-from exporter.listener import listen
-from exporter.server import Server
-from exporter.tls import ReloadingContext
-from exporter.webconfig import WebConfigFile
+from exporter.serving.listener import listen
+from exporter.serving.server import Server
+from exporter.webconfig.file import WebConfigFile
+from exporter.webconfig.guard import Guard
+from exporter.webconfig.tls import ReloadingContext
 
 PASSWORD = "cAnArY-pass-7f3"
 HASH = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()

@@ -13,8 +13,8 @@ from itertools import chain
 from simulation import LATENCY, MINUTE, Key, Slots, Turns, requests_of_walk
 from timeline import Timeline
 
-from exporter.refresh import Refresher, Walk
-from exporter.sharding import shard_of
+from exporter.inventory.refresh import Refresher, Walk
+from exporter.scopes import shard_of
 
 HOUR = 60 * MINUTE
 LIMIT = 400

@@ -8,9 +8,9 @@ import whole
 from clocks import FakeClock
 from upstream import Upstream
 
-from exporter.app import App
-from exporter.settings import Settings, load
-from exporter.web import Endpoints
+from exporter.config.settings import Settings, load
+from exporter.engine.app import App
+from exporter.serving.endpoints import Endpoints
 
 TIMEOUT = "X-Prometheus-Scrape-Timeout-Seconds"
 

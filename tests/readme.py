@@ -8,8 +8,8 @@ from pathlib import Path
 
 import yaml
 
-from exporter.metrics import LABELS, PROCESS_FAMILIES, SPACE_FAMILIES
-from exporter.settings import Settings, default_text
+from exporter.config.settings import Settings, default_text
+from exporter.metrics.families import LABELS, PROCESS_FAMILIES, SPACE_FAMILIES
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"

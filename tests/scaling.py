@@ -8,7 +8,7 @@ from plans import ESTATE, HOUR, MINUTE, PLANS, Outcome, Plan, run
 from readme import render, table
 from simulation import requests_of_walk
 
-from exporter.settings import Settings, default_text
+from exporter.config.settings import Settings, default_text
 
 PAGE = Path(__file__).parent.parent / "docs" / "scaling.md"
 

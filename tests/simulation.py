@@ -18,11 +18,11 @@ from itertools import count
 
 from timeline import Task, Timeline
 
-from exporter.artifact import Rejected
-from exporter.counters import ApiCounters
-from exporter.errors import RefreshError, RequestTimeout
-from exporter.snapshot import Inventory, Snapshot
-from exporter.throttle import Throttle
+from exporter.harness.counters import ApiCounters
+from exporter.harness.errors import RefreshError, RequestTimeout
+from exporter.harness.page import Rejected
+from exporter.harness.throttle import Throttle
+from exporter.inventory.snapshot import Inventory, Snapshot
 
 MINUTE = 60.0
 LATENCY = 0.5

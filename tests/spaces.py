@@ -6,13 +6,13 @@ from types import SimpleNamespace
 import threads
 from clocks import FakeClock
 
-from exporter.artifact import Rejected
-from exporter.errors import REASONS, AuthError, RequestTimeout
-from exporter.listener import listen
-from exporter.refresh import Failure, SpaceStatus
-from exporter.server import Server
-from exporter.snapshot import Finding, Inventory, RegistryKey, Snapshot
-from exporter.web import Endpoints
+from exporter.harness.errors import REASONS, AuthError, RequestTimeout
+from exporter.harness.page import Rejected
+from exporter.inventory.refresh import Failure, SpaceStatus
+from exporter.inventory.snapshot import Finding, Inventory, RegistryKey, Snapshot
+from exporter.serving.endpoints import Endpoints
+from exporter.serving.listener import listen
+from exporter.serving.server import Server
 
 NOW = FakeClock().monotonic()
 """The time on the monotonic clock when the page is shown."""

@@ -3,7 +3,7 @@
 import pytest
 import structlog
 
-from exporter.apikey import FixedKey, KeyFile, account_of
+from exporter.harness.keys import FixedKey, KeyFile, account_of
 
 
 @pytest.fixture

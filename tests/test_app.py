@@ -8,9 +8,9 @@ import structlog
 from clocks import FakeClock
 from upstream import ABSENT, Upstream, capped, make_row, make_rows, one_based, reply
 
-from exporter.app import App
 from exporter.clock import SystemClock
-from exporter.settings import load
+from exporter.config.settings import load
+from exporter.engine.app import App
 
 
 def app_of(upstream: Upstream, clock: FakeClock, **more: str) -> App:

@@ -9,8 +9,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from listings import DAY, NOW, PAYLOADS, READ_FIELDS, body_of, listings, odd_counts, odd_rows, odd_times
 
-from exporter.artifact import MAX_COUNT, Deployments, Rejected, decode_page, error_message
-from exporter.errors import BadJsonError, BadShapeError
+from exporter.harness.errors import BadJsonError, BadShapeError
+from exporter.harness.page import MAX_COUNT, Deployments, Rejected, decode_page, error_message
 
 ODD_ROW = 5
 NO_ROWS = Rejected()

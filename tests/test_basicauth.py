@@ -15,8 +15,8 @@ from guarded import HASH, PASSWORD, USERS, Guarded
 from pydantic import SecretStr
 from test_cli import ENVIRONMENT, run
 
-from exporter import basicauth
-from exporter.basicauth import Logins, TooManyLoginsError
+from exporter.webconfig import logins as basicauth
+from exporter.webconfig.logins import Logins, TooManyLoginsError
 
 HASHES = {"alice": SecretStr(HASH)}
 

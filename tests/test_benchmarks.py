@@ -15,7 +15,7 @@ from benchmarks.process import running
 from benchmarks.table import Row, Section, markdown
 from benchmarks.upstream import upstream
 from benchmarks.walks import Course
-from exporter.artifact import decode_page
+from exporter.harness.page import decode_page
 
 NOW = 1_795_000_000.0
 SMALL = Listing(0, 250)

@@ -11,13 +11,13 @@ from terminal import on_terminal
 from test_cli import run, settings_for
 from upstream import ABSENT, Upstream, capped, cut, make_row, make_rows, redirect, reply
 
-from exporter.artifact import Page, Rejected
-from exporter.check import check_spaces
+from exporter.check.ask import check_spaces
+from exporter.check.report import Answer, as_document, judge
 from exporter.clock import SystemClock
-from exporter.demo import SPACES as DEMO_SPACES
-from exporter.errors import REASONS, RefreshError
-from exporter.settings import Settings, load
-from exporter.verdicts import Answer, as_document, judge
+from exporter.config.settings import Settings, load
+from exporter.demo.server import SPACES as DEMO_SPACES
+from exporter.harness.errors import REASONS, RefreshError
+from exporter.harness.page import Page, Rejected
 
 KEY = "pat.acct.id.secret"
 RATE_LIMIT = "or rate_limit (Harness takes 400 requests a minute of one key)"

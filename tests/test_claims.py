@@ -14,12 +14,12 @@ from prometheus_client.parser import text_string_to_metric_families
 from test_cli import served
 from test_refresh import MAX_STALE, TTL, Walks
 
-from exporter import web
-from exporter.demo import SPACES, listing
-from exporter.errors import REASONS, RefreshError, ServerError
-from exporter.metrics import LABELS, PROCESS_FAMILIES, SPACE_FAMILIES
-from exporter.server import Server
-from exporter.settings import Settings
+from exporter.config.settings import Settings
+from exporter.demo.server import SPACES, listing
+from exporter.harness.errors import REASONS, RefreshError, ServerError
+from exporter.metrics.families import LABELS, PROCESS_FAMILIES, SPACE_FAMILIES
+from exporter.serving import endpoints as web
+from exporter.serving.server import Server
 
 FAMILIES = (*SPACE_FAMILIES, *PROCESS_FAMILIES)
 DOCS = ROOT / "docs"

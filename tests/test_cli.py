@@ -17,9 +17,10 @@ import requests
 import trustme
 from upstream import Upstream, make_rows, redirect, reply
 
-from exporter import __version__, commands
-from exporter.demo import KEY, SPACES
-from exporter.settings import FLAGLESS, Settings, SettingsError, load
+from exporter import __version__
+from exporter.cli import commands
+from exporter.config.settings import FLAGLESS, Settings, SettingsError, load
+from exporter.demo.server import KEY, SPACES
 
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("HAR_EXPORTER_")}
 

@@ -10,16 +10,16 @@ import pytest
 from clocks import FakeClock
 from upstream import Upstream, cut, make_rows, reply, truncated
 
-from exporter.apikey import FixedKey, KeyFile
-from exporter.artifact import decode_page
-from exporter.client import Client, Listing
 from exporter.clock import Stopped
-from exporter.counters import ApiCounters
-from exporter.errors import BadShapeError, RateLimitedError, RefreshError, RequestTimeout, ServerError
-from exporter.retry import RetryBudget
-from exporter.slots import Slots
-from exporter.throttle import Throttle
-from exporter.transport import Transport
+from exporter.harness.client import Client, Listing
+from exporter.harness.counters import ApiCounters
+from exporter.harness.errors import BadShapeError, RateLimitedError, RefreshError, RequestTimeout, ServerError
+from exporter.harness.keys import FixedKey, KeyFile
+from exporter.harness.page import decode_page
+from exporter.harness.retry import RetryBudget
+from exporter.harness.slots import Slots
+from exporter.harness.throttle import Throttle
+from exporter.harness.transport import Transport
 
 KEY = "pat.acct.id.canary"
 

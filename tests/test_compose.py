@@ -10,7 +10,7 @@ import yaml
 from dashboards.generate import BOARDS
 from programs import find
 
-from exporter.settings import Settings
+from exporter.config.settings import Settings
 
 ROOT = Path(__file__).parent.parent
 GRAFANA = ROOT / "grafana"

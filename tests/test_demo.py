@@ -30,8 +30,8 @@ from upstream import (
     truncated,
 )
 
-from exporter.demo import KEY, PREFIX, SPACES, Registry, listing
-from exporter.demo_listing import CYCLING, PUSH_INTERVAL, PUSHES_KEPT, QUARANTINE_CYCLE, QUARANTINED_FOR, ZERO_TIME
+from exporter.demo.artifacts import CYCLING, PUSH_INTERVAL, PUSHES_KEPT, QUARANTINE_CYCLE, QUARANTINED_FOR, ZERO_TIME
+from exporter.demo.server import KEY, PREFIX, SPACES, Registry, listing
 
 NOW = 1_795_000_000.0
 DAY = 86_400.0

@@ -17,9 +17,9 @@ from test_cli import free_port, run, served
 from test_rules import RECORDS, RULE_FILE, metrics_in
 from upstream import Upstream, make_rows
 
-from exporter.metrics import PROCESS_FAMILIES, SPACE_FAMILIES
-from exporter.settings import Settings, load
-from exporter.webconfig import parse
+from exporter.config.settings import Settings, load
+from exporter.metrics.families import PROCESS_FAMILIES, SPACE_FAMILIES
+from exporter.webconfig.file import parse
 
 FAMILIES = (*SPACE_FAMILIES, *PROCESS_FAMILIES)
 DOCUMENTS = [path for path in documents() if path.name != "CHANGELOG.md"]

@@ -14,10 +14,10 @@ from terminal import on_terminal
 from test_cli import ENVIRONMENT, run, settings_for
 from upstream import Upstream, make_rows, reply
 
-from exporter.demo import SPACES
-from exporter.dump import dump_spaces
-from exporter.settings import SettingsError, load
-from exporter.writing import check_replaceable, replace_file
+from exporter.cli.dump import dump_spaces
+from exporter.cli.output import check_replaceable, replace_file
+from exporter.config.settings import SettingsError, load
+from exporter.demo.server import SPACES
 
 KEY = "pat.acct.id.secret"
 
@@ -180,7 +180,8 @@ def test_a_file_in_a_folder_that_is_none_cannot_be_written(tmp_path, write):
 
 
 def test_a_fault_of_the_exporter_is_told_with_where_it_happened(monkeypatch, capsys):
-    from exporter import app, commands  # noqa: PLC0415
+    from exporter.cli import commands  # noqa: PLC0415
+    from exporter.engine import app  # noqa: PLC0415
 
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError

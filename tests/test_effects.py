@@ -5,8 +5,8 @@ from collections import Counter
 
 from readme import ROOT
 
-from exporter import effects
-from exporter.settings import Settings
+from exporter.config import effects
+from exporter.config.settings import Settings
 
 
 def test_every_setting_has_exactly_one_effect():

@@ -15,15 +15,15 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 from upstream import make_row, make_rows
 
-from exporter.artifact import Rejected, decode_page
-from exporter.counters import ApiCounters
-from exporter.errors import REASONS
-from exporter.exposition import Exposition
-from exporter.links import RegistryLink
-from exporter.metrics import PROCESS_FAMILIES, SPACE_FAMILIES, FamilyCollector, ProcessView, SpaceView
-from exporter.refresh import CacheCounts, SpaceStatus
-from exporter.snapshot import Snapshot
-from exporter.tally import Tally
+from exporter.harness.counters import ApiCounters
+from exporter.harness.errors import REASONS
+from exporter.harness.page import Rejected, decode_page
+from exporter.inventory.refresh import CacheCounts, SpaceStatus
+from exporter.inventory.snapshot import Snapshot
+from exporter.inventory.tally import Tally
+from exporter.metrics.exposition import Exposition
+from exporter.metrics.families import PROCESS_FAMILIES, SPACE_FAMILIES, FamilyCollector, ProcessView, SpaceView
+from exporter.metrics.links import RegistryLink
 
 NOW = 1_800_000_000.0
 DAY = 86_400

@@ -18,7 +18,7 @@ from faults import FAILURES, GOOD, ODDITIES, good_tls, lists, pages, says
 from rawserver import RawServer, hangs, sends
 from upstream import make_rows
 
-from exporter.cli import main
+from exporter.cli.main import main
 
 DOCS = Path(__file__).parent.parent / "docs" / "faults.md"
 

@@ -9,12 +9,12 @@ from listings import NOW, body_of, listings
 from test_walk import ABSENT, Server, rows, walk
 from upstream import make_row
 
-from exporter.artifact import decode_page
-from exporter.counters import ApiCounters
-from exporter.forecast import least_seconds, requests_of_walk, seconds_by_rate, series_of_space
-from exporter.settings import load
-from exporter.throttle import Throttle
-from exporter.values import Rate, read_duration, spell_duration
+from exporter.check.forecast import least_seconds, requests_of_walk, seconds_by_rate, series_of_space
+from exporter.config.readers import Rate, read_duration, spell_duration
+from exporter.config.settings import load
+from exporter.harness.counters import ApiCounters
+from exporter.harness.page import decode_page
+from exporter.harness.throttle import Throttle
 
 RATES = st.builds(Rate, st.integers(1, 50), st.sampled_from((1.0, 60.0, 3600.0)))
 

@@ -8,11 +8,11 @@ from clocks import FakeClock
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.artifact import Rejected
-from exporter.errors import REASONS
-from exporter.journal import Journal
-from exporter.refresh import Failure, SpaceStatus
-from exporter.snapshot import Inventory, Snapshot
+from exporter.harness.errors import REASONS
+from exporter.harness.page import Rejected
+from exporter.inventory.journal import Journal
+from exporter.inventory.refresh import Failure, SpaceStatus
+from exporter.inventory.snapshot import Inventory, Snapshot
 
 SNAPSHOT = Snapshot(1.0, 1.0, Inventory({}, (), 0, 7), 3, 0, Rejected(), 7, complete=True)
 

@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from spaces import NOW, TYPICAL, failure, snapshot, status
 
-from exporter import landing
+from exporter.serving import landing
 
 VOID = {"meta", "link", "br", "wbr"}
 

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from exporter.listener import listen, take_no_more
+from exporter.serving.listener import listen, take_no_more
 
 
 @pytest.fixture(params=["127.0.0.1", "::1"])

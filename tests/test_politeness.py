@@ -18,9 +18,9 @@ from rawserver import RawServer
 from test_cli import served
 from upstream import Upstream, make_rows, reply
 
-from exporter.app import App
-from exporter.retry import RetryBudget, backoff
-from exporter.settings import load
+from exporter.config.settings import load
+from exporter.engine.app import App
+from exporter.harness.retry import RetryBudget, backoff
 
 UP = 'har_up{space="acct"}'
 

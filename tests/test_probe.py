@@ -17,10 +17,10 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from stack import eventually
 from upstream import Upstream, make_row, make_rows, reply
 
-from exporter import probe
-from exporter.listener import listen
-from exporter.metrics import SPACE_FAMILIES
-from exporter.server import Server
+from exporter.engine import probes as probe
+from exporter.metrics.families import SPACE_FAMILIES
+from exporter.serving.listener import listen
+from exporter.serving.server import Server
 
 ORG = make_rows(120, isQuarantined=True, scanStatus="BLOCKED")
 SPACES = {"acct": make_rows(3), "acct/org": ORG, "acct/org/proj": make_rows(7), "other": make_rows(5)}

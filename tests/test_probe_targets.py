@@ -13,8 +13,8 @@ from probing import probed, settings_from
 from rawserver import RawServer, sends
 from upstream import Upstream, make_rows
 
-from exporter.probe import Targets
-from exporter.settings import load
+from exporter.config.settings import load
+from exporter.engine.probes import Targets
 
 CONFIGURED = ("acct", "acct/org/proj")
 TARGETS = 500

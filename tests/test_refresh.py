@@ -9,11 +9,11 @@ from functools import partial
 import pytest
 from clocks import FakeClock
 
-from exporter.artifact import Rejected
 from exporter.clock import Stopped
-from exporter.errors import REASONS, AuthError, PaginationError, RateLimitedError, RefreshError, ServerError
-from exporter.refresh import Refresher, SpaceStatus, Walk
-from exporter.snapshot import Inventory, Snapshot
+from exporter.harness.errors import REASONS, AuthError, PaginationError, RateLimitedError, RefreshError, ServerError
+from exporter.harness.page import Rejected
+from exporter.inventory.refresh import Refresher, SpaceStatus, Walk
+from exporter.inventory.snapshot import Inventory, Snapshot
 
 TTL = 300.0
 MAX_STALE = 3_600.0

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from test_refresh import MAX_STALE, TTL, Walks
 
-from exporter.errors import RefreshError
+from exporter.harness.errors import RefreshError
 
 BUDGETS = st.sampled_from([0.0, 0.125, 2.0, 4.75, 5.0, 10.0, 1_000.0])  # all exact in binary
 DURATIONS = st.sampled_from([0.0, 0.125, 5.0, 200.0, TTL, MAX_STALE + 1])

@@ -13,11 +13,11 @@ import whole
 from clocks import FakeClock
 from upstream import Upstream, make_rows, reply
 
-from exporter import effects
-from exporter.app import App
 from exporter.clock import SystemClock
-from exporter.settings import Settings, SettingsError, load
-from exporter.sharding import shard_of
+from exporter.config import effects
+from exporter.config.settings import Settings, SettingsError, load
+from exporter.engine.app import App
+from exporter.scopes import shard_of
 
 
 class Reloading:

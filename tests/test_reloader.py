@@ -13,11 +13,11 @@ import yaml
 from clocks import FakeClock
 from threads import wait_until
 
-from exporter.app import App
-from exporter.reload import Reloader, Source
-from exporter.settings import SettingsError
-from exporter.watched import Watched
-from exporter.web import Endpoints
+from exporter.config.settings import SettingsError
+from exporter.engine.app import App
+from exporter.engine.reload import Reloader, Source
+from exporter.serving.endpoints import Endpoints
+from exporter.webconfig.content import Watched
 
 
 @pytest.fixture(autouse=True)

@@ -16,9 +16,9 @@ from test_app import app_of, refreshed
 from test_rules import ALERTS
 from upstream import ABSENT, Upstream, make_row, make_rows
 
-from exporter.artifact import Artifact
-from exporter.settings import default_text
-from exporter.tally import Tally
+from exporter.config.settings import default_text
+from exporter.harness.page import Artifact
+from exporter.inventory.tally import Tally
 
 BENCHMARKS = PAGE.parent / "benchmarks.md"
 SOUND = [name for name in PLANS if name != "defaults"]

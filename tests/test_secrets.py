@@ -16,10 +16,10 @@ from rawserver import HEAD, RawServer, sends
 from test_cli import run, served
 from upstream import Upstream, make_row, make_rows, reply
 
-from exporter.cli import main
-from exporter.errors import RefreshError
-from exporter.settings import load
-from exporter.upstreams import listing_of
+from exporter.cli.main import main
+from exporter.config.settings import load
+from exporter.engine.clients import listing_of
+from exporter.harness.errors import RefreshError
 
 CANARY = whole.KEY
 PAGES = ("/", "/metrics", "/-/healthy", "/-/ready")

@@ -12,8 +12,8 @@ import requests
 import threads
 from threads import wait_until
 
-from exporter.listener import listen
-from exporter.server import _DRAIN_SECONDS, Server
+from exporter.serving.listener import listen
+from exporter.serving.server import _DRAIN_SECONDS, Server
 
 LARGE = 16_000_000
 OK = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"

@@ -16,8 +16,8 @@ from hypothesis import settings as runs
 from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 
-from exporter import values as v
-from exporter.settings import FLAGLESS, UPSTREAM, Settings, SettingsError, Space, SpaceEntry, default_text, load
+from exporter.config import readers as v
+from exporter.config.settings import FLAGLESS, UPSTREAM, Settings, SettingsError, Space, SpaceEntry, default_text, load
 
 CANARY = "cAnArY7f3"
 MINIMUM = {"HAR_EXPORTER_SPACES": "acct", "HAR_EXPORTER_API_KEY": "pat.acct.id.secret"}
@@ -922,7 +922,7 @@ def test_the_library_does_not_log_secrets(monkeypatch, caplog, settings_file):
 def test_importing_settings_reads_nothing():
     """An environment that is all wrong does not disturb the import."""
     environ = {**os.environ, "HAR_EXPORTER_PAGE_SIZE": "x", "PAGE_SIZE": "x"}
-    program = "import exporter.settings, sys; sys.exit('exporter.app' in sys.modules)"
+    program = "import exporter.config.settings, sys; sys.exit('exporter.engine.app' in sys.modules)"
     assert (
         subprocess.run(
             [sys.executable, "-c", program], env=environ, cwd=Path(__file__).parents[1], check=False

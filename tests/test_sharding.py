@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from test_cli import run, served, settings_for
 from upstream import Upstream, make_rows
 
-from exporter.app import App
-from exporter.settings import load
-from exporter.sharding import shard_of
+from exporter.config.settings import load
+from exporter.engine.app import App
+from exporter.scopes import shard_of
 
 SEGMENT = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_.$-]{0,9}", fullmatch=True)
 REFS = st.lists(SEGMENT, min_size=1, max_size=3).map("/".join)

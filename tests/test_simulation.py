@@ -9,8 +9,8 @@ from simulation import Key
 from timeline import Task
 from upstream import make_rows
 
-from exporter.tally import Tally
-from exporter.walk import Walker
+from exporter.inventory.tally import Tally
+from exporter.inventory.walk import Walker
 
 
 class Page:

@@ -2,7 +2,7 @@
 
 import threading
 
-from exporter.slots import Slots
+from exporter.harness.slots import Slots
 
 
 def taken(slots: Slots) -> int:

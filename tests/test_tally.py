@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from listings import DAY, NOW, PAYLOADS, STALE_AGES, body_of, count, listings
 
-from exporter.artifact import decode_page
-from exporter.demo import SPACES, listing
+from exporter.demo.server import SPACES, listing
+from exporter.harness.page import decode_page
+from exporter.inventory.snapshot import RegistryKey
+from exporter.inventory.tally import Tally
 from exporter.labels import clean
-from exporter.snapshot import RegistryKey
-from exporter.tally import Tally
 
 WANTED = ("quarantined", "blocked")
 PAYLOAD_FILES = sorted(PAYLOADS.glob("*.json"))

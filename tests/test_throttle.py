@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.clock import Stopped
-from exporter.counters import ApiCounters
-from exporter.errors import RateLimitedError, RequestTimeout
-from exporter.throttle import Throttle
+from exporter.harness.counters import ApiCounters
+from exporter.harness.errors import RateLimitedError, RequestTimeout
+from exporter.harness.throttle import Throttle
 
 FOREVER = 1e12
 

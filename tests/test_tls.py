@@ -22,10 +22,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from guarded import PASSWORD, USERS, Guarded
 from threads import wait_until
 
-from exporter.settings import SettingsError
-from exporter.tls import ReloadingContext, make_context, read_material
-from exporter.webconfig import WebConfigFile
-from exporter.webvalues import CIPHERS, CURVES
+from exporter.config.settings import SettingsError
+from exporter.webconfig.file import WebConfigFile
+from exporter.webconfig.readers import CIPHERS, CURVES
+from exporter.webconfig.tls import ReloadingContext, make_context, read_material
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ import urllib3.exceptions
 from rawserver import HEAD, RawServer, drips, hangs, sends, stalls
 from requests import exceptions as requests_exceptions
 
-from exporter.errors import RefreshError
-from exporter.transport import Transport, _translated
+from exporter.harness.errors import RefreshError
+from exporter.harness.transport import Transport, _translated
 
 LIMIT = 0.4
 

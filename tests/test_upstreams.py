@@ -5,11 +5,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 from clocks import FakeClock
 
-from exporter.apikey import KeyFile
-from exporter.counters import ApiCounters
-from exporter.settings import load
-from exporter.throttle import Throttle
-from exporter.upstreams import Upstreams
+from exporter.config.settings import load
+from exporter.engine.clients import Upstreams
+from exporter.harness.counters import ApiCounters
+from exporter.harness.keys import KeyFile
+from exporter.harness.throttle import Throttle
 
 PATIENCE = 0.2  # enough for a limit to be made, where nothing holds that up
 
@@ -54,7 +54,7 @@ def test_a_key_file_that_hangs_keeps_nobody_else_waiting(tmp_path, monkeypatch):
         assert answered.wait(20)
         return KeyFile(path)
 
-    monkeypatch.setattr("exporter.upstreams.KeyFile", hang)
+    monkeypatch.setattr("exporter.engine.clients.KeyFile", hang)
     with ThreadPoolExecutor() as threads:
         opened = threads.submit(upstreams.of, hanging, of_both)
         try:

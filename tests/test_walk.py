@@ -12,8 +12,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from listings import STALE_AGES, body_of
 
-from exporter import errors
-from exporter.errors import (
+from exporter.harness import errors
+from exporter.harness.errors import (
     BadJsonError,
     BadShapeError,
     ClientError,
@@ -22,8 +22,8 @@ from exporter.errors import (
     RequestTimeout,
     ServerError,
 )
-from exporter.tally import Tally
-from exporter.walk import Walker
+from exporter.inventory.tally import Tally
+from exporter.inventory.walk import Walker
 
 ABSENT = object()
 MOST_REQUESTS = 1_000  # more than any of the listings has pages

@@ -16,12 +16,12 @@ from test_refresh import TTL, Walks
 from test_walk import ABSENT, Server, found, numbers, row, rows, walk
 from test_web import served
 
-from exporter import errors
-from exporter.errors import PaginationError
-from exporter.exposition import Exposition
-from exporter.metrics import SpaceView
-from exporter.tally import Tally
-from exporter.walk import Walker
+from exporter.harness import errors
+from exporter.harness.errors import PaginationError
+from exporter.inventory.tally import Tally
+from exporter.inventory.walk import Walker
+from exporter.metrics.exposition import Exposition
+from exporter.metrics.families import SpaceView
 
 WALKS = 3_000
 FAILING_WALKS = 1_000

@@ -6,8 +6,8 @@ import pytest
 import structlog
 from threads import wait_until
 
-from exporter.settings import SettingsError
-from exporter.watched import Watched
+from exporter.config.settings import SettingsError
+from exporter.webconfig.content import Watched
 
 
 def make(content):
@@ -105,7 +105,7 @@ def test_what_was_refused_before_a_read_hangs_stays_refused():
 
 
 def test_a_file_that_hangs_at_the_start_is_refused(monkeypatch):
-    monkeypatch.setattr("exporter.watched._FIRST_PATIENCE", 0.01)
+    monkeypatch.setattr("exporter.webconfig.content._FIRST_PATIENCE", 0.01)
     disk = Disk("good")
     disk.answers.clear()
     with pytest.raises(SettingsError, match="x: its file system does not answer"):

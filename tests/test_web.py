@@ -19,18 +19,18 @@ from hypothesis import strategies as st
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from exporter.artifact import Rejected
-from exporter.counters import ApiCounters
-from exporter.errors import ServerError
-from exporter.exposition import Exposition
-from exporter.listener import listen
-from exporter.metrics import ProcessView, SpaceView
-from exporter.probe import Probes, Targets
-from exporter.refresh import Refresher
-from exporter.server import Server
-from exporter.settings import load
-from exporter.snapshot import Inventory, Snapshot
-from exporter.web import Endpoints, _pieces
+from exporter.config.settings import load
+from exporter.engine.probes import Probes, Targets
+from exporter.harness.counters import ApiCounters
+from exporter.harness.errors import ServerError
+from exporter.harness.page import Rejected
+from exporter.inventory.refresh import Refresher
+from exporter.inventory.snapshot import Inventory, Snapshot
+from exporter.metrics.exposition import Exposition
+from exporter.metrics.families import ProcessView, SpaceView
+from exporter.serving.endpoints import Endpoints, _pieces
+from exporter.serving.listener import listen
+from exporter.serving.server import Server
 from exporter.workers import Workers
 
 TIMEOUT = "X-Prometheus-Scrape-Timeout-Seconds"

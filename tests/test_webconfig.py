@@ -12,9 +12,9 @@ from guarded import HASH, HEADERS, PASSWORD, USERS, Guarded
 from test_cli import run, served
 
 from exporter import log
-from exporter.settings import SettingsError
-from exporter.webconfig import RateLimit, WebConfigFile, parse
-from exporter.webvalues import CIPHERS, CIPHERS_13
+from exporter.config.settings import SettingsError
+from exporter.webconfig.file import RateLimit, WebConfigFile, parse
+from exporter.webconfig.readers import CIPHERS, CIPHERS_13
 
 PAIR = {"cert_file": "a", "key_file": "b"}
 

@@ -18,9 +18,9 @@ import yaml
 from guarded import HASH, PASSWORD, Guarded
 from programs import find
 
-from exporter.settings import SettingsError
-from exporter.tls import ReloadingContext
-from exporter.webconfig import WebConfigFile
+from exporter.config.settings import SettingsError
+from exporter.webconfig.file import WebConfigFile
+from exporter.webconfig.tls import ReloadingContext
 
 PAIR = {"cert_file": "server.crt", "key_file": "server.key"}
 VERIFY = {**PAIR, "client_ca_file": "client_ca.pem", "client_auth_type": "RequireAndVerifyClientCert"}

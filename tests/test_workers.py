@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from exporter.app import _fetch_page
+from exporter.engine.app import _fetch_page
 from exporter.workers import Workers
 
 PATIENCE = 20

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 
-from exporter.demo import KEY, Answer, Query, RefusedError, Registry, Request, Row
+from exporter.demo.server import KEY, Answer, Query, RefusedError, Registry, Request, Row
 
 SPACE = "acct"
 """The space of an upstream that was given one listing."""

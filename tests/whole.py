@@ -15,11 +15,11 @@ from prometheus_client.parser import text_string_to_metric_families as parse
 from upstream import Upstream, make_rows
 
 from exporter import log
-from exporter.app import App
-from exporter.listener import listen
-from exporter.server import Server
-from exporter.settings import load
-from exporter.web import Endpoints
+from exporter.config.settings import load
+from exporter.engine.app import App
+from exporter.serving.endpoints import Endpoints
+from exporter.serving.listener import listen
+from exporter.serving.server import Server
 
 KEY = "pat.acct.id.canary+secret/2Kx="
 """The key of the space `acct`."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from exporter.settings import Settings, SpaceEntry
+from exporter.config.settings import Settings, SpaceEntry
 
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "helm" / "har-exporter"

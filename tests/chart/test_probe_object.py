@@ -8,9 +8,9 @@ import pytest
 import yaml
 from charts import MINIMUM, at, merged, render, settings
 
-from exporter import web
-from exporter.probe import Targets
-from exporter.settings import load
+from exporter.config.settings import load
+from exporter.engine.probes import Targets
+from exporter.serving import endpoints as web
 
 SPACES = ["a", {"ref": "a/b/c$d", "registries": ["r"]}, "b/+"]
 

@@ -11,7 +11,7 @@ from charts import CHART, CI, HELMS, MINIMUM, NAMESPACE, at, merged, pod, render
 from generate import default
 from validity import assert_restricted, check, pod_specs
 
-from exporter.settings import ENV_PREFIX, Settings, load
+from exporter.config.settings import ENV_PREFIX, Settings, load
 
 CI_NAMES = [path.name for path in CI]
 KNOWN_FINDINGS = {

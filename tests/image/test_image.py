@@ -21,7 +21,7 @@ from packaging.requirements import Requirement
 from upstream import Upstream, make_rows
 
 from exporter import __version__
-from exporter.demo import SPACES
+from exporter.demo.server import SPACES
 
 CHART = ROOT / "helm/har-exporter"
 HELM = ROOT / ".venv-chart/bin/helm4"
@@ -151,7 +151,7 @@ def test_python_is_new_enough(image):
 
 def test_all_that_the_exporter_imports_is_compiled(image):
     code = """
-import exporter.commands, os, sys
+import exporter.cli.commands, os, sys
 from importlib.util import cache_from_source
 paths = [path for module in sys.modules.values() if (path := getattr(module, "__file__", None) or "").endswith(".py")]
 assert len(paths) > 300, len(paths)

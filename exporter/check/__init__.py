@@ -1,0 +1,1 @@
+"""One question to each space, and an estimate of what refreshing it costs."""

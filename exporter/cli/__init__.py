@@ -1,0 +1,1 @@
+"""Command line: commands, and what people see on a terminal."""

@@ -1,0 +1,1 @@
+"""Demo registry: an HTTP server on loopback with made-up artifacts."""

@@ -1,0 +1,1 @@
+"""Running exporter: wiring, one generation of settings, clients, probes and reload."""

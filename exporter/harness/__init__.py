@@ -1,0 +1,1 @@
+"""Harness API: one exchange, its page, limits and errors."""

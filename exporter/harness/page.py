@@ -1,0 +1,330 @@
+"""One page of the List Artifacts API: how its JSON spells an artifact, and what is made of it.
+
+The API is read as it behaves, not as it is documented: required fields are missing, numbers come as text, times as
+milliseconds in text. A page goes through a fast typed decoder; only one that the decoder refuses is read once more,
+value by value, so that one odd value costs its own row and no other.
+"""
+
+import json
+import math
+import sys
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, NoReturn
+
+import msgspec
+
+from exporter.harness.errors import BadJsonError, BadShapeError
+from exporter.labels import clean
+
+MAX_COUNT = 2**53
+"""The largest whole number that JSON and a float64 sample both keep exact; counts beyond it are rejected."""
+
+_DAY = 86_400.0
+_EPOCH = datetime.fromtimestamp(0, UTC)
+_MILLISECOND = timedelta(milliseconds=1)
+_MAX_DIGITS = 16
+_NO_COUNT = (msgspec.ValidationError, UnicodeEncodeError)
+
+Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_COUNT)] | None
+
+if TYPE_CHECKING:
+    Flag = bool | None
+else:
+    # The decoder takes 1 and "true" for True; whether an artifact is quarantined is never guessed.
+    Flag = Any
+
+
+class Deployments(msgspec.Struct, gc=False):
+    """In how many environments an artifact runs (`deploymentMetadata`).
+
+    Attributes:
+        prod: `prodEnvCount`.
+        nonprod: `nonProdEnvCount`.
+    """
+
+    prod: Count = msgspec.field(name="prodEnvCount", default=None)
+    nonprod: Count = msgspec.field(name="nonProdEnvCount", default=None)
+
+
+class Artifact(msgspec.Struct, gc=False):
+    """One row of the listing: one version of an artifact, its texts as the API spells them.
+
+    Attributes:
+        artifact_type: `artifactType`: model or dataset, for some package types.
+        deleted: `deletedAt`, milliseconds since the epoch; None for a live artifact.
+        deployments: `deploymentMetadata`; None without the module that counts deployments, which is not zero.
+        digests: `digestCount`.
+        downloads: `downloadsCount`; of the whole image where rows share an image.
+        files: `fileCount`.
+        firewall_mode: `firewallMode`: ENABLED, QUARANTINE, ALLOW, WARN, BLOCK and others.
+        quarantined: `isQuarantined`.
+        modified: `lastModified`, milliseconds since the epoch.
+        scanned: `lastScannedAt`, milliseconds since the epoch.
+        name: `name`, never empty.
+        package_type: `packageType`.
+        purl: `purl`, the package URL.
+        quarantine_reason: `quarantineReason`.
+        registry: `registryIdentifier`, never empty.
+        registry_type: `registryType`: VIRTUAL or UPSTREAM.
+        registry_uuid: `registryUUID`.
+        scan_status: `scanStatus`: ALLOWED, WARN, BLOCKED and others.
+        uuid: `uuid`; rows of one image share it where images are listed by tag.
+        version: `version`; a tag or a digest for images.
+    """
+
+    # By their names on the wire, as real answers are: the decoder looks for each key behind the last one that it found.
+    artifact_type: str | None = msgspec.field(name="artifactType", default=None)
+    deleted: int | None = msgspec.field(name="deletedAt", default=None)
+    deployments: Deployments | None = msgspec.field(name="deploymentMetadata", default=None)
+    digests: Count = msgspec.field(name="digestCount", default=None)
+    downloads: Count = msgspec.field(name="downloadsCount", default=None)
+    files: Count = msgspec.field(name="fileCount", default=None)
+    firewall_mode: str | None = msgspec.field(name="firewallMode", default=None)
+    quarantined: Flag = msgspec.field(name="isQuarantined", default=None)
+    modified: int | None = msgspec.field(name="lastModified", default=None)
+    scanned: int | None = msgspec.field(name="lastScannedAt", default=None)
+    name: str = ""
+    package_type: str | None = msgspec.field(name="packageType", default=None)
+    purl: str | None = None
+    quarantine_reason: str | None = msgspec.field(name="quarantineReason", default=None)
+    registry: str = msgspec.field(name="registryIdentifier", default="")
+    registry_type: str | None = msgspec.field(name="registryType", default=None)
+    registry_uuid: str | None = msgspec.field(name="registryUUID", default=None)
+    scan_status: str | None = msgspec.field(name="scanStatus", default=None)
+    uuid: str | None = None
+    version: str | None = None
+
+
+class Rejected(NamedTuple):
+    """How much of what was read could not be used.
+
+    Attributes:
+        rows: rows without a name or a registry, or that do not tell whether they are quarantined.
+        counts: counts that are no whole number from 0 to `MAX_COUNT`.
+        times: times that are no time, not positive, or more than a day ahead.
+    """
+
+    rows: int = 0
+    counts: int = 0
+    times: int = 0
+
+
+class Page(NamedTuple):
+    """One page of the listing.
+
+    Attributes:
+        artifacts: the rows that can be used, in the API's order.
+        rows: the number of rows that the API sent, those that cannot be used included.
+        item_count: `itemCount`: rows of the whole listing, by the API's own count; None where it gave no usable one.
+        page_size: `pageSize`: the size in force; None where the API gave no usable one.
+        rejected: what could not be used.
+    """
+
+    artifacts: list[Artifact]
+    rows: int
+    item_count: int | None
+    page_size: int | None
+    rejected: Rejected
+
+
+class _Data(msgspec.Struct, gc=False):
+    artifacts: list[Artifact] | msgspec.UnsetType | None = msgspec.UNSET
+    item_count: Any = msgspec.field(name="itemCount", default=None)
+    page_size: Any = msgspec.field(name="pageSize", default=None)
+
+
+class _Answer(msgspec.Struct, gc=False):
+    status: str = ""
+    message: str | None = None
+    data: _Data | None = None
+
+
+# Not strict: numbers come as text.
+_ANSWER = msgspec.json.Decoder(_Answer, strict=False)
+
+
+def decode_page(body: bytes, now: float) -> Page:
+    """Read one answer of the API.
+
+    Args:
+        body: the answer's body, decompressed.
+        now: the wall clock's time in seconds, to tell times that lie ahead.
+
+    Raises:
+        BadJsonError: the body is not JSON.
+        BadShapeError: it is JSON, but not a successful list of artifacts.
+    """
+    tolerant = _TolerantDecoder()
+    try:
+        answer = _ANSWER.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        answer = tolerant.decode(body)
+    except RecursionError:
+        raise BadJsonError("the answer is nested too deep") from None
+    if answer.status != "SUCCESS":
+        message = clean(answer.message or "no message")
+        raise BadShapeError(f"the API answered status {clean(answer.status)!r}: {message}")
+    data = answer.data
+    if data is None or data.artifacts is msgspec.UNSET:
+        raise BadShapeError("the answer has no data.artifacts")
+    rows = data.artifacts or []
+    artifacts = [
+        row
+        for row in rows
+        if row.name and row.registry and (row.quarantined is False or isinstance(row.quarantined, bool | None))
+    ]
+    rejected_times = _drop_odd_times(artifacts, latest=int(1000 * (now + _DAY)))
+    return Page(
+        artifacts=artifacts,
+        rows=len(rows) + tolerant.rejected_rows,
+        item_count=_usable(data.item_count),
+        page_size=_usable(data.page_size),
+        rejected=Rejected(
+            len(rows) - len(artifacts) + tolerant.rejected_rows, tolerant.rejected_counts, rejected_times
+        ),
+    )
+
+
+def error_message(body: bytes) -> str:
+    """Return what an error's body says, as one printable line; empty where it says nothing that can be read."""
+    try:
+        envelope = json.loads(body)
+    except (ValueError, RecursionError):
+        return ""
+    message = envelope.get("message") if isinstance(envelope, dict) else None
+    return clean(message) if isinstance(message, str) else ""
+
+
+def _drop_odd_times(artifacts: list[Artifact], latest: int) -> int:
+    """Forget the times of all rows that cannot be used, and return how many they are.
+
+    Args:
+        artifacts: rows.
+        latest: milliseconds since the epoch; later times cannot be used, nor those that are not positive.
+    """
+    odd = 0
+    for row in artifacts:
+        if (modified := row.modified) is not None and not 0 < modified <= latest:
+            row.modified = None
+            odd += 1
+        if (scanned := row.scanned) is not None and not 0 < scanned <= latest:
+            row.scanned = None
+            odd += 1
+        if (deleted := row.deleted) is not None and not 0 < deleted <= latest:
+            row.deleted = None
+            odd += 1
+    return odd
+
+
+def _count(value: object) -> int | None:
+    """Read a whole number from 0 to `MAX_COUNT`, or none, as the typed decoder does.
+
+    Raises:
+        msgspec.ValidationError: it is neither.
+        UnicodeEncodeError: it is half a character.
+    """
+    # The decoder takes no leading zeros. Longer texts are no count, and Python may refuse to convert them.
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= _MAX_DIGITS:
+        value = int(value)
+    number: int | None = msgspec.convert(value, Count, strict=False)
+    return number
+
+
+def _usable(value: object) -> int | None:
+    try:
+        return _count(value)
+    except _NO_COUNT:
+        return None
+
+
+_WIRE_NAMES = {field.name: field.encode_name for field in msgspec.structs.fields(Artifact)}
+_COUNTS = ("downloads", "files", "digests")
+_TIMES = ("modified", "scanned", "deleted")
+_TEXTS = _WIRE_NAMES.keys() - {"quarantined", "deployments", *_TIMES, *_COUNTS}
+
+
+class _TolerantDecoder:
+    """Reads a page that the typed decoder refuses, value by value, and counts what has to be rejected."""
+
+    def __init__(self) -> None:
+        self.rejected_rows = 0
+        self.rejected_counts = 0
+
+    def decode(self, body: bytes) -> _Answer:
+        document = _load(body)
+        if not isinstance(document, dict):
+            raise BadShapeError("the answer is no JSON object")
+        status, message = _text(document.get("status")) or "", _text(document.get("message"))
+        data = document.get("data")
+        if not isinstance(data, dict) or "artifacts" not in data:
+            return _Answer(status, message)
+        rows = data["artifacts"] if data["artifacts"] is not None else []
+        if not isinstance(rows, list):
+            raise BadShapeError("data.artifacts is no list")
+        artifacts = [artifact for row in rows if (artifact := self._artifact(row)) is not None]
+        self.rejected_rows = len(rows) - len(artifacts)
+        return _Answer(status, message, _Data(artifacts, data.get("itemCount"), data.get("pageSize")))
+
+    def _artifact(self, row: object) -> Artifact | None:
+        if not isinstance(row, dict):
+            return None
+        fields: dict[str, Any] = {name: row.get(wire_name) for name, wire_name in _WIRE_NAMES.items()}
+        named = all(isinstance(text, str) and text for text in (fields["name"], fields["registry"]))
+        if not named or not isinstance(fields["quarantined"], bool | None):
+            return None
+        fields |= {name: _text(fields[name]) for name in _TEXTS}
+        fields |= {name: self._count(fields[name]) for name in _COUNTS}
+        fields |= {name: _milliseconds(fields[name]) for name in _TIMES}
+        fields["deployments"] = self._deployments(fields["deployments"])
+        return Artifact(**fields)
+
+    def _deployments(self, value: object) -> Deployments | None:
+        if isinstance(value, dict):
+            return Deployments(self._count(value.get("prodEnvCount")), self._count(value.get("nonProdEnvCount")))
+        self.rejected_counts += value is not None
+        return None
+
+    def _count(self, value: object) -> int | None:
+        try:
+            return _count(value)
+        except _NO_COUNT:
+            self.rejected_counts += 1
+            return None
+
+
+def _milliseconds(value: object) -> int | None:
+    """Return a time in milliseconds since the epoch, UTC where a text names no zone; None if it is absent, 0 if odd."""
+    with suppress(*_NO_COUNT):
+        return _count(value)
+    try:
+        time = datetime.fromisoformat(value if isinstance(value, str) else "")
+        return ((time if time.tzinfo else time.replace(tzinfo=UTC)) - _EPOCH) // _MILLISECOND
+    except (ValueError, OverflowError):
+        return 0
+
+
+def _load(body: bytes) -> object:
+    try:
+        return json.loads(body.decode(errors="replace"), parse_int=_parse_int, parse_constant=_refuse_constant)
+    except ValueError as error:
+        raise BadJsonError(f"the answer is not JSON: {clean(str(error))}") from None
+    except RecursionError:
+        raise BadJsonError("the answer is nested too deep") from None
+
+
+def _parse_int(digits: str) -> int | float:
+    """Convert a whole number, unless it is so long that Python may refuse to: nothing here is that large."""
+    return int(digits) if len(digits) <= sys.int_info.str_digits_check_threshold else math.inf
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _text(value: object) -> str | None:
+    """Return a text; a number stands for its digits, as far as it has them, anything else is as good as absent."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        # Nobody sends an infinity: it stands for digits that were not converted.
+        return None if value in {math.inf, -math.inf} else str(value)
+    return value if isinstance(value, str) else None

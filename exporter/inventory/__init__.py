@@ -1,0 +1,1 @@
+"""Artifacts of a space: read page by page, added up, and kept as a snapshot."""

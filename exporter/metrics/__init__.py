@@ -1,0 +1,1 @@
+"""Table of metric families and the pages rendered from it."""

@@ -1,0 +1,38 @@
+"""Links to a registry's page in the product's web interface."""
+
+import re
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from exporter.config.readers import parts_of
+from exporter.labels import clean
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryLink:
+    """Makes the addresses of the registries of one space.
+
+    Attributes:
+        template: an address with `{base}`, `{account}`, `{org}`, `{project}` and `{registry}`; empty for no links.
+        base_url: what `{base}` stands for.
+        space: `account`, `account/org` or `account/org/project`.
+    """
+
+    template: str
+    base_url: str
+    space: str
+
+    def __call__(self, registry: str) -> str:
+        """Return the address of a registry's page, fit to be a label.
+
+        A pair of segments such as `/orgs/{org}` is left out where the space has no organization, or no project.
+        """
+        account, org, project = parts_of(self.space)
+        template = self.template
+        for name, value in (("org", org), ("project", project)):
+            if not value:
+                template = re.sub(rf"/[^/{{}}]+/\{{{name}\}}", "", template)
+        names = {"account": account, "org": org, "project": project, "registry": registry}
+        return clean(
+            template.format(base=self.base_url, **{name: quote(text, safe="") for name, text in names.items()})
+        )

@@ -1,0 +1,1 @@
+"""Web config file of Prometheus exporters: TLS, basic authentication, headers and rate limit."""
