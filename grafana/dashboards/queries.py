@@ -6,7 +6,7 @@ count once. Totals come from series that are present at 0: a query is empty only
 
 from collections.abc import Iterable
 
-from exporter.kinds import SCANNED_PACKAGE_TYPES
+from exporter.inventory.traits import SCANNED_PACKAGE_TYPES
 
 REGISTRY = ("space", "registry", "package_type")
 ARTIFACT = (*REGISTRY, "artifact", "version")
