@@ -1,1 +1,1 @@
-"""Grafana dashboards as typed code; `make dashboards` writes the JSON files beside it."""
+"""Typed source of the Grafana dashboards; `make dashboards` writes the JSON files in this folder."""

@@ -1,4 +1,4 @@
-"""The exporter itself: whether its data are whole and fresh, and why not."""
+"""Exporter dashboard: completeness and age of the data, and the reasons for problems."""
 
 from grafana_foundation_sdk.builders import stat, timeseries
 from grafana_foundation_sdk.models import common as kinds
@@ -16,7 +16,7 @@ _DOWN = model.Threshold(color=CRITICAL)
 def _exporters() -> stat.Panel:
     return number(
         "Exporters",
-        "Processes that serve metrics now.",
+        "Exporters that serve metrics now.",
         target('count(har_exporter_build_info{instance=~"$instance"})'),
         thresholds=steps(_DOWN, model.Threshold(value=1, color=GOOD)),
     )
@@ -25,7 +25,7 @@ def _exporters() -> stat.Panel:
 def _failing() -> stat.Panel:
     return number(
         "Spaces failing",
-        "Spaces whose last refresh failed; the reasons are below, the log has more.",
+        "Spaces whose last refresh failed. The reasons are shown below; the log has the details.",
         target(f"sum(1 - {queries.worst_of_space('har_up')})"),
         thresholds=steps(*thresholds.REFRESH_FAILING.steps),
     )
@@ -34,7 +34,7 @@ def _failing() -> stat.Panel:
 def _incomplete() -> stat.Panel:
     return number(
         "Incomplete",
-        "Spaces whose listing changed so much during the walk that rows may be missing.",
+        "Spaces whose last refresh may have missed rows, because the listing changed during the refresh.",
         target(f"sum(1 - {queries.worst_of_space('har_snapshot_complete')})"),
         thresholds=steps(*thresholds.INCOMPLETE.steps),
     )
@@ -43,7 +43,7 @@ def _incomplete() -> stat.Panel:
 def _dropped() -> stat.Panel:
     return number(
         "Findings dropped",
-        "Artifacts that someone must act on but that are over findings_limit, so that no table names them.",
+        "Artifact versions that need action but are over findings_limit, so no table lists them.",
         target(f"sum({queries.of_space('har_findings_dropped')})"),
         thresholds=steps(*thresholds.FINDINGS_DROPPED.steps),
     )
@@ -53,7 +53,7 @@ def _error_ratio() -> stat.Panel:
     errors, requests = _grown('code!="200"', "30m"), _grown('code=~".+"', "30m")
     return number(
         "API errors, 30 min",
-        "Share of the requests to Harness that failed, retries included.",
+        "Share of requests to Harness that failed, including retries.",
         target(f"{errors} / ({requests} > 0) or 0 * {errors}"),
         unit="percentunit",
         thresholds=steps(*thresholds.API_ERRORS.steps),
@@ -64,7 +64,7 @@ def _auth() -> stat.Panel:
     refused = _grown('code=~"401|403"', "15m")
     return number(
         "401/403, 15 min",
-        "Requests that Harness refused: the key is wrong, expired, or lacks permission on a space.",
+        "Requests that Harness rejected: the key is wrong, has expired, or lacks a permission.",
         target(f"round({refused})"),
         thresholds=steps(*thresholds.AUTH_FAILING.steps),
     )
@@ -72,9 +72,9 @@ def _auth() -> stat.Panel:
 
 def _age() -> timeseries.Panel:
     return lines(
-        "Age of the data, of what is allowed",
-        "Age of each space's data as a share of three refresh intervals and two refreshes, at least ten minutes; the "
-        "alert fires above 100 %.",
+        "Data age relative to the limit",
+        "Age of each space's data as a share of the limit: three refresh intervals plus twice the refresh duration, at "
+        "least ten minutes. The alert fires above 100%.",
         target(f"({queries.age()}) / {queries.allowed_age()}", "{{space}}"),
         unit="percentunit",
         limit=thresholds.STALE_SNAPSHOT.steps,
@@ -84,8 +84,9 @@ def _age() -> timeseries.Panel:
 
 def _age_and_interval() -> timeseries.Panel:
     panel = lines(
-        "Age of the data and refresh interval",
-        "A saw that reaches the interval at every refresh; a climb beyond it is a refresh that does not come.",
+        "Data age and refresh interval",
+        "The age rises up to about the refresh interval, then a refresh resets it. If the age rises further, a refresh "
+        "is late.",
         target(queries.age(), "{{space}}", "A"),
         target(f"max({queries.of_space('har_refresh_interval_seconds')})", "interval", "B"),
         unit="s",
@@ -97,7 +98,7 @@ def _age_and_interval() -> timeseries.Panel:
 def _duration() -> timeseries.Panel:
     return lines(
         "Duration of the last refresh",
-        "How long the last walk through each space took; it should stay well below the refresh interval.",
+        "Duration of the last refresh of each space. It should stay well below the refresh interval.",
         target(queries.of_space("har_refresh_duration_seconds"), "{{space}}"),
         unit="s",
         most=0.1,
@@ -109,17 +110,17 @@ def _rows() -> timeseries.Panel:
     fetched = queries.of_space("har_snapshot_artifacts", matchers=('source="fetched"',))
     reported = queries.of_space("har_snapshot_artifacts", matchers=('source="reported"',))
     return lines(
-        "Rows fetched, less rows reported",
-        "Rows that the walk read, repeated ones included, less those that the API counted. Not 0: the listing moved "
-        "during the walk, or the API miscounts.",
+        "Rows fetched minus rows reported",
+        "Rows that the refresh read, including duplicates, minus the number that the API reported. If not 0, either "
+        "the listing changed during the refresh, or the API reported a wrong number.",
         target(f"{fetched} + {duplicates} - {reported}", "{{space}}"),
     )
 
 
 def _rejected() -> timeseries.Panel:
     return lines(
-        "Values that could not be used",
-        "Rows, counts and times of the last walk that make no sense, by kind.",
+        "Rejected rows and values",
+        "Rows, counts and timestamps that the last refresh rejected as invalid, by reason.",
         target(queries.total(queries.of_space("har_snapshot_rejected", "reason"), "reason"), "{{reason}}"),
     )
 
@@ -129,7 +130,7 @@ def _failures() -> timeseries.Panel:
     return ranked(
         lines(
             "Failed refreshes by reason",
-            "Refreshes that failed within each step, by why.",
+            "Refreshes that failed in each step, by reason.",
             target(f"sum by (reason) ({grown})", "{{reason}}", interval=REFRESHES),
         )
     )
@@ -138,7 +139,7 @@ def _failures() -> timeseries.Panel:
 def _requests() -> timeseries.Panel:
     panel = lines(
         "API requests by code",
-        "Requests a minute to Harness, retries included; its documented limit is 400 for a key.",
+        "Requests to Harness per minute, including retries. Harness documents a limit of 400 per key.",
         target(f"60 * sum by (code) (rate({_REQUESTS}[$__rate_interval]))", "{{code}}", interval=REFRESHES),
         unit="reqpm",
     )
@@ -153,7 +154,7 @@ def _latency() -> timeseries.Panel:
     by_le = f"sum by (le) (rate({buckets}[$__rate_interval]))"
     return lines(
         "API latency",
-        "Half, and nineteen in twenty, of the requests were answered faster; waits between requests aside.",
+        "Median and 95th percentile of the request duration, without waits between requests.",
         *(
             target(f"histogram_quantile({quantile}, {by_le}) >= 0", name, ref, REFRESHES)
             for ref, quantile, name in (("A", 0.5, "p50"), ("B", 0.95, "p95"))
@@ -167,8 +168,8 @@ def _waits() -> timeseries.Panel:
     waited = 'rate(har_exporter_api_throttle_wait_seconds_total{instance=~"$instance"}[$__rate_interval])'
     return lines(
         "Waits for rate_limit",
-        "Seconds that requests waited for their turn, for each second. Above 0 for long: refreshes are slower than "
-        "they need be; raise rate_limit or cache_ttl.",
+        "Seconds per second that requests waited because of rate_limit. If this stays above 0, refreshes are slower "
+        "than necessary: raise rate_limit or cache_ttl.",
         target(f"sum({waited})", "wait", interval=REFRESHES),
         unit="s",
     )
@@ -178,7 +179,7 @@ def _retries() -> timeseries.Panel:
     grown = 'increase(har_exporter_api_retries_total{instance=~"$instance"}[$__rate_interval])'
     return lines(
         "Retries by reason",
-        "Requests that were sent again within each step, by why.",
+        "Requests that were retried in each step, by reason.",
         target(f"sum by (reason) ({grown})", "{{reason}}", interval=REFRESHES),
     )
 
@@ -187,8 +188,8 @@ def _limited() -> timeseries.Panel:
     limited = _grown('code="429"', "30m")
     return lines(
         "429 in 30 minutes",
-        "Requests that Harness refused as too many. Above the line for long: lower rate_limit, or let spaces share "
-        "fewer exporters.",
+        "Requests that Harness rejected because there were too many. If this stays above the line, lower rate_limit or "
+        "run fewer exporters.",
         target(f"round({limited})", "429"),
         limit=thresholds.RATE_LIMITED.steps,
         most=8,
@@ -201,8 +202,8 @@ def _cache() -> timeseries.Panel:
         for name in ("hits", "requests")
     )
     return lines(
-        "Scrapes answered by a fresh snapshot",
-        "Share of the scrapes that started no refresh.",
+        "Scrapes answered from a fresh snapshot",
+        "Share of scrapes that did not start a refresh.",
         target(f"{hits} / ({asked} > 0)", "{{space}}", interval=REFRESHES),
         unit="percentunit",
     )
@@ -220,7 +221,7 @@ def _memory() -> timeseries.Panel:
 def _samples() -> timeseries.Panel:
     return lines(
         "Samples per scrape",
-        "Series that each exporter serves; they follow the number of registries and findings.",
+        "Samples that each exporter serves. They grow with the number of registries and findings.",
         target(queries.of_exporters("scrape_samples_scraped"), "{{instance}}"),
     )
 
@@ -228,7 +229,7 @@ def _samples() -> timeseries.Panel:
 def _scrapes() -> timeseries.Panel:
     return lines(
         "Scrape duration",
-        "How long Prometheus waited for each exporter.",
+        "Time that Prometheus needed to scrape each exporter.",
         target(queries.of_exporters("scrape_duration_seconds"), "{{instance}}"),
         unit="s",
         most=0.1,
@@ -237,8 +238,8 @@ def _scrapes() -> timeseries.Panel:
 
 def _reloads() -> stat.Panel:
     return number(
-        "Settings refused",
-        "Exporters whose settings or key files could not be used when last read; the old ones stay in force.",
+        "Settings rejected",
+        "Exporters whose last reload of settings or key files failed. The previous ones stay in force.",
         target('sum(1 - har_exporter_config_last_reload_successful{instance=~"$instance"})'),
         thresholds=steps(model.Threshold(color=GOOD), model.Threshold(value=1, color=WARNING)),
     )
@@ -247,7 +248,7 @@ def _reloads() -> stat.Panel:
 def _version() -> stat.Panel:
     return number(
         "Version",
-        "Of the exporters that run.",
+        "Versions of the exporters that are running.",
         now('count by (version) (har_exporter_build_info{instance=~"$instance"})', "{{version}}"),
         trend=False,
         text=kinds.BigValueTextMode.NAME,
@@ -262,7 +263,7 @@ def _grown(matcher: str, window: str) -> str:
 EXPORTER = Board(
     uid="har-exporter-exporter",
     title="Harness Artifact Registry: exporter",
-    description="Whether the exporter's data are whole and fresh, and if not, why.",
+    description="Completeness and age of the exporter's data, and the reasons for problems.",
     variables=[
         *inventory_choices(hidden=True),
         choice("instance", "Exporter", "label_values(har_exporter_build_info, instance)"),

@@ -1,4 +1,4 @@
-"""What surrounds the panels: variables, links, annotations, and each panel's place and number."""
+"""Frame of a dashboard: variables, links, annotations, and the position and number of each panel."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -16,12 +16,12 @@ _WIDTH = 24
 
 
 class Row(NamedTuple):
-    """Panels side by side, as many lines as they need, under a title.
+    """Row of panels under a title; panels that do not fit continue on the next line.
 
     Attributes:
-        title: of the row.
-        panels: each with its width and height in Grafana's grid, 24 units wide.
-        collapsed: closed until someone opens it.
+        title: title of the row.
+        panels: each panel with its width and height in Grafana's grid, which is 24 units wide.
+        collapsed: whether the row is closed until a user opens it.
     """
 
     title: str
@@ -30,15 +30,15 @@ class Row(NamedTuple):
 
 
 class Board(NamedTuple):
-    """A dashboard.
+    """Dashboard.
 
     Attributes:
-        uid: fixed, so that links and provisioning find it.
-        title: of the dashboard.
-        description: what it is for.
-        variables: what can be chosen at its top.
-        annotations: events drawn into its graphs.
-        rows: its panels.
+        uid: fixed identifier for links and provisioning.
+        title: title of the dashboard.
+        description: purpose of the dashboard.
+        variables: choices at the top of the dashboard.
+        annotations: events shown in the graphs.
+        rows: rows of panels.
     """
 
     uid: str
@@ -72,7 +72,7 @@ def dashboard(board: Board) -> model.Dashboard:
 
 
 def choice(name: str, label: str, query: str, *, hidden: bool = False) -> build.QueryVariable:
-    """Return a variable of which several values or all can be chosen."""
+    """Return a variable that accepts several values or all values."""
     return (
         build.QueryVariable(name)
         .label(label)
@@ -90,10 +90,10 @@ def choice(name: str, label: str, query: str, *, hidden: bool = False) -> build.
 
 
 def inventory_choices(*, hidden: bool = False) -> list[build.QueryVariable]:
-    """Return the choices of space, registry and package type, each among what the ones before leave.
+    """Return the variables for space, registry and package type, each filtered by the previous ones.
 
     Args:
-        hidden: registry and package type are kept for the other dashboard but cannot be chosen.
+        hidden: hide registry and package type, but keep their values for links to the other dashboard.
     """
     of_space, of_registry = 'har_artifacts{space=~"$space"', ', registry=~"$registry"'
     return [
@@ -109,7 +109,7 @@ def inventory_choices(*, hidden: bool = False) -> list[build.QueryVariable]:
 
 
 def firing(alert: str, title: str, matchers: str, color: str) -> build.AnnotationQuery:
-    """Return marks for the times at which an alert fires."""
+    """Return an annotation that marks when an alert fires."""
     return (
         build.AnnotationQuery()
         .name(title)
@@ -151,7 +151,7 @@ def _placed(rows: Sequence[Row]) -> list[model.Panel | model.RowPanel]:
 
 
 def _lines(row: Row, number: int, top: int) -> tuple[list[model.Panel], int]:
-    """Return a row's panels from left to right and top to bottom, and where the next row begins."""
+    """Return the positioned panels of a row, left to right and top to bottom, and the top of the next row."""
     panels: list[model.Panel] = []
     left, height = 0, 0
     for builder, wide, high in row.panels:

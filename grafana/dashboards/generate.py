@@ -1,4 +1,4 @@
-"""Write the dashboards' JSON, which Grafana imports or is provisioned with."""
+"""Write the JSON files of the dashboards, for import or provisioning in Grafana."""
 
 import json
 from pathlib import Path
@@ -16,15 +16,15 @@ BOARDS = {"overview": OVERVIEW, "exporter": EXPORTER}
 
 
 def text(built: Dashboard) -> str:
-    """Return a dashboard as Grafana reads it."""
+    """Return the JSON text of a dashboard."""
     document: dict[str, Any] = json.loads(json.dumps(built, cls=JSONEncoder))
     for link in document["links"]:
-        del link["placement"]  # the SDK knows one place only, the menu, where nobody looks
+        del link["placement"]  # the SDK supports only one placement, a menu that is easy to miss
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
 def main() -> None:
-    """Write one file for each dashboard."""
+    """Write one file per dashboard."""
     for name, board in BOARDS.items():
         (FOLDER / f"{name}.json").write_text(text(dashboard(board)))
 

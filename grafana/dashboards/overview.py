@@ -1,4 +1,4 @@
-"""The overview: whether someone must act now, and on what."""
+"""Overview dashboard: artifacts that need action now, trends and evidence."""
 
 from grafana_foundation_sdk.builders import bargauge, stat, table, timeseries
 from grafana_foundation_sdk.models import common as kinds
@@ -35,8 +35,8 @@ _KEYS = ("space", "registry", "package_type")
 def _risky() -> stat.Panel:
     return number(
         "Risky in production",
-        "Artifact versions that are quarantined or blocked and deployed to production. Act at once: the table below "
-        "has them at its top.",
+        "Artifact versions that are quarantined or blocked and deployed to production. Act immediately: the table "
+        "below lists them first.",
         target(queries.total(queries.deployed(queries.RISKY))),
         thresholds=steps(*thresholds.RISKY_IN_PRODUCTION.steps),
     )
@@ -54,7 +54,7 @@ def _quarantined() -> stat.Panel:
 def _blocked() -> stat.Panel:
     return number(
         "Blocked",
-        "Artifact versions whose scan says BLOCKED; those that are quarantined too count in both.",
+        "Artifact versions with scan status BLOCKED. Versions that are also quarantined count in both panels.",
         target(queries.total(queries.artifacts(queries.BLOCKED))),
         thresholds=steps(*thresholds.BLOCKED.steps),
     )
@@ -63,8 +63,8 @@ def _blocked() -> stat.Panel:
 def _coverage() -> stat.Panel:
     return number(
         "Lowest scan coverage",
-        "The registry with the smallest share of scanned versions, among those with ten versions or more that can be "
-        "scanned. The alert looks at each registry too.",
+        "The registry with the lowest share of scanned versions. Registries with fewer than ten versions that can be "
+        "scanned are ignored. The alert evaluates each registry in the same way.",
         now(queries.lowest_coverage(), "{{registry}}"),
         unit="percentunit",
         thresholds=steps(*thresholds.COVERAGE.steps),
@@ -76,7 +76,8 @@ def _coverage() -> stat.Panel:
 def _firewall_off() -> stat.Panel:
     return number(
         "Firewall off",
-        "Upstream registries of a scanned package type whose firewall only allows. The table of registries names them.",
+        "Upstream registries of a scanned package type that have only firewall mode ALLOW. The Registries table lists "
+        "them.",
         target(queries.firewall_off()),
         thresholds=steps(*thresholds.FIREWALL_OFF.steps),
     )
@@ -85,8 +86,8 @@ def _firewall_off() -> stat.Panel:
 def _age() -> stat.Panel:
     panel = number(
         "Data age",
-        "Age of the oldest data of a space. Orange: older than three refresh intervals and two refreshes, and than "
-        "ten minutes; then every other number here may be out of date.",
+        "Age of the oldest data of any space. Orange: older than three refresh intervals plus twice the refresh "
+        "duration, and older than ten minutes. All other numbers on this dashboard may then be out of date.",
         now(queries.oldest_data(), "{{state}}"),
         unit="s",
         thresholds=steps(model.Threshold(color=GOOD)),
@@ -99,8 +100,8 @@ def _findings() -> table.Panel:
     deployments = "har_artifact_finding_environments"
     panel = rows(
         "Findings",
-        "Artifact versions that someone must act on, those in most production environments first. An artifact and its "
-        "registry lead to the registry's page in Harness. Environments are empty where Harness does not count them.",
+        "Artifact versions that need action, sorted by number of production environments. The links open the registry "
+        "in Harness. Environments are empty if Harness does not count them.",
         cells(queries.findings(), "A"),
         cells(queries.once(deployments, queries.ARTIFACT, 'deployed_to="prod"'), "B"),
         cells(queries.once(deployments, queries.ARTIFACT, 'deployed_to="nonprod"'), "C"),
@@ -146,8 +147,8 @@ def _registries() -> table.Panel:
     on = f"on ({', '.join(_KEYS)})"
     panel = rows(
         "Registries",
-        "Every registry, those with most blocked versions first. The firewall mode is that of most of its "
-        "versions; coverage is empty where nothing can be scanned.",
+        "All registries, sorted by number of blocked versions. The firewall mode is the most common mode of the "
+        "registry's versions. Coverage is empty if no version can be scanned.",
         cells(f"({mode}) * {on} group_left (registry_type, url) {info}", "A"),
         cells(queries.total(queries.artifacts(family="har_artifacts_quarantined"), *_KEYS), "B"),
         cells(queries.total(queries.artifacts(queries.BLOCKED), *_KEYS), "C"),
@@ -206,8 +207,8 @@ def _scan_statuses() -> timeseries.Panel:
     other = queries.artifacts('scan_status!~"(?i)blocked|warn|unscanned"')
     panel = lines(
         "Artifacts by scan status",
-        "All artifact versions; what needs attention lies at the bottom. NOT_APPLICABLE: Harness does not scan that "
-        "kind of registry.",
+        "All artifact versions. Those that need attention are at the bottom. NOT_APPLICABLE: Harness does not scan "
+        "this type of registry.",
         target(queries.total(queries.artifacts(queries.BLOCKED)), "BLOCKED", "A"),
         target(queries.total(queries.artifacts('scan_status=~"(?i)warn"')), "WARN", "B"),
         target(queries.total(queries.artifacts(queries.UNSCANNED)), "UNSCANNED", "C"),
@@ -230,8 +231,8 @@ def _production_by_risk() -> timeseries.Panel:
     }
     panel = lines(
         "Deployed to production by risk",
-        "Versions in production that are not in order, by the worst that is wrong with them. The alert fires as soon "
-        "as quarantined or blocked is not 0.",
+        "Versions in production that have a risk, by highest risk. The alert fires as soon as quarantined or blocked "
+        "is above 0.",
         *(target(queries.total(query), risk, ref) for ref, (risk, query) in zip("ABCD", by_risk.items(), strict=True)),
         limit=thresholds.RISKY_IN_PRODUCTION.steps,
     )
@@ -243,7 +244,7 @@ def _quarantined_by_registry() -> timeseries.Panel:
     return ranked(
         lines(
             "Quarantined by registry",
-            "Versions in quarantine; each one above 0 is an alert.",
+            "Versions in quarantine. An alert fires for each of them.",
             target(expr, "{{registry}}"),
             limit=thresholds.QUARANTINED.steps,
         )
@@ -253,7 +254,8 @@ def _quarantined_by_registry() -> timeseries.Panel:
 def _coverage_by_registry() -> timeseries.Panel:
     panel = lines(
         "Scan coverage by registry",
-        "Share of the versions that can be scanned that were; below the line the alert fires after six hours.",
+        "Share of versions with a scan result, of those that can be scanned. The alert fires after six hours below the "
+        "line.",
         target(queries.coverage(*_KEYS), "{{registry}}"),
         unit="percentunit",
         limit=thresholds.COVERAGE.steps,
@@ -264,8 +266,8 @@ def _coverage_by_registry() -> timeseries.Panel:
 def _stale_scans() -> timeseries.Panel:
     panel = lines(
         "Scans older than 7, 30 and 90 days",
-        "Share of the scanned versions, as far as the exporter is set to these ages; the line is the alert's, for each "
-        "registry, at 30 days.",
+        "Share of scanned versions, for each of these ages that is in the setting stale_scan_after. The line is the "
+        "limit of the alert, which compares each registry at 30 days.",
         target(queries.stale_scans(".+", "older_than"), "{{older_than}}"),
         unit="percentunit",
         limit=thresholds.STALE_SCANS.steps,
@@ -279,7 +281,7 @@ def _stale_scans() -> timeseries.Panel:
 def _stale_by_registry() -> bargauge.Panel:
     return bars(
         "Scans older than 30 days",
-        "Share of each registry's scanned versions; blue where the alert is due.",
+        "Share of each registry's scanned versions. Blue: above the limit of the alert.",
         now(f"sort_desc({queries.stale_scans('30d', *_KEYS)})", "{{registry}}"),
         "percentunit",
         steps(*thresholds.STALE_SCANS.steps),
@@ -290,8 +292,8 @@ def _risk_free_time() -> stat.Panel:
     risky = queries.total(queries.deployed(queries.RISKY))
     return number(
         "No risk in production",
-        "Share of the time range without a quarantined or blocked version in production; the objective is 99.5 %. "
-        "Times without data do not count.",
+        "Share of the time range without a quarantined or blocked version in production. Periods without data are "
+        "ignored. The objective is 99.5%.",
         now(f"avg_over_time(({risky} == bool 0)[$__range:$__interval])", interval="1m"),
         unit="percentunit",
         thresholds=objective(RISK_FREE_OBJECTIVE),
@@ -302,8 +304,8 @@ def _risk_free_time() -> stat.Panel:
 def _fresh_time() -> stat.Panel:
     return number(
         "Fresh data",
-        "Share of the time range in which the data of every space were as fresh as the alert allows, up to an hour "
-        "after the exporter went away included; the objective is 99 %.",
+        "Share of the time range in which the data of every space was as fresh as the alert requires. The last data of "
+        "an exporter that is down counts for up to one hour. The objective is 99%.",
         now(f"avg_over_time(({queries.fresh()})[$__range:$__interval])", interval="1m"),
         unit="percentunit",
         thresholds=objective(FRESH_OBJECTIVE),
@@ -316,7 +318,7 @@ def _downloads() -> timeseries.Panel:
     return ranked(
         lines(
             "Downloads per hour",
-            "Growth of each registry's downloads within the hour before; deletions, which lower them, are left out.",
+            "Increase of each registry's downloads in the previous hour. A decrease after deletions is shown as 0.",
             target(f"clamp_min({grown}, 0)", "{{registry}}", interval=REFRESHES),
         )
     )
@@ -353,8 +355,7 @@ _PAGE = model.DashboardLink(title="Open in Harness", url="${__data.fields.url}",
 OVERVIEW = Board(
     uid="har-exporter-overview",
     title="Harness Artifact Registry: overview",
-    description="Whether someone must act, and on what: quarantined, blocked and unscanned artifacts, above all those "
-    "in production.",
+    description="Artifacts that need action: quarantined, blocked and unscanned versions, especially in production.",
     variables=inventory_choices(),
     annotations=[
         firing(thresholds.RISKY_IN_PRODUCTION.alert, "Risky in production", queries.SELECTED, CRITICAL),

@@ -1,4 +1,4 @@
-"""Panels as both dashboards draw them: every one has a description, a unit and thresholds."""
+"""Panel types of both dashboards; every panel has a description, a unit and thresholds."""
 
 from grafana_foundation_sdk.builders import bargauge, common, prometheus, stat, table, timeseries
 from grafana_foundation_sdk.builders import dashboard as build
@@ -11,7 +11,7 @@ from dashboards.thresholds import plain, steps
 SOURCE = kinds.DataSourceRef(type_val="prometheus", uid="${datasource}")
 
 REFRESHES = "5m"
-"""Shortest step where a value changes with every refresh only, or comes in bursts."""
+"""Minimum step for values that change only with a refresh or come in bursts."""
 
 
 def target(expr: str, legend: str = "__auto", ref: str = "A", interval: str = "") -> prometheus.Dataquery:
@@ -21,7 +21,7 @@ def target(expr: str, legend: str = "__auto", ref: str = "A", interval: str = ""
 
 
 def now(expr: str, legend: str = "__auto", ref: str = "A", interval: str = "") -> prometheus.Dataquery:
-    """Return a query at the end of the time range."""
+    """Return an instant query at the end of the time range."""
     return target(expr, legend, ref, interval).instant()
 
 
@@ -31,7 +31,7 @@ def cells(expr: str, ref: str) -> prometheus.Dataquery:
 
 
 def fixed(color: str) -> model.DynamicConfigValue:
-    """Return the property that gives a series or a column a colour of its own."""
+    """Return the property that sets a fixed colour for a series or column."""
     return model.DynamicConfigValue(id_val="color", value=model.FieldColor(model.FieldColorModeId.FIXED, color))
 
 
@@ -45,16 +45,16 @@ def number(
     text: kinds.BigValueTextMode = kinds.BigValueTextMode.VALUE,
     trend: bool = True,
 ) -> stat.Panel:
-    """Return one number on a ground of the colour that it deserves.
+    """Return a stat panel with one number, coloured by its thresholds.
 
     Args:
-        title: what the number is.
-        description: what it means and what to do about it.
-        query: one series.
-        unit: Grafana's name of the unit.
-        thresholds: judge the number; without them it is neutral.
-        text: whether the series' name is shown, the value, or both.
-        trend: show the course over the time range behind it.
+        title: title of the panel.
+        description: what the number means and what to do about it.
+        query: query that returns one series.
+        unit: Grafana's name for the unit.
+        thresholds: thresholds for the background colour; without them the colour is neutral.
+        text: whether to show the name of the series, its value, or both.
+        trend: whether to show a graph of the time range behind the number.
     """
     judged = thresholds is not None
     return (
@@ -82,15 +82,15 @@ def lines(
     limit: list[model.Threshold] | None = None,
     most: float = 1,
 ) -> timeseries.Panel:
-    """Return lines over time, with a dashed one where an alert has its limit.
+    """Return a graph over time, with a dashed line at the limit of an alert.
 
     Args:
-        title: what the lines are.
-        description: what they mean and what to do about it.
-        queries: each may give several lines.
-        unit: Grafana's name of the unit.
+        title: title of the panel.
+        description: what the lines mean and what to do about them.
+        queries: queries; each can return several lines.
+        unit: Grafana's name for the unit.
         limit: thresholds of an alert.
-        most: the least that the axis reaches up to, so that zeros lie at the bottom and limits are in sight.
+        most: soft maximum of the axis, so that zeros are at the bottom and limits are visible.
     """
     style = kinds.GraphThresholdsStyleMode.DASHED if limit else kinds.GraphThresholdsStyleMode.OFF
     panel = (
@@ -117,7 +117,7 @@ def lines(
 
 
 def ranked(panel: timeseries.Panel) -> timeseries.Panel:
-    """Give lines a legend at their right that has the greatest last value at its top."""
+    """Move the legend to the right and sort it by last value, greatest first."""
     return panel.legend(_legend(kinds.LegendPlacement.RIGHT).sort_by("Last *").sort_desc(sort_desc=True))
 
 
@@ -128,7 +128,7 @@ def _legend(placement: kinds.LegendPlacement) -> common.VizLegendOptions:
 
 
 def stacked(panel: timeseries.Panel, colors: dict[str, str]) -> timeseries.Panel:
-    """Pile lines up, the first query at the bottom, each in the colour of its name."""
+    """Stack the series, the first query at the bottom, each with the colour assigned to its name."""
     pile = common.StackingConfig().mode(kinds.StackingMode.NORMAL).group("A")
     panel.stacking(pile).fill_opacity(55).line_width(1)
     for name, color in colors.items():
@@ -139,7 +139,7 @@ def stacked(panel: timeseries.Panel, colors: dict[str, str]) -> timeseries.Panel
 def bars(
     title: str, description: str, query: prometheus.Dataquery, unit: str, thresholds: build.ThresholdsConfig
 ) -> bargauge.Panel:
-    """Return one bar for each series, from 0 to 1 at most."""
+    """Return a bar gauge with one bar per series, from 0 to 1."""
     return (
         bargauge.Panel()
         .title(title)
@@ -158,7 +158,7 @@ def bars(
 
 
 def rows(title: str, description: str, *queries: prometheus.Dataquery) -> table.Panel:
-    """Return a table that joins its queries by the labels that they share."""
+    """Return a table that joins its queries by their common labels."""
     panel = (
         table.Panel()
         .title(title)
@@ -175,7 +175,7 @@ def rows(title: str, description: str, *queries: prometheus.Dataquery) -> table.
 
 
 def columns(panel: table.Panel, titles: dict[str, str], hidden: tuple[str, ...]) -> None:
-    """Put a table's columns into order under titles of their own, without the time and the hidden ones."""
+    """Order and rename the columns of a table, and hide the time and the hidden columns."""
     options = {
         "excludeByName": dict.fromkeys(("Time", *hidden), True),
         "indexByName": {field: place for place, field in enumerate(titles)},
@@ -185,12 +185,12 @@ def columns(panel: table.Panel, titles: dict[str, str], hidden: tuple[str, ...])
 
 
 def sorted_by(panel: table.Panel, title: str) -> table.Panel:
-    """Sort a table by a column, the greatest value first."""
+    """Sort a table by one column, greatest value first."""
     return panel.sort_by([common.TableSortByFieldState().display_name(title).desc(desc=True)])
 
 
 def column(panel: table.Panel, title: str, width: int | None = None, **properties: object) -> None:
-    """Set a column's width in pixels, if not what is left, and further properties, dots in names spelled `__`."""
+    """Set properties of a column, with `__` for a dot in names; without a width in pixels, it fills the free space."""
     settings: dict[str, object] = {"custom.width": width} if width else {}
     settings |= {name.replace("__", "."): value for name, value in properties.items()}
     panel.override_by_name(

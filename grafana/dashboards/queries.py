@@ -1,7 +1,7 @@
-"""What the dashboards ask Prometheus.
+"""PromQL queries of the dashboards.
 
-Every query takes the greatest value over replicas before it adds anything up, so that two replicas of the exporter
-count once. Totals come from series that are present at 0: a query is empty only if nothing is selected.
+Every query takes the maximum over replicas before it sums, so replicas of the exporter are counted once. Totals use
+series that are exported even at 0. A query is therefore empty only if nothing is selected.
 """
 
 from collections.abc import Iterable
@@ -21,55 +21,55 @@ RISKY = 'deployed_to="prod", risk=~"quarantined|blocked"'
 
 
 def once(family: str, labels: Iterable[str], *matchers: str, selected: str = SELECTED) -> str:
-    """Return a family's selected series without the labels of the replica that exports them."""
+    """Return the selected series of a family, merged over replicas."""
     return f"max by ({', '.join(labels)}) ({family}{{{', '.join((selected, *matchers))}}})"
 
 
 def of_space(family: str, *labels: str, matchers: tuple[str, ...] = ()) -> str:
-    """Return a family of the selected spaces, once for all replicas."""
+    """Return a family of the selected spaces, merged over replicas."""
     return once(family, ("space", *labels), *matchers, selected=SELECTED_SPACES)
 
 
 def worst_of_space(family: str) -> str:
-    """Return a family of the selected spaces as the replica has it that fares worst."""
+    """Return a family of the selected spaces, with the lowest value over replicas."""
     return f"min by (space) ({family}{{{SELECTED_SPACES}}})"
 
 
 def total(expression: str, *labels: str) -> str:
-    """Return the sum of an expression, by labels if there are any."""
+    """Return the sum of an expression, grouped by the given labels."""
     return f"sum by ({', '.join(labels)}) ({expression})" if labels else f"sum({expression})"
 
 
 def artifacts(*matchers: str, family: str = "har_artifacts") -> str:
-    """Return numbers of artifact versions by everything that tells them apart."""
+    """Return counts of artifact versions by all labels of the family."""
     return once(family, (*REGISTRY, "scan_status", "firewall_mode"), *matchers)
 
 
 def deployed(*matchers: str) -> str:
-    """Return numbers of deployed artifact versions by kind of environment and risk."""
+    """Return counts of deployed artifact versions by type of environment and risk."""
     return once("har_artifacts_deployed", (*REGISTRY, "deployed_to", "risk"), *matchers)
 
 
 def coverage(*labels: str) -> str:
-    """Return the share of scannable versions that were scanned."""
+    """Return the share of versions with a scan result, of those that can be scanned."""
     unscanned = total(artifacts(UNSCANNED), *labels)
     return f"1 - {unscanned} / ({total(artifacts(SCANNABLE), *labels)} > 0)"
 
 
 def lowest_coverage() -> str:
-    """Return the registry with the lowest coverage among those that the alert judges."""
+    """Return the registry with the lowest coverage, of those that the alert evaluates."""
     return f"bottomk(1, ({coverage(*REGISTRY)}) and {total(artifacts(SCANNABLE), *REGISTRY)} >= 10)"
 
 
 def upstream_registries() -> str:
-    """Return the registries that a firewall can guard."""
+    """Return the registries that can have a firewall."""
     scanned = "|".join(sorted(SCANNED_PACKAGE_TYPES))
     kind = f'registry_type=~"(?i)upstream", package_type=~"(?i){scanned}"'
     return once("har_registry_info", REGISTRY, kind)
 
 
 def firewall_off() -> str:
-    """Return how many registries that a firewall can guard show only artifacts that it let through unasked."""
+    """Return the number of registries that can have a firewall but have only mode ALLOW."""
     allowing = artifacts('firewall_mode=~"(?i)allow"')
     other = artifacts('firewall_mode!~"(?i)allow"')
     on = f"on ({', '.join(REGISTRY)})"
@@ -78,20 +78,20 @@ def firewall_off() -> str:
 
 
 def findings() -> str:
-    """Return one series for each finding, with the worst that is wrong with it and all that is known of it."""
+    """Return one series per finding, with its most severe kind and the labels of its info series."""
     on = f"on ({', '.join(ARTIFACT)})"
     kinds = [
         once("har_artifact_finding", (*ARTIFACT, "finding"), f'finding="{finding}"')
         for finding in ("quarantined", "blocked", "warn")
     ]
     worst = f" or {on} ".join(kinds)
-    # Two replicas may differ in the reason for a moment: one of them is enough.
+    # Replicas can briefly export different reasons, so use only one of them.
     known = f"topk by ({', '.join(ARTIFACT)}) (1, har_artifact_finding_info{{{SELECTED}}})"
     return f"({worst}) * {on} group_left (scan_status, reason, url) {known}"
 
 
 def stale_scans(older_than: str, *labels: str) -> str:
-    """Return the share of scanned versions whose last scan is older than that."""
+    """Return the share of scanned versions whose last scan is older than the given age."""
     stale = once("har_artifacts_stale_scan", (*REGISTRY, "older_than"), f'older_than=~"{older_than}"')
     scanned = total(artifacts(SCANNABLE, 'scan_status!="UNSCANNED"'), *(label for label in labels if label in REGISTRY))
     match = "ignoring (older_than) group_left ()" if "older_than" in labels else ""
@@ -99,18 +99,18 @@ def stale_scans(older_than: str, *labels: str) -> str:
 
 
 def age() -> str:
-    """Return how old the data of each space are, in seconds."""
+    """Return the age of the data of each space in seconds."""
     return f"time() - {worst_of_space('har_snapshot_timestamp_seconds')}"
 
 
 def allowed_age() -> str:
-    """Return how old the data of each space may be before the alert fires, in seconds."""
+    """Return the maximum age of the data of each space in seconds, above which the alert fires."""
     interval, duration = of_space("har_refresh_interval_seconds"), of_space("har_refresh_duration_seconds")
     return f"clamp_min(3 * {interval} + 2 * {duration}, 600)"
 
 
 def oldest_data() -> str:
-    """Return the greatest age of a space, labelled `state="stale"` if any space is older than allowed."""
+    """Return the age of the oldest data, labelled `state="stale"` if any space is above its maximum age."""
     fresh, stale = (
         f'label_replace(({age()}) {compare} {allowed_age()}, "state", "{state}", "", "")'
         for compare, state in (("<=", "fresh"), (">", "stale"))
@@ -119,9 +119,9 @@ def oldest_data() -> str:
 
 
 def fresh() -> str:
-    """Return 1 while the data of every space are as fresh as allowed, else 0.
+    """Return 1 while the data of every space is below its maximum age, else 0.
 
-    An exporter that is away lets its last data grow old, for an hour.
+    The last data of an exporter that is down continues to age for one hour.
     """
     families = ("har_snapshot_timestamp_seconds", "har_refresh_interval_seconds", "har_refresh_duration_seconds")
     began, interval, duration = (
@@ -131,5 +131,5 @@ def fresh() -> str:
 
 
 def of_exporters(family: str) -> str:
-    """Return a family that every program exports, of the selected exporters only."""
+    """Return a family that other programs also export, restricted to the selected exporters."""
     return f'{family} and on (job, instance) har_exporter_build_info{{instance=~"$instance"}}'

@@ -1,4 +1,4 @@
-"""Where the alerts draw their lines, and the colours of what is on either side of them."""
+"""Limits of the alerts, and the colours of values on both sides of them."""
 
 from typing import NamedTuple
 
@@ -14,14 +14,14 @@ NOTHING = "transparent"
 
 
 class Limit(NamedTuple):
-    """A limit that an alert watches.
+    """Limit of an alert.
 
     Attributes:
-        alert: the alert's name.
-        comparison: `>` or `<`, as the alert's expression has it; `==` where the dashboard counts those that are.
-        value: what the alert compares with.
-        color: of values on the bad side: the alert's severity.
-        whole: values are whole numbers, so that the first bad one is one beyond the limit.
+        alert: name of the alert.
+        comparison: `>` or `<`, as in the expression of the alert; `==` if the dashboard counts equal series.
+        value: the value that the alert compares with.
+        color: colour of values that violate the limit; it shows the severity of the alert.
+        whole: whether values are integers, so that the first bad value is the limit plus one.
     """
 
     alert: str
@@ -32,9 +32,9 @@ class Limit(NamedTuple):
 
     @property
     def steps(self) -> list[Threshold]:
-        """Good and bad as Grafana wants them: a step colours its own value and all above it.
+        """Threshold steps for Grafana; a step colours its own value and all greater values.
 
-        Below 0 there is no value, but what is missing gets the colour of the base.
+        For `<`, the base colour is transparent, because Grafana also uses the base colour for missing values.
         """
         if self.comparison == "<":
             return [
@@ -59,7 +59,7 @@ AUTH_FAILING = Limit("HarnessARAuthFailing", ">", 0, CRITICAL, whole=True)
 RATE_LIMITED = Limit("HarnessARRateLimited", ">", 5, NOTICE, whole=True)
 FINDINGS_DROPPED = Limit("HarnessARFindingsDropped", ">", 0, WARNING, whole=True)
 STALE_SNAPSHOT = Limit("HarnessARSnapshotStale", ">", 1, WARNING)
-"""Of the age as a share of what is allowed, which follows each space's own refresh interval."""
+"""Limit for the age as a share of the maximum age, which depends on the refresh interval of each space."""
 
 LIMITS = tuple(value for value in globals().values() if isinstance(value, Limit))
 
@@ -70,10 +70,10 @@ def steps(*colored: Threshold) -> build.ThresholdsConfig:
 
 
 def objective(share: float) -> build.ThresholdsConfig:
-    """Return thresholds for a share of time that should be reached."""
+    """Return thresholds for an objective, a share of time."""
     return steps(Threshold(color=WARNING), Threshold(value=share, color=GOOD))
 
 
 def plain() -> build.ThresholdsConfig:
-    """Return a threshold that judges nothing."""
+    """Return a single neutral threshold."""
     return steps(Threshold(color=NEUTRAL))
