@@ -1,4 +1,4 @@
-"""The parts of documents that are made from the code: `make readme` writes them, a test holds them equal."""
+"""Generated tables of the documents: `make readme` writes them, and a test compares them with the code."""
 
 import ast
 import re
@@ -12,7 +12,7 @@ from exporter.config.settings import Settings, default_text
 from exporter.metrics.families import LABELS, PROCESS_FAMILIES, SPACE_FAMILIES
 
 ROOT = Path(__file__).parent.parent
-README = ROOT / "README.md"
+DOCS = ROOT / "docs"
 
 
 def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
@@ -56,7 +56,8 @@ def alerts() -> str:
     """List the alerts, each with the first sentence of its runbook."""
     rules = yaml.safe_load((ROOT / "grafana" / "rules" / "har-exporter.rules.yaml").read_text())
     found = [rule for group in rules["groups"] for rule in group["rules"] if "alert" in rule]
-    return table(("alert", "severity", "says"), (_alert(rule["alert"], rule["labels"]["severity"]) for rule in found))
+    rows = (_alert(rule["alert"], rule["labels"]["severity"]) for rule in found)
+    return table(("alert", "severity", "meaning"), rows)
 
 
 def _alert(name: str, severity: str) -> tuple[str, str, str]:
@@ -66,19 +67,19 @@ def _alert(name: str, severity: str) -> tuple[str, str, str]:
 
 
 PARTS = {
-    README: {
+    DOCS / "metrics.md": {
         "metrics of spaces": lambda: families(SPACE_FAMILIES),
         "metrics of the process": lambda: families(PROCESS_FAMILIES),
         "labels": labels,
-        "settings": settings,
     },
-    ROOT / "docs" / "architecture.md": {"modules": modules},
-    ROOT / "docs" / "troubleshooting.md": {"alerts": alerts},
+    DOCS / "settings.md": {"settings": settings},
+    DOCS / "architecture.md": {"modules": modules},
+    DOCS / "troubleshooting.md": {"alerts": alerts},
 }
 
 
 def render(path: Path, parts: Mapping[str, Callable[[], str]]) -> str:
-    """Return a document with every part made anew."""
+    """Return a document with every generated part replaced."""
     text = path.read_text()
     for name, part in parts.items():
         begin, end = f"<!-- begin {name} -->\n", f"\n<!-- end {name} -->"

@@ -14,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from test_cli import served
 from test_refresh import MAX_STALE, TTL, Walks
 
+from exporter import __version__
 from exporter.config.settings import Settings
 from exporter.demo.server import SPACES, listing
 from exporter.harness.errors import REASONS, RefreshError, ServerError
@@ -77,7 +78,7 @@ COMPARED = [
     if line.startswith("| ") and not line.startswith(("| --- ", "| feature "))
 ]
 PEERS = {row[0] for row in COMPARED if len(row) == 4} - {"name"}
-FEATURES = [row for row in COMPARED if len(row) != 4]
+FEATURES = [row for row in COMPARED if len(row) == 5]
 
 
 @pytest.mark.parametrize("row", FEATURES, ids=lambda row: row[0])
@@ -113,25 +114,29 @@ def test_each_decision_is_listed_and_says_what_decisions_say():
     assert links(folder / "README.md") == [page.name for page in pages]
     for page in pages:
         parts = re.findall(r"^## (.*)$", page.read_text(), re.MULTILINE)
-        assert parts == ["Context", "Choice", "What it costs", "When to revisit"], page
+        assert parts == ["Context", "Decision", "Consequences", "When to revisit"], page
 
 
-def test_the_numbers_of_the_readme_are_those_of_the_code():
-    readme = (ROOT / "README.md").read_text()
+def test_the_numbers_of_readme_and_command_line_are_those_of_the_code():
+    readme, commands = (ROOT / "README.md").read_text(), (DOCS / "command-line.md").read_text()
     rules = yaml.safe_load((ROOT / "grafana/rules/har-exporter.rules.yaml").read_text())
     alerts = sum("alert" in rule for group in rules["groups"] for rule in group["rules"])
     assert set(re.findall(r"(\d+) alerts", readme)) == {str(alerts)}
     rows = [(space, row) for space in SPACES for row in listing(space, 1_800_000_000.0)]
     assert len({(space, row["registryIdentifier"]) for space, row in rows}) == 12
-    assert "made-up artifact versions in twelve registries" in readme
+    assert "made-up artifact versions in twelve registries" in commands
     assert f"in {len(SPACES)} spaces" in readme
-    assert f"At most {web._SCRAPES} scrapes and probes are answered at once" in readme
-    assert f"Past {signature(Server).parameters['connections'].default:,} connections" in readme
+    assert f"at most {web._SCRAPES} scrapes and probes at the same time" in commands
+    assert f"at most {signature(Server).parameters['connections'].default:,} connections" in commands
+
+
+def test_install_names_the_image_of_this_version():
+    assert set(re.findall(r"har-exporter:(\d[\w.]*)", (DOCS / "install.md").read_text())) == {__version__}
 
 
 def test_there_are_as_many_series_as_operations_says():
     text = (DOCS / "operations.md").read_text()
-    said = re.search(r"space has (\d+), .*at most (\d+),.* at least (\d+), each\nfinding at most (\d+)", text)
+    said = re.search(r"has (\d+) series, .*at most (\d+),.* at least (\d+), and each\nfinding at most (\d+)", text)
     assert said is not None
     of_space, of_registry, of_mode, of_finding = map(int, said.groups())
     with served("demo") as (_, url):

@@ -122,18 +122,19 @@ def test_an_address_is_well_formed_or_not(target, good):
 def stage(tmp_path_factory):
     """Stand a demo, an account with three spaces, its key, and folders to write to behind the names of documents."""
     folder = tmp_path_factory.mktemp("stage")
-    for name in ("har-exporter", "node_exporter"):
+    for name in ("home", "har-exporter", "node_exporter"):
         (folder / name).mkdir()
     rows = make_rows(120)
     for row in rows[:2]:
         row["isQuarantined"] = True
     spaces = {"my_account": rows, "my_account/my_org": make_rows(45), "my_account/my_org/my_project": make_rows(7)}
     with served("demo") as (_, url), Upstream(spaces, key="sat.my_account.id.secret") as upstream:
-        for file in ("token.txt", "har-exporter/key"):
+        for file in ("token.txt", "home/key", "har-exporter/key"):
             (folder / file).write_text(f"{upstream.key}\n")
         yield Stage(
             {
                 "localhost:10981": url.removeprefix("http://"),
+                "~/.config/har-exporter": str(folder / "home"),
                 "/etc/har-exporter": str(folder / "har-exporter"),
                 "/var/lib/node_exporter": str(folder / "node_exporter"),
                 "token.txt": str(folder / "token.txt"),
