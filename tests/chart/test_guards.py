@@ -11,27 +11,27 @@ INLINE = {"apiKey": {"value": "pat.a.b.c"}}
 
 # What is refused, with words of the sentence that says why and what to change.
 GUARDS = {
-    "no spaces": (SECRET, "config.spaces is empty; name the scopes to watch"),
-    "no key": ({"config": {"spaces": ["a"]}}, "There is no API key for a; create a Secret"),
+    "no spaces": (SECRET, "config.spaces is empty; list the scopes to monitor"),
+    "no key": ({"config": {"spaces": ["a"]}}, "Space a has no API key; create a Secret"),
     "no key for one space": (
         {"config": {"spaces": ["a", "b"]}, "apiKey": {"spaces": {"a": {"name": "one"}}}},
-        "There is no API key for b;",
+        "Space b has no API key;",
     ),
-    "key in the settings": (at("config.api_key", "pat.a.b.c"), "config.api_key would put the key into a ConfigMap"),
+    "key in the settings": (at("config.api_key", "pat.a.b.c"), "config.api_key would store the key in a ConfigMap"),
     "two keys": (INLINE, "apiKey.value and apiKey.existingSecret.name are both set"),
     "two key files": (at("config.api_key_file", "/mine"), "config.api_key_file and apiKey are both set"),
-    "a space twice": (at("config.spaces", ["a", "a/+"]), "config.spaces holds a twice"),
+    "a space twice": (at("config.spaces", ["a", "a/+"]), "config.spaces contains a twice"),
     "a key for nobody": (
         at("apiKey.spaces", {"else": {"name": "one"}}),
-        "apiKey.spaces has a key for else, which is not among config.spaces",
+        "apiKey.spaces has a key for else, which is not in config.spaces",
     ),
     "two keys for a space": (
         {"config": {"spaces": [{"ref": "a", "api_key_file": "/x"}]}, "apiKey": {"spaces": {"a": {"name": "one"}}}},
-        "The space a has a key in apiKey.spaces and an api_key_file in config.spaces",
+        "Space a has both a key in apiKey.spaces and an api_key_file in config.spaces",
     ),
     "a key for another host": (
         at("config.spaces", [{"ref": "a", "base_url": "https://example.com"}]),
-        "The space a has a base_url of its own and needs a key of its own",
+        "Space a has its own base_url and needs its own key",
     ),
     "two CA bundles": (
         at("caBundle", {"existingConfigMap": {"name": "a"}, "existingSecret": {"name": "b"}}),
@@ -53,15 +53,15 @@ GUARDS = {
     "password of a proxy in the settings": (at("config.proxy_url", "http://me:s@proxy"), "put a URL with a password"),
     "label that selects": (
         at("commonLabels", {"app.kubernetes.io/name": "x"}),
-        "commonLabels must not hold app.kubernetes.io/name, by which the Service finds its pods",
+        "commonLabels must not contain app.kubernetes.io/name, because the Service selects its pods by this label",
     ),
     "label of pods that selects": (
         at("podLabels", {"app.kubernetes.io/component": "x"}),
-        "podLabels must not hold app.kubernetes.io/component",
+        "podLabels must not contain app.kubernetes.io/component",
     ),
     "replicas of shards": (
         {"replicaCount": 2, "sharding": {"enabled": True}},
-        "replicaCount has no meaning beside sharding.enabled",
+        "replicaCount has no effect with sharding.enabled",
     ),
     "two budgets": (
         at("podDisruptionBudget", {"enabled": True, "minAvailable": 0, "maxUnavailable": 1}),
@@ -69,35 +69,35 @@ GUARDS = {
     ),
     "budget that blocks": (
         at("podDisruptionBudget", {"enabled": True, "minAvailable": 1}),
-        "podDisruptionBudget.minAvailable 1 of 1 pods would block every drain",
+        "podDisruptionBudget.minAvailable 1 with 1 pods would block every node drain",
     ),
     "budget of all that blocks": (
         {"replicaCount": 3, "podDisruptionBudget": {"enabled": True, "minAvailable": "100%"}},
-        "podDisruptionBudget.minAvailable 100% of 3 pods would block every drain",
+        "podDisruptionBudget.minAvailable 100% with 3 pods would block every node drain",
     ),
     "two monitors": (
         {"serviceMonitor": {"enabled": True}, "podMonitor": {"enabled": True}},
-        "serviceMonitor.enabled and podMonitor.enabled would scrape each pod twice",
+        "serviceMonitor.enabled and podMonitor.enabled are both true, which would scrape each pod twice",
     ),
     "two ways to scrape": (
         {"scrapeConfig": {"enabled": True}, "podMonitor": {"enabled": True}},
-        "scrapeConfig.enabled would scrape each pod a second time",
+        "scrapeConfig.enabled together with serviceMonitor or podMonitor would scrape each pod twice",
     ),
     "one address for several pods": (
         {"scrapeConfig": {"enabled": True}, "replicaCount": 2},
-        "scrapeConfig.enabled with replicaCount over 1 would mix the counters",
+        "scrapeConfig.enabled with replicaCount above 1 would mix the counters",
     ),
     "probe of shards": (
         {"probe": {"enabled": True}, "sharding": {"enabled": True}},
-        "probe.enabled does not go with sharding.enabled",
+        "probe.enabled cannot be combined with sharding.enabled",
     ),
     "probe that is off": (
         {"probe": {"enabled": True}, "config": {"probe": "Off"}},
-        "probe.enabled asks /probe, which config.probe off switches off",
+        "probe.enabled needs /probe, which config.probe off disables",
     ),
     "probe of several pods": (
         {"probe": {"enabled": True}, "replicaCount": 2},
-        "probe.enabled with replicaCount over 1 would mix the counters",
+        "probe.enabled with replicaCount above 1 would mix the counters",
     ),
     "dashboards without ConfigMaps": (
         at("dashboards.grafanaOperator.enabled", True),
@@ -105,7 +105,7 @@ GUARDS = {
     ),
     "unknown alert": (
         at("prometheusRule", {"enabled": True, "alerts": {"Three": {"enabled": False}}}),
-        "prometheusRule.alerts has Three, which is no alert of this chart; there are One, Two.",
+        "prometheusRule.alerts contains Three, which is not an alert of this chart; the alerts are One, Two.",
     ),
 } | {
     f"timeout of {name}": (

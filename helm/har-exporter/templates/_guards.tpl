@@ -1,4 +1,4 @@
-{{/* What values.schema.json cannot say. Each refusal says what to change. */}}
+{{/* Checks that values.schema.json cannot express. Each message explains what to change. */}}
 {{- define "har-exporter.guards" -}}
 {{- $values := .Values -}}
 {{- include "har-exporter.guardSpaces" . -}}
@@ -6,24 +6,24 @@
 {{- range $key := list "app.kubernetes.io/name" "app.kubernetes.io/instance" "app.kubernetes.io/component" -}}
 {{- range $name := list "commonLabels" "podLabels" -}}
 {{- if hasKey (get $values $name) $key -}}
-{{- fail (printf "%s must not hold %s, by which the Service finds its pods; use nameOverride, or a label of another name." $name $key) -}}
+{{- fail (printf "%s must not contain %s, because the Service selects its pods by this label; use nameOverride, or another label name." $name $key) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
 {{- if and $values.caBundle.existingConfigMap.name $values.caBundle.existingSecret.name -}}
-{{- fail "caBundle.existingConfigMap.name and caBundle.existingSecret.name are both set; leave one of them empty." -}}
+{{- fail "caBundle.existingConfigMap.name and caBundle.existingSecret.name are both set; set only one of them." -}}
 {{- end -}}
 {{- if and (include "har-exporter.caVolume" .) $values.config.ca_file -}}
-{{- fail "config.ca_file and caBundle are both set; leave one of them out." -}}
+{{- fail "config.ca_file and caBundle are both set; set only one of them." -}}
 {{- end -}}
 {{- if and $values.proxy.url $values.proxy.existingSecret.name -}}
-{{- fail "proxy.url and proxy.existingSecret.name are both set; leave one of them empty." -}}
+{{- fail "proxy.url and proxy.existingSecret.name are both set; set only one of them." -}}
 {{- end -}}
 {{- if and (or $values.proxy.url $values.proxy.existingSecret.name) $values.config.proxy_url -}}
-{{- fail "config.proxy_url and proxy are both set; leave one of them out." -}}
+{{- fail "config.proxy_url and proxy are both set; set only one of them." -}}
 {{- end -}}
 {{- if regexMatch "@" (printf "%s%s" $values.proxy.url $values.config.proxy_url) -}}
-{{- fail "proxy.url and config.proxy_url are readable by all who may read the pod; put a URL with a password into a Secret and name it in proxy.existingSecret.name." -}}
+{{- fail "proxy.url and config.proxy_url are not stored in a Secret; put a URL with a password into a Secret and set proxy.existingSecret.name." -}}
 {{- end -}}
 {{- include "har-exporter.guardPods" . -}}
 {{- include "har-exporter.guardMonitors" . -}}
@@ -31,17 +31,17 @@
 
 {{- define "har-exporter.guardSpaces" -}}
 {{- if not .Values.config.spaces -}}
-{{- fail "config.spaces is empty; name the scopes to watch, such as --set config.spaces={my_account,my_account/my_org}." -}}
+{{- fail "config.spaces is empty; list the scopes to monitor, for example --set config.spaces={my_account,my_account/my_org}." -}}
 {{- end -}}
 {{- $refs := list -}}
 {{- range .Values.config.spaces -}}
 {{- $ref := include "har-exporter.ref" . -}}
-{{- if has $ref $refs -}}{{- fail (printf "config.spaces holds %s twice; leave one of them out." $ref) -}}{{- end -}}
+{{- if has $ref $refs -}}{{- fail (printf "config.spaces contains %s twice; remove one of them." $ref) -}}{{- end -}}
 {{- $refs = append $refs $ref -}}
 {{- end -}}
 {{- range $ref, $_ := .Values.apiKey.spaces -}}
 {{- if not (has $ref $refs) -}}
-{{- fail (printf "apiKey.spaces has a key for %s, which is not among config.spaces; add it there, or leave the key out." $ref) -}}
+{{- fail (printf "apiKey.spaces has a key for %s, which is not in config.spaces; add the space there, or remove the key." $ref) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
@@ -49,28 +49,28 @@
 {{- define "har-exporter.guardKeys" -}}
 {{- $key := .Values.apiKey -}}
 {{- if .Values.config.api_key -}}
-{{- fail "config.api_key would put the key into a ConfigMap; put it into a Secret and name that in apiKey.existingSecret.name." -}}
+{{- fail "config.api_key would store the key in a ConfigMap; store it in a Secret and set apiKey.existingSecret.name." -}}
 {{- end -}}
 {{- if and $key.value $key.existingSecret.name -}}
-{{- fail "apiKey.value and apiKey.existingSecret.name are both set; leave one of them empty." -}}
+{{- fail "apiKey.value and apiKey.existingSecret.name are both set; set only one of them." -}}
 {{- end -}}
 {{- $common := include "har-exporter.keySecret" . -}}
 {{- if and $common .Values.config.api_key_file -}}
-{{- fail "config.api_key_file and apiKey are both set; leave one of them out." -}}
+{{- fail "config.api_key_file and apiKey are both set; set only one of them." -}}
 {{- end -}}
 {{- range .Values.config.spaces -}}
 {{- $ref := include "har-exporter.ref" . -}}
 {{- $entry := kindIs "string" . | ternary dict . -}}
 {{- $named := hasKey $key.spaces $ref -}}
 {{- if and $named $entry.api_key_file -}}
-{{- fail (printf "The space %s has a key in apiKey.spaces and an api_key_file in config.spaces; leave one of them out." $ref) -}}
+{{- fail (printf "Space %s has both a key in apiKey.spaces and an api_key_file in config.spaces; remove one of them." $ref) -}}
 {{- end -}}
 {{- if not (or $named $entry.api_key_file) -}}
 {{- if $entry.base_url -}}
-{{- fail (printf "The space %s has a base_url of its own and needs a key of its own, as a key never goes to another host; name its Secret in apiKey.spaces." $ref) -}}
+{{- fail (printf "Space %s has its own base_url and needs its own key, because a key is never sent to another host; set its Secret in apiKey.spaces." $ref) -}}
 {{- end -}}
 {{- if not (or $common $.Values.config.api_key_file) -}}
-{{- fail (printf "There is no API key for %s; create a Secret with the key api-key and name it in apiKey.existingSecret.name." $ref) -}}
+{{- fail (printf "Space %s has no API key; create a Secret with the key api-key and set its name in apiKey.existingSecret.name." $ref) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
@@ -80,15 +80,15 @@
 {{- $values := .Values -}}
 {{- $pods := include "har-exporter.pods" . | int -}}
 {{- if and $values.sharding.enabled (ne (int $values.replicaCount) 1) -}}
-{{- fail "replicaCount has no meaning beside sharding.enabled; leave it at 1 and set sharding.shards." -}}
+{{- fail "replicaCount has no effect with sharding.enabled; leave it at 1 and set sharding.shards." -}}
 {{- end -}}
 {{- $budget := $values.podDisruptionBudget -}}
 {{- if $budget.enabled -}}
 {{- if and (ne (toString $budget.minAvailable) "") (ne (toString $budget.maxUnavailable) "") -}}
-{{- fail "podDisruptionBudget.minAvailable and podDisruptionBudget.maxUnavailable are both set; leave one of them empty." -}}
+{{- fail "podDisruptionBudget.minAvailable and podDisruptionBudget.maxUnavailable are both set; set only one of them." -}}
 {{- end -}}
 {{- if or (eq (toString $budget.minAvailable) "100%") (and (regexMatch "^[0-9]+$" (toString $budget.minAvailable)) (ge (int $budget.minAvailable) $pods)) -}}
-{{- fail (printf "podDisruptionBudget.minAvailable %s of %d pods would block every drain of a node; use podDisruptionBudget.maxUnavailable, or more pods." (toString $budget.minAvailable) $pods) -}}
+{{- fail (printf "podDisruptionBudget.minAvailable %s with %d pods would block every node drain; use podDisruptionBudget.maxUnavailable, or more pods." (toString $budget.minAvailable) $pods) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
@@ -98,28 +98,28 @@
 {{- range $name := list "serviceMonitor" "podMonitor" "scrapeConfig" "probe" -}}
 {{- $monitor := get $values $name -}}
 {{- if and $monitor.enabled (gt (include "har-exporter.milliseconds" $monitor.scrapeTimeout | int64) (include "har-exporter.milliseconds" $monitor.interval | int64)) -}}
-{{- fail (printf "%s.scrapeTimeout %s is longer than %s.interval %s; shorten the one or lengthen the other." $name $monitor.scrapeTimeout $name $monitor.interval) -}}
+{{- fail (printf "%s.scrapeTimeout %s is longer than %s.interval %s; reduce the timeout or increase the interval." $name $monitor.scrapeTimeout $name $monitor.interval) -}}
 {{- end -}}
 {{- end -}}
 {{- if and $values.serviceMonitor.enabled $values.podMonitor.enabled -}}
-{{- fail "serviceMonitor.enabled and podMonitor.enabled would scrape each pod twice; leave one of them false." -}}
+{{- fail "serviceMonitor.enabled and podMonitor.enabled are both true, which would scrape each pod twice; set one of them to false." -}}
 {{- end -}}
 {{- if and $values.scrapeConfig.enabled (or $values.serviceMonitor.enabled $values.podMonitor.enabled) -}}
-{{- fail "scrapeConfig.enabled would scrape each pod a second time beside serviceMonitor or podMonitor; leave one of them false." -}}
+{{- fail "scrapeConfig.enabled together with serviceMonitor or podMonitor would scrape each pod twice; enable only one of them." -}}
 {{- end -}}
 {{- if and $values.scrapeConfig.enabled (gt (int $values.replicaCount) 1) -}}
-{{- fail "scrapeConfig.enabled with replicaCount over 1 would mix the counters of several pods under one address; use serviceMonitor.enabled or podMonitor.enabled." -}}
+{{- fail "scrapeConfig.enabled with replicaCount above 1 would mix the counters of several pods in one target; use serviceMonitor.enabled or podMonitor.enabled." -}}
 {{- end -}}
 {{- if and $values.probe.enabled $values.sharding.enabled -}}
-{{- fail "probe.enabled does not go with sharding.enabled, as every shard would walk through every space; use serviceMonitor.enabled." -}}
+{{- fail "probe.enabled cannot be combined with sharding.enabled, because every shard would read every space; use serviceMonitor.enabled." -}}
 {{- end -}}
 {{- if and $values.probe.enabled (eq (lower (toString $values.config.probe)) "off") -}}
-{{- fail "probe.enabled asks /probe, which config.probe off switches off; set config.probe to configured or any, or probe.enabled to false." -}}
+{{- fail "probe.enabled needs /probe, which config.probe off disables; set config.probe to configured or any, or set probe.enabled to false." -}}
 {{- end -}}
 {{- if and $values.probe.enabled (gt (int $values.replicaCount) 1) -}}
-{{- fail "probe.enabled with replicaCount over 1 would mix the counters of several pods under one address; use serviceMonitor.enabled or podMonitor.enabled." -}}
+{{- fail "probe.enabled with replicaCount above 1 would mix the counters of several pods in one target; use serviceMonitor.enabled or podMonitor.enabled." -}}
 {{- end -}}
 {{- if and $values.dashboards.grafanaOperator.enabled (not $values.dashboards.enabled) -}}
-{{- fail "dashboards.grafanaOperator.enabled needs the ConfigMaps of dashboards.enabled; set that to true." -}}
+{{- fail "dashboards.grafanaOperator.enabled needs the ConfigMaps of dashboards.enabled; set dashboards.enabled to true." -}}
 {{- end -}}
 {{- end -}}

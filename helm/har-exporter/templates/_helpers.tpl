@@ -3,8 +3,8 @@
 {{- end -}}
 
 {{/*
-The name of the objects: at most 44 characters, so that with the longest suffix it has 63; a hash keeps long ones apart.
-It begins with a letter and has no dot, as the name of a Service must, though a release's may.
+Name of the objects. It has at most 44 characters, so that it has at most 63 with the longest suffix; a hash keeps long
+names unique. It starts with a letter and has no dots: a Service name requires this, but a release name does not.
 */}}
 {{- define "har-exporter.fullname" -}}
 {{- $chart := include "har-exporter.name" . -}}
@@ -24,7 +24,7 @@ It begins with a letter and has no dot, as the name of a Service must, though a 
 {{- default $made .Values.serviceAccount.name -}}
 {{- end -}}
 
-{{/* What selectors select by, which must never change. Takes [root, component]. */}}
+{{/* Selector labels, which must never change. Takes [root, component]. */}}
 {{- define "har-exporter.selector" -}}
 {{- $root := index . 0 -}}
 app.kubernetes.io/name: {{ include "har-exporter.name" $root | quote }}
@@ -32,7 +32,7 @@ app.kubernetes.io/instance: {{ $root.Release.Name | quote }}
 app.kubernetes.io/component: {{ index . 1 }}
 {{- end -}}
 
-{{/* The labels of an object; those that select win. Takes [root, component, further labels …]. */}}
+{{/* Labels of an object; selector labels have precedence. Takes [root, component, more labels …]. */}}
 {{- define "har-exporter.labels" -}}
 {{- $root := index . 0 -}}
 {{- $labels := deepCopy $root.Values.commonLabels -}}
@@ -46,7 +46,7 @@ app.kubernetes.io/component: {{ index . 1 }}
 {{- mustMergeOverwrite $labels $own $selecting | toYaml -}}
 {{- end -}}
 
-{{/* The metadata of an object. Takes a dict: root, and optionally name or suffix, component, namespace, labels, annotations. */}}
+{{/* Metadata of an object. Takes a dict: root; optional: name or suffix, component, namespace, labels, annotations. */}}
 {{- define "har-exporter.metadata" -}}
 {{- $root := .root -}}
 name: {{ default (printf "%s%s" (include "har-exporter.fullname" $root) (default "" .suffix)) .name | quote }}
@@ -66,7 +66,7 @@ annotations:
 {{- else -}}{{- printf "%s:%s" $place (default .Chart.AppVersion $image.tag | toString) -}}{{- end -}}
 {{- end -}}
 
-{{/* What the exporter speaks: http, or what the web configuration makes of it. */}}
+{{/* Scheme of the exporter: http, or webConfig.scheme if there is a web configuration. */}}
 {{- define "har-exporter.scheme" -}}
 {{- .Values.webConfig.existingSecret.name | empty | ternary "http" .Values.webConfig.scheme -}}
 {{- end -}}
@@ -75,7 +75,7 @@ annotations:
 {{- .Values.sharding.enabled | ternary .Values.sharding.shards .Values.replicaCount | int -}}
 {{- end -}}
 
-{{/* A duration of Prometheus in milliseconds. */}}
+{{/* Converts a Prometheus duration to milliseconds. */}}
 {{- define "har-exporter.milliseconds" -}}
 {{- $units := dict "ms" 1 "s" 1000 "m" 60000 "h" 3600000 "d" 86400000 -}}
 {{- $sum := 0 -}}
@@ -85,7 +85,7 @@ annotations:
 {{- $sum -}}
 {{- end -}}
 
-{{/* How monitors reach the exporter; all of an endpoint but its port and path. Takes [root, values of the monitor]. */}}
+{{/* Scheme, TLS and login of a monitor's endpoint. Takes [root, values of the monitor]. */}}
 {{- define "har-exporter.access" -}}
 {{- $root := index . 0 -}}
 scheme: {{ include "har-exporter.scheme" $root }}
@@ -101,7 +101,7 @@ basicAuth:
 {{- end }}
 {{- end -}}
 
-{{/* The endpoint of a ServiceMonitor or PodMonitor. Takes [root, values of the monitor]. */}}
+{{/* Endpoint of a ServiceMonitor or PodMonitor. Takes [root, values of the monitor]. */}}
 {{- define "har-exporter.endpoint" -}}
 {{- $monitor := index . 1 -}}
 port: http

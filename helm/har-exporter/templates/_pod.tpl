@@ -1,4 +1,4 @@
-{{/* What pods of the workload and of the test share. Takes the root. */}}
+{{/* Common parts of the workload pods and the test pod. Takes the root. */}}
 {{- define "har-exporter.podBasics" -}}
 serviceAccountName: {{ include "har-exporter.serviceAccountName" . | quote }}
 automountServiceAccountToken: false
@@ -52,7 +52,7 @@ volumes:
 {{- end }}
 {{- end -}}
 
-{{/* Whole folders: a file mounted by subPath would never change. */}}
+{{/* Mounts whole folders, because Kubernetes never updates a file mounted with subPath. */}}
 {{- define "har-exporter.volumeMounts" -}}
 - name: config
   mountPath: /etc/har-exporter/config
@@ -77,7 +77,7 @@ volumes:
 {{- end }}
 {{- end -}}
 
-{{/* What a container needs that runs the exporter with the settings of this release. */}}
+{{/* Common parts of the containers that run the exporter with the settings of this release. */}}
 {{- define "har-exporter.exporterBasics" -}}
 {{ include "har-exporter.containerBasics" . }}
 volumeMounts:
@@ -113,7 +113,7 @@ envFrom:
 {{- end }}
 {{- end -}}
 
-{{/* The image and how every container of it runs. */}}
+{{/* Image, security context and resources of a container. */}}
 {{- define "har-exporter.containerBasics" -}}
 image: {{ include "har-exporter.image" . | quote }}
 imagePullPolicy: {{ .Values.image.pullPolicy }}
@@ -123,7 +123,7 @@ resources:
   {{- toYaml .Values.resources | nindent 2 }}
 {{- end -}}
 
-{{/* A probe of the kubelet. Takes [root, path, timing]. */}}
+{{/* Kubelet probe. Takes [root, path, timing]. */}}
 {{- define "har-exporter.probe" -}}
 {{- $root := index . 0 -}}
 {{- $web := $root.Values.webConfig -}}

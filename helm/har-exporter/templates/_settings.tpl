@@ -1,6 +1,6 @@
 {{/*
-The settings file: config as it is, with the paths of what the chart mounts. A projected file is named by the space that
-it holds the key of, with ~ for /, which no name of a space has.
+Settings file: config, with the paths of the mounted files added. The key file of a space is named after the space, with ~
+instead of /, because the name of a space cannot contain ~.
 */}}
 {{- define "har-exporter.settings" -}}
 {{- $settings := deepCopy .Values.config -}}
@@ -23,17 +23,17 @@ it holds the key of, with ~ for /, which no name of a space has.
 {{- set $settings "spaces" $spaces | toYaml -}}
 {{- end -}}
 
-{{/* The space of an entry of config.spaces. */}}
+{{/* Space of an entry of config.spaces. */}}
 {{- define "har-exporter.ref" -}}
 {{- kindIs "string" . | ternary (dict "ref" .) . | dig "ref" "" | trim | trimSuffix "/+" -}}
 {{- end -}}
 
-{{/* The Secret with the common key, empty for none. */}}
+{{/* Name of the Secret with the common key; empty if there is none. */}}
 {{- define "har-exporter.keySecret" -}}
 {{- if .Values.apiKey.value -}}{{- include "har-exporter.fullname" . -}}{{- else -}}{{- .Values.apiKey.existingSecret.name -}}{{- end -}}
 {{- end -}}
 
-{{/* Keys as files, which the kubelet replaces when a Secret changes and the exporter then reads again. */}}
+{{/* Keys as files. When a Secret changes, the kubelet updates the file and the exporter rereads it. */}}
 {{- define "har-exporter.keySources" -}}
 {{- with include "har-exporter.keySecret" . }}
 - secret:
