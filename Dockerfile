@@ -1,16 +1,16 @@
-# Both stages need the same Python at the same path: Debian 13's own, /usr/bin/python3.
+# Both base images must have the same Python at the same path: Debian 13 provides /usr/bin/python3.
 ARG BUILD_BASE=docker.io/library/debian:13-slim
 ARG BASE=gcr.io/distroless/python3-debian13:nonroot
 
 FROM ${BUILD_BASE} AS build
-# The base's tag settles the release; of its packages the newest fixes are wanted, and none is left in the image.
+# Packages are not pinned, so that the build gets the latest fixes of the release. None of them is in the final image.
 # hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends python3-venv \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY requirements/build.txt requirements/run.txt requirements/
-# A secret pip.conf names a mirror: docker build --secret id=pip.conf,src=pip.conf
+# To use a package mirror, pass a pip.conf as a secret: docker build --secret id=pip.conf,src=pip.conf
 RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
     python3 -m venv /build \
     && python3 -m venv --without-pip /opt/har-exporter \
@@ -23,7 +23,8 @@ RUN /build/bin/pip wheel --no-index --no-deps --no-build-isolation --wheel-dir /
     && /build/bin/pip --python /opt/har-exporter install --no-index --no-deps --no-compile /wheel/*.whl \
     && find /opt/har-exporter/bin ! -type d ! -name 'python*' ! -name har-exporter -delete
 
-# In the final base, because the bytecode is that of its standard library too. It has no shell and may not run as root.
+# Runs in the final base image, to compile its standard library too. That image has no shell, and its user, who is not root,
+# can write only to /tmp.
 FROM ${BASE} AS bytecode
 COPY --from=build /opt/har-exporter /opt/har-exporter
 COPY image/bytecode.py /

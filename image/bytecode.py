@@ -1,10 +1,11 @@
-"""Compiles every module that the exporter imports, those of the standard library too, below PYTHONPYCACHEPREFIX.
+"""Compiles every module that the exporter imports, including the standard library, into PYTHONPYCACHEPREFIX.
 
-An image's root is read-only, so that what is not compiled at build is compiled at each start. Bytecode is checked by
-its source's hash: times of files change on the way into a layer, and a patched source must win over old bytecode.
+The root file system of the container is read-only, so Python would compile missing bytecode at every start. Python
+validates this bytecode by the hash of the source: file times change when files are copied into an image layer, and a
+patched source file must not run with old bytecode.
 """
 
-# ruff: noqa: INP001 - a script of the Dockerfile, no package
+# ruff: noqa: INP001 - the Dockerfile runs this script; it is not part of a package
 
 import importlib
 import pkgutil
