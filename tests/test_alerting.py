@@ -1,4 +1,4 @@
-"""Alerts from the registry to the receiver, through the real exporter, Prometheus and Alertmanager."""
+"""Alerts end to end: from the registry through the real exporter, Prometheus and Alertmanager to the receiver."""
 
 import json
 import re
@@ -29,7 +29,7 @@ def test_hurry_turns_minutes_into_seconds_and_leaves_labels_alone():
 
 
 def test_an_alert_outlives_its_exporter_and_ends_when_the_artifact_is_released(tmp_path):
-    """A minute of the rules and of the example routing is a second here; nothing else of them is changed."""
+    """Rules and example routing run with one second for each minute, and are otherwise unchanged."""
     targets = tmp_path / "targets.json"
     settings = {"cache_ttl": "1s", "rate_limit": "off"}
     with (
@@ -42,12 +42,12 @@ def test_an_alert_outlives_its_exporter_and_ends_when_the_artifact_is_released(t
             target(targets, url)
             receiver_name, alert = eventually(lambda: receiver.got(RISKY, "firing"))[0]
             assert receiver_name == "security-on-call"
-            told_what_and_where(alert)
-            told_of_the_artifact(eventually(lambda: receiver.got("HarnessARArtifactQuarantined", "firing"))[0])
+            assert_summary_of_the_risk(alert)
+            assert_named_artifact(eventually(lambda: receiver.got("HarnessARArtifactQuarantined", "firing"))[0])
             process.send_signal(signal.SIGTERM)
             process.wait(timeout=10)
 
-        # Its five minutes of delay, five seconds here, are over: the exporter and its data are gone for that long.
+        # The alert has `for: 5m`, five seconds here, so the exporter and its data have been gone for that long.
         down = eventually(lambda: receiver.got("HarnessARExporterDown", "firing"))[0]
         assert down[0] == "platform-on-call"
         assert server.query("har_artifacts_deployed") == []
@@ -66,7 +66,7 @@ def test_an_alert_outlives_its_exporter_and_ends_when_the_artifact_is_released(t
 
 
 def routing_to(receiver: Receiver):
-    """The example's own routing, hurried, with the receivers' addresses on loopback."""
+    """Return the example routing with shortened times and the receivers on loopback."""
     text = (GRAFANA / "alertmanager.example.yaml").read_text()
     assert text.count("https://alerts.example.com") == 4
     return hurried(yaml.safe_load(text.replace("https://alerts.example.com", receiver.url)))
@@ -86,13 +86,13 @@ def config(folder: Path, targets: Path, alerts: str):
 
 
 def target(targets: Path, url: str) -> None:
-    """Let Prometheus scrape this exporter, and no other."""
+    """Make this exporter the only target of Prometheus."""
     new = targets.with_suffix(".new")
     new.write_text(json.dumps([{"targets": [url.removeprefix("http://")]}]))
     new.replace(targets)
 
 
-def told_what_and_where(alert) -> None:
+def assert_summary_of_the_risk(alert) -> None:
     assert alert["labels"] == {
         "alertname": RISKY, "space": "acct", "registry": "npm-remote", "package_type": "NPM", "severity": "critical",
     }  # fmt: skip
@@ -104,7 +104,7 @@ def told_what_and_where(alert) -> None:
     assert annotations["dashboard_url"].startswith("/d/har-exporter-overview?var-space=acct&var-registry=npm-remote")
 
 
-def told_of_the_artifact(received) -> None:
+def assert_named_artifact(received) -> None:
     receiver_name, alert = received
     assert receiver_name == "artifacts"
     assert (alert["labels"]["artifact"], alert["labels"]["version"]) == ("left-pad", "1.3.0")
@@ -120,12 +120,12 @@ def test_every_query_of_a_runbook_runs_over_the_demo(tmp_path):
     targets = tmp_path / "targets.json"
     with served("demo") as (_, url), prometheus(tmp_path, config(tmp_path, targets, "http://127.0.0.1:1")) as server:
         target(targets, url)
-        # The last record of each group: then all others are there.
+        # Once the last record of each group exists, all others exist too.
         eventually(
             lambda: server.query("space:har_space_present:bool") and server.query("space:har_snapshot_complete:min")
         )
         answered = [runbook for runbook, query in queries if server.query(query)]
-    # What is wrong with the demo's artifacts is found, and the figures that others begin with are there.
+    # The queries find the risks in the demo, and those that always have a result return one.
     wrong = {"RiskyArtifactInProduction", "ArtifactQuarantined", "ArtifactsBlocked", "FirewallNotEnforced"}
     figures = {"ScanCoverageLow", "ScansStale", "SnapshotStale", "SpaceDisappeared", "ExporterDown", "FindingsDropped"}
     assert {f"HarnessAR{name}" for name in wrong | figures} <= set(answered)

@@ -1,4 +1,4 @@
-"""The dashboards: what is committed is what the code says, Grafana can load it, and a real Prometheus answers it."""
+"""The committed dashboards match their source, Grafana can load them, and a real Prometheus answers their queries."""
 
 import json
 import re
@@ -21,7 +21,7 @@ BUILT_IN = {"__rate_interval": "10s", "__interval": "1s", "__range": "10s"}
 
 
 def panels(document):
-    """Return all panels but rows, those in collapsed rows too."""
+    """Return all panels except rows, including panels in collapsed rows."""
     inner = [panel for row in document["panels"] for panel in row.get("panels", [])]
     return [panel for panel in document["panels"] if panel["type"] != "row"] + inner
 
@@ -62,7 +62,7 @@ def test_uids_are_fixed():
 
 @every_dashboard
 def test_the_frame_is_portable(document):
-    """No inputs to fill in, no number of a database, the data source chosen by a variable."""
+    """No inputs, no database id, and the data source is a variable."""
     assert "__inputs" not in document
     assert "id" not in document
     assert document["schemaVersion"] == 39
@@ -144,7 +144,7 @@ def test_a_panel_says_what_it_is(panel):
 
 @every_target
 def test_counters_are_rated_over_an_interval_that_fits_and_added_up(target):
-    """Windows follow the scrape interval, except those of an alert; sums come after rates."""
+    """Windows follow the scrape interval, except those of an alert; sums are applied after rates."""
     expr = target["expr"]
     for function, family, window in re.findall(r"(\w+)\((\w+_total|\w+_bucket)\{[^}]*\}\[([^\]]+)\]", expr):
         assert function in {"rate", "increase"}
@@ -175,7 +175,7 @@ def test_annotations_mark_alerts_that_exist(document):
 
 @pytest.mark.parametrize("limit", thresholds.LIMITS, ids=lambda limit: limit.alert)
 def test_a_limit_is_that_of_its_alert(limit):
-    """Number, comparison and severity; the age of data is compared with what the queries say."""
+    """Compares value, comparison and severity; the limit of the age is an expression and has no fixed value."""
     groups = yaml.safe_load(RULES.read_text())["groups"]
     rules = {rule["alert"]: rule for group in groups for rule in group["rules"] if "alert" in rule}
     rule = rules[limit.alert]
@@ -190,7 +190,7 @@ def test_a_limit_is_that_of_its_alert(limit):
 
 @pytest.fixture(scope="module")
 def prometheus(tmp_path_factory):
-    """Answers queries about the demo with variables filled in, scraped as two replicas, long enough for rates."""
+    """Prometheus that has scraped the demo as two replicas for long enough; fills in variables and runs queries."""
     with served("demo", "--cache-ttl", "1s") as (_, url):
         target = url.removeprefix("http://")
         targets = [target, target.replace("127.0.0.1", "localhost")]
@@ -202,13 +202,13 @@ def prometheus(tmp_path_factory):
 
 
 def filled(expr, others=".+", **variables):
-    """Return a query with a value for each variable."""
+    """Return a query with its variables replaced by values."""
     known = BUILT_IN | variables
     return re.sub(r"\$(\w+)", lambda found: known.get(found[1], others), expr)
 
 
 def scraped(server):
-    """Tell whether there are six scrapes with data, and requests to the API between them."""
+    """Return whether there were six scrapes with data, and API requests between them."""
     return server.query("count(count_over_time(har_up[1m]) >= 6) == 6") and server.query(
         'increase(har_exporter_api_requests_total{code="200"}[10s]) > 0'
     )
@@ -216,7 +216,7 @@ def scraped(server):
 
 @every_target
 def test_a_query_is_answered(prometheus, target):
-    """Whatever is healthy or not, no panel of the demo is empty, and no value is no number."""
+    """No panel of the demo is empty, and no value is NaN."""
     result = prometheus(target["expr"])
     assert result
     assert not any(series["value"][1] == "NaN" for series in result)
@@ -224,7 +224,7 @@ def test_a_query_is_answered(prometheus, target):
 
 @every_target
 def test_a_query_follows_the_choices(prometheus, target):
-    """With choices that nothing has, nothing is shown."""
+    """A choice without matching series gives an empty result."""
     assert "$" in target["expr"]
     assert prometheus(target["expr"], others="nothing-is-called-this") == []
 
@@ -237,7 +237,7 @@ def test_a_query_takes_one_choice(prometheus, target):
 
 @every_dashboard
 def test_every_choice_has_values(prometheus, document):
-    """`label_values(selector, label)` is Grafana's own; the selector is not."""
+    """Runs the selector of `label_values(selector, label)`, a function that only Grafana has."""
     for variable in document["templating"]["list"][1:]:
         selector, label = re.fullmatch(r"label_values\((.+), (\w+)\)", variable["definition"]).groups()
         assert all(label in series["metric"] for series in prometheus(selector))
@@ -253,7 +253,7 @@ STEADY = [
 
 @pytest.mark.parametrize("target", STEADY)
 def test_a_second_replica_changes_no_number(prometheus, target):
-    """Two exporters of the same spaces say what one of them says; ages, which run, are left out."""
+    """Two exporters of the same spaces give the same result as one; ages are excluded because they always change."""
     one = re.sub(r"(har_\w+)\{", r'\1{instance=~"127.0.0.1:.+", ', target["expr"])
     deadline = time.monotonic() + 15
     while values(prometheus(one)) != (found := values(prometheus(target["expr"]))):
@@ -262,7 +262,7 @@ def test_a_second_replica_changes_no_number(prometheus, target):
 
 
 def values(result):
-    """Return the value of each series, which has its labels once."""
+    """Return the value of each series, and assert that label sets are unique."""
     found = {tuple(sorted(series["metric"].items())): series["value"][1] for series in result}
     assert len(found) == len(result)
     return found

@@ -1,4 +1,4 @@
-"""The alerting rules: valid, tested, explained, and about metrics that exist."""
+"""The alerting rules are valid, tested and documented, and use only metrics that exist."""
 
 import re
 import subprocess
@@ -30,29 +30,29 @@ TESTS = yaml.safe_load(TEST_FILE.read_text())["tests"]
 FAMILIES = {family.name: family for family in (*SPACE_FAMILIES, *PROCESS_FAMILIES)}
 
 LEFT_OUT = {
-    "har_space_info": "for joins that users write",
-    "har_artifacts_deleted": "deleted versions need nobody's attention",
+    "har_space_info": "for joins in users' own queries",
+    "har_artifacts_deleted": "deleted versions need no action",
     "har_artifact_digests": "the size of images is not a risk",
     "har_artifact_environments": "har_artifacts_deployed answers the same question without counting environments twice",
-    "har_artifact_newest_scan_timestamp_seconds": "har_artifacts_stale_scan tells how many scans are old",
-    "har_artifact_oldest_scan_timestamp_seconds": "har_artifacts_stale_scan counts all that are old",
+    "har_artifact_newest_scan_timestamp_seconds": "har_artifacts_stale_scan counts old scans",
+    "har_artifact_oldest_scan_timestamp_seconds": "har_artifacts_stale_scan counts all old scans",
     "har_snapshot_pages": "for debugging",
     "har_exporter_config_last_reload_success_timestamp_seconds": "for debugging",
 }
-"""Families that no rule and no dashboard uses on purpose, and why."""
+"""Families that are intentionally not used in rules and dashboards, with the reason."""
 
 EXPORTER_ALERTS = {
     "ExporterDown", "ExporterAbsent", "RefreshFailing", "SnapshotStale", "SnapshotIncomplete", "APIErrors",
     "AuthFailing", "RateLimited", "FindingsDropped",
 }  # fmt: skip
-"""Alerts on the exporter and its data; all others are on what it watches."""
+"""Alerts on the exporter and its data; all other alerts are on artifacts, registries and spaces."""
 
 KINDS = ("fires", "below", "replicas", "gone", "empty")
-"""What each alert's unit tests have a scenario for, besides the last step before `for` is over."""
+"""Scenarios in the unit tests of each alert, in addition to the last step before `for` ends."""
 
 
 def metrics_in(text: str) -> set[str]:
-    """Return the names of the metrics in expressions or templates, records aside."""
+    """Return the names of the metrics in expressions or templates, without records."""
     names = set(re.findall(r"(?<![\w:])har_[a-z0-9_]+(?![\w:])", text))
     return {re.sub(r"_(bucket|count|sum)$", "", name) if name not in FAMILIES else name for name in names}
 
@@ -96,9 +96,9 @@ def test_each_alert_has_every_kind_of_unit_test(name):
         for (number, time), alerts in expected.items()
         if (number, time - 1) in expected
     ]
-    assert any(begins), "one step before `for` is over"
+    assert any(begins), "one step before `for` ends"
     text = str(groups)
-    if name != "HarnessARExporterAbsent":  # it has no label to tell scenarios apart by: its groups are the scenarios
+    if name != "HarnessARExporterAbsent":  # it has no label to distinguish scenarios, so each group is one scenario
         series = [series["series"] for group in groups for series in group["input_series"]]
         for kind in KINDS:
             assert re.search(rf'(?:space="acct/|job="){kind}"', "\n".join(series)), kind
@@ -142,7 +142,7 @@ def test_each_runbook_has_its_parts_and_queries_over_metrics_that_exist(name):
 
 @pytest.fixture(scope="module")
 def page():
-    """Every sample of a running exporter."""
+    """Return every sample of a running exporter."""
     with served("demo") as (_, url):
         text = requests.get(f"{url}/metrics", timeout=10).text
     return [sample for family in text_string_to_metric_families(text) for sample in family.samples]

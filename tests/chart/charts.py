@@ -1,4 +1,4 @@
-"""Renders the chart with real Helm, and compares what came out."""
+"""Renders the chart with real Helm and compares the results."""
 
 import atexit
 import functools
@@ -42,14 +42,14 @@ groups:
 
 
 def run(helm, *arguments, values=None):
-    """Run Helm with values on its standard input."""
+    """Run Helm and pass the values on standard input."""
     command = [BINARIES / helm, *arguments, *(["--values", "-"] if values is not None else [])]
     return subprocess.run(command, input=values, capture_output=True, text=True, check=False)
 
 
 @functools.cache
 def sample() -> Path:
-    """Copy the chart with a small file of rules and a small dashboard, so that tests know what is in them."""
+    """Copy the chart with a small rule file and a small dashboard, whose content the tests know."""
     parent = Path(tempfile.mkdtemp(prefix="chart-"))
     atexit.register(shutil.rmtree, parent)
     folder = parent / CHART.name
@@ -79,14 +79,14 @@ def render(values, *, release="r", chart=None, helm="helm4"):
 
 
 def refusal(values, *, helm="helm4"):
-    """Return what Helm says of values that cannot be used."""
+    """Return Helm's error message for invalid values."""
     done = _attempt(values, "r", None, helm)
     assert done.returncode, "the values were accepted"
     return done.stderr
 
 
 def merged(*layers):
-    """Lay values over each other as Helm does; a list replaces."""
+    """Merge values as Helm does; a list replaces the previous list."""
     result = {}
     for layer in layers:
         for name, value in layer.items():
@@ -96,20 +96,20 @@ def merged(*layers):
 
 
 def at(path, value):
-    """Spell `a.b` and a value as values."""
+    """Return nested values from a path such as `a.b` and a value."""
     for name in reversed(path.split(".")):
         value = {name: value}
     return value
 
 
 def only(objects, kind, suffix=""):
-    """Return the one object of that kind whose name ends so."""
+    """Return the only object of a kind whose name ends with the suffix."""
     (found,) = (one for one in objects if one["kind"] == kind and one["metadata"]["name"].endswith(suffix))
     return found
 
 
 def pod(objects):
-    """Return the pod of the workload."""
+    """Return the pod template of the workload."""
     (workload,) = (one for one in objects if one["kind"] in {"Deployment", "StatefulSet"})
     return workload["spec"]["template"]
 
@@ -121,7 +121,7 @@ def settings(objects):
 
 
 def flat(value, path=""):
-    """Give every leaf of nested objects by its path."""
+    """Return every leaf of nested objects by its path."""
     if isinstance(value, dict) and value:
         pairs = [(f"{path}.{name}".lstrip("."), child) for name, child in value.items()]
     elif isinstance(value, list) and value:
@@ -132,7 +132,7 @@ def flat(value, path=""):
 
 
 def leaves(objects):
-    """Give every leaf of every object; the settings file counts as an object."""
+    """Return every leaf of every object by its path; the settings file counts as an object."""
     found = {}
     for one in objects:
         if "config.yaml" in one.get("data", {}):
@@ -144,6 +144,6 @@ def leaves(objects):
 
 
 def changes(before, after):
-    """Give what differs: the new value by path, None where there is none any more."""
+    """Return the differences: the new value by path, or None if it was removed."""
     old, new = leaves(before), leaves(after)
     return {path: new.get(path) for path in old.keys() | new.keys() if old.get(path) != new.get(path)}

@@ -1,4 +1,4 @@
-"""The parts of the chart that are made from other files: `make chart` writes them, a test holds them equal."""
+"""Generates parts of the chart from other files; `make chart` writes them, and a test checks that they are current."""
 
 import functools
 import json
@@ -14,35 +14,35 @@ ROOT = Path(__file__).parents[2]
 CHART = ROOT / "helm" / "har-exporter"
 
 MANAGED = {"listen_address", "shard", "shards", "web_config_file"}
-"""Settings that follow from other values of the chart, and so are none of `config`."""
+"""Settings that the chart derives from other values, so `config` does not accept them."""
 
 _PARAM = re.compile(r"## @(param|section) (.*)")
 _TABLES = re.compile(r"(?<=<!-- begin values -->\n).*(?=<!-- end values -->)", re.DOTALL)
 
 
 def copies() -> Iterator[tuple[Path, str]]:
-    """Give the rules and dashboards of the chart with what they must hold."""
+    """Yield the path and content of each rule file and dashboard of the chart."""
     for folder, pattern in (("rules", "*.rules.yaml"), ("dashboards", "*.json")):
         for source in sorted((ROOT / "grafana" / folder).glob(pattern)):
             yield CHART / folder / source.name, source.read_text()
 
 
 def made() -> Iterator[tuple[Path, str]]:
-    """Give every made file with what it must hold."""
+    """Yield the path and content of each generated file."""
     yield from copies()
     yield CHART / "values.schema.json", _schema()
     yield CHART / "README.md", _readme()
 
 
 def described() -> Iterator[tuple[str, str, str]]:
-    """Give kind (param or section), path and description of every such comment of values.yaml."""
+    """Yield kind (param or section), path and description of each such comment in values.yaml."""
     for kind, text in _PARAM.findall((CHART / "values.yaml").read_text()):
         path, _, description = text.partition(" ") if kind == "param" else ("", "", text)
         yield kind, path, description
 
 
 def default(path: str) -> object:
-    """Give the default of a value."""
+    """Return the default of a value."""
     value = _defaults()
     for name in path.split("."):
         value = value[name]
@@ -84,7 +84,7 @@ def _property(schema: dict, path: str) -> dict:
 
 
 def _settings() -> dict:
-    """Make the schema of `config` from the exporter's own settings."""
+    """Return the schema of `config`, generated from the settings of the exporter."""
     properties = {name: _setting(field) for name, field in Settings.model_fields.items() if name not in MANAGED}
     entry = {name: _setting(field) for name, field in SpaceEntry.model_fields.items()}
     entry["ref"] |= {"minLength": 1}
@@ -102,7 +102,7 @@ def _line() -> dict:
 
 
 def _setting(field) -> dict:
-    """Say which types a setting may have in the file, where everything may be text too."""
+    """Return the schema of a setting: the types that the settings file accepts."""
     shape = str(field.annotation)
     if field.annotation is int:
         accepted = {"type": "integer"}

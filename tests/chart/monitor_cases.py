@@ -1,4 +1,4 @@
-"""For each value of the monitors, what another one changes in them."""
+"""Test cases for the values of the monitors: the changes that each value makes."""
 
 from charts import at
 
@@ -12,7 +12,7 @@ RELABELING = [{"action": "labeldrop", "regex": "x"}]
 
 
 def monitor(kind, path, value):
-    """Expect a value in an endpoint of a monitor."""
+    """Return the expected change of a field of a monitor's endpoint."""
     where = {
         "ServiceMonitor": "endpoints[0].",
         "PodMonitor": "podMetricsEndpoints[0].",
@@ -22,7 +22,7 @@ def monitor(kind, path, value):
     return {f"{kind} r-har-exporter spec.{where[kind]}{path}": value}
 
 
-# For each value: another one, all that it changes, and what must be set for it to matter.
+# Each case: the value, a new setting for it, all expected changes, and other values that must be set.
 CASES = [
     (
         "probe.spaces",

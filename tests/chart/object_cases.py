@@ -1,4 +1,4 @@
-"""For each value of the objects around the workload, what another one changes in them."""
+"""Test cases for the values of the other objects: the changes that each value makes."""
 
 from charts import at
 
@@ -9,7 +9,7 @@ SHOWN = "GrafanaDashboard r-har-exporter-dashboard-a"
 POLICY = "NetworkPolicy r-har-exporter spec"
 RULE = "PrometheusRule r-har-exporter"
 
-# For each value: another one, all that it changes, and what must be set for it to matter.
+# Each case: the value, a new setting for it, all expected changes, and other values that must be set.
 CASES = [
     (
         "extraManifests",

@@ -1,4 +1,4 @@
-"""What documents show of the chart: values that it takes, and installations that it renders."""
+"""Chart examples in the documentation: the values are valid, and the installations render."""
 
 import shlex
 

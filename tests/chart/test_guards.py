@@ -1,4 +1,4 @@
-"""Values that cannot be meant are refused: by name where the schema knows, with a sentence where it cannot."""
+"""Invalid values are rejected, by the schema or by a guard whose message explains what to change."""
 
 import re
 
@@ -9,7 +9,7 @@ from charts import CHART, HELMS, MINIMUM, at, merged, refusal, render
 SECRET = {"apiKey": {"existingSecret": {"name": "har-api-key"}}}
 INLINE = {"apiKey": {"value": "pat.a.b.c"}}
 
-# What is refused, with words of the sentence that says why and what to change.
+# Rejected values, with a part of the error message.
 GUARDS = {
     "no spaces": (SECRET, "config.spaces is empty; list the scopes to monitor"),
     "no key": ({"config": {"spaces": ["a"]}}, "Space a has no API key; create a Secret"),
@@ -121,18 +121,17 @@ ALONE = {"no spaces", "no key", "no key for one space"}
 @pytest.mark.parametrize("case", GUARDS)
 def test_what_cannot_be_meant_is_refused_with_a_sentence(case, helm):
     values, sentence = GUARDS[case]
-    told = refusal(values if case in ALONE else merged(MINIMUM, values), helm=helm)
-    assert sentence in told
+    assert sentence in refusal(values if case in ALONE else merged(MINIMUM, values), helm=helm)
 
 
 def test_every_guard_is_tested():
-    told = [refusal(values if case in ALONE else merged(MINIMUM, values)) for case, (values, _) in GUARDS.items()]
+    messages = [refusal(values if case in ALONE else merged(MINIMUM, values)) for case, (values, _) in GUARDS.items()]
     text = "".join(path.read_text() for path in (CHART / "templates").iterdir() if path.is_file())
     sentences = re.findall(r'{{- fail \(?(?:printf )?"([^"]+)"', text)
     assert len(sentences) == text.count("{{- fail") > 20
     for sentence in sentences:
         pattern = ".+".join(re.escape(part) for part in re.split("%[sd]", sentence))
-        assert any(re.search(pattern, one) for one in told), sentence
+        assert any(re.search(pattern, one) for one in messages), sentence
 
 
 def test_a_timeout_as_long_as_the_interval_is_accepted():
@@ -146,7 +145,7 @@ def test_a_key_for_every_space_needs_no_common_one():
 
 
 def _paths(values, path=()):
-    """Give every value of values.yaml, those with names of their own choice apart."""
+    """Yield the path of every value in values.yaml, except below maps with free keys."""
     for name, value in values.items():
         yield (*path, name)
         if isinstance(value, dict) and name not in {"global", "config"}:
@@ -163,17 +162,17 @@ GROUPS = [
 
 @pytest.mark.parametrize("path", ["", "config", *GROUPS])
 def test_a_misspelt_value_is_refused_by_name(path):
-    told = refusal(merged(MINIMUM, at(f"{path}.mispelt".lstrip("."), 1)))
-    assert "mispelt" in told
-    assert all(name in told for name in path.split("."))
+    message = refusal(merged(MINIMUM, at(f"{path}.mispelt".lstrip("."), 1)))
+    assert "mispelt" in message
+    assert all(name in message for name in path.split("."))
 
 
 @pytest.mark.parametrize("path", STRICT)
 def test_a_value_of_a_wrong_type_is_refused_by_name(path):
     wrong = 3.5
-    told = refusal(merged(MINIMUM, at(path, wrong)))
-    assert path.split(".")[-1] in told
-    assert "schema" in told
+    message = refusal(merged(MINIMUM, at(path, wrong)))
+    assert path.split(".")[-1] in message
+    assert "schema" in message
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What is handed out: the package, the made files, the schema and the notes."""
+"""Deliverables of the chart: the package, the generated files, the schema and the notes."""
 
 import io
 import json
@@ -63,14 +63,14 @@ def test_every_object_of_the_schema_says_what_it_takes():
             for child in node.values():
                 yield from objects(child)
 
-    # Helm itself adds to global, for charts that have this one below them.
+    # Only global is open: Helm adds keys to it when this chart is a subchart.
     assert [sorted(one["properties"]) for one in objects(schema) if one.get("additionalProperties") is not False] == [
         ["imagePullSecrets", "imageRegistry"]
     ]
 
 
 def package(tree, destination, **environ):
-    """Return the package that `make package` writes in a tree."""
+    """Return the package that `make package` builds in a source tree."""
     kept = {name: value for name, value in os.environ.items() if name not in {"MAKEFLAGS", "SOURCE_DATE_EPOCH"}}
     tools = (f"CHART_VENV={sys.prefix}", f"--old-file={sys.prefix}/.done")
     done = subprocess.run(
@@ -94,7 +94,7 @@ def last_commit():
 
 
 def test_packages_of_one_commit_are_equal(tmp_path):
-    """One made here, one made here again, and one of a copy without a history whose files have other times."""
+    """Builds twice here, and once in a copy without Git history and with different file times."""
     copy = tmp_path / "copy"
     shutil.copytree(CHART, copy / CHART.relative_to(ROOT))
     shutil.copy(ROOT / "Makefile", copy)
@@ -134,7 +134,7 @@ def test_the_chart_says_what_it_is():
 
 
 def notes(values):
-    """Return what Helm tells after an installation; Helm 4 does so without a cluster."""
+    """Return the notes that Helm prints after an installation; Helm 4 prints them without a cluster."""
     done = run("helm4", "install", "r", CHART, "--namespace", "har", "--dry-run=client", values=json.dumps(values))
     assert done.returncode == 0, done.stderr
     return done.stdout.partition("NOTES:")[2]
@@ -180,7 +180,7 @@ def test_the_readme_names_values_that_exist():
 
 
 def test_the_connection_test_asks_for_metrics(tmp_path):
-    """The script of `helm test` runs here, against an address where nothing listens."""
+    """Runs the script of `helm test` against an address where no server listens."""
     rendered = run("helm4", "template", "r", CHART, values=json.dumps(MINIMUM)).stdout
     (test,) = (one for one in yaml.safe_load_all(rendered) if one and one["kind"] == "Pod")
     command = test["spec"]["containers"][0]["command"]

@@ -1,4 +1,4 @@
-"""What the chart's Probe makes Prometheus ask is what the exporter answers."""
+"""The exporter accepts the requests that Prometheus sends for the chart's Probe."""
 
 import re
 from pathlib import Path
@@ -16,7 +16,7 @@ SPACES = ["a", {"ref": "a/b/c$d", "registries": ["r"]}, "b/+"]
 
 
 def asked(values, folder):
-    """Give what the exporter makes of each request of the Probe, with the settings of the same release."""
+    """Return the space that the exporter resolves for each request of the Probe, with the settings of the release."""
     objects = render(values)
     (probe,) = [one["spec"] for one in objects if one["kind"] == "Probe"]
     content = {name: value for name, value in settings(objects).items() if "file" not in name} | {"api_key": "k"}
@@ -28,7 +28,7 @@ def asked(values, folder):
 
 
 def _query(target, relabelings):
-    """Give the query that is left after relabeling, as Prometheus does it: the parameters are labels."""
+    """Return the query after relabeling as in Prometheus, where the parameters are labels."""
     labels = {"__param_target": target}
     for rule in relabelings:
         if rule.get("action") == "labeldrop":

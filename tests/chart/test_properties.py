@@ -1,4 +1,4 @@
-"""Whatever is switched on and whatever the spaces: valid objects, short unique names, stable selectors."""
+"""Properties for all options and spaces: valid objects, short unique names, stable selectors."""
 
 import string
 
@@ -8,7 +8,7 @@ from hypothesis import settings as runs
 from hypothesis import strategies as st
 from validity import assert_restricted, check, pod_specs
 
-# A render takes a process: no shrinking, which would take minutes.
+# Each render starts a process, so shrinking would take minutes and is disabled.
 BOUNDED = runs(
     max_examples=40,
     deadline=None,
@@ -29,7 +29,7 @@ SWITCHES = ("networkPolicy", "podDisruptionBudget", "prometheusRule", "dashboard
 
 @st.composite
 def values(draw):
-    """Draw values that no guard refuses."""
+    """Draw values that no guard rejects."""
     on = draw(st.sets(st.sampled_from(SWITCHES)))
     if "dashboards" not in on:
         on.discard("dashboards.grafanaOperator")

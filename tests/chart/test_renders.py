@@ -1,4 +1,4 @@
-"""Every set of values in ci/ gives what clusters take, whichever Helm renders it."""
+"""Every values file in ci/ renders valid objects with both Helm versions."""
 
 import json
 import os
@@ -15,15 +15,15 @@ from exporter.config.settings import ENV_PREFIX, Settings, load
 
 CI_NAMES = [path.name for path in CI]
 KNOWN_FINDINGS = {
-    "CKV_K8S_11",  # a CPU limit would only slow walks down
-    "CKV_K8S_15",  # tags of releases do not move, and a digest can be set
+    "CKV_K8S_11",  # a CPU limit would only slow down refreshes
+    "CKV_K8S_15",  # release tags do not change, and a digest can be set
     "CKV_K8S_43",  # the digest is not known before the image is built
-    "CKV2_K8S_6",  # the network policy is a switch, as clusters without a plug-in for it ignore it
+    "CKV2_K8S_6",  # the network policy is optional, because clusters without a network plug-in ignore it
 }
 
 
 def objects_of(path, helm="helm4"):
-    """Render the chart itself with one of ci's files."""
+    """Render the real chart with a values file from ci/."""
     return render(path.read_text(), chart=CHART, helm=helm)
 
 
@@ -70,7 +70,7 @@ def test_no_key_is_in_the_environment_or_mounted_where_it_cannot_change(path):
 
 @pytest.mark.parametrize("path", CI, ids=CI_NAMES)
 def test_the_exporter_accepts_its_settings(path, tmp_path):
-    """The real settings model reads the file; its files are made where the pod would have them."""
+    """Loads the settings file with the real settings model; the files that it names are created temporarily."""
     objects = objects_of(path)
     spec = pod(objects)["spec"]
     content = settings(objects)
@@ -88,7 +88,7 @@ def test_the_exporter_accepts_its_settings(path, tmp_path):
 
 
 def _files(volume):
-    """Give the files of a volume that settings name; the Secret of the web configuration is mounted whole."""
+    """Return the files of a volume that the settings name; the web configuration Secret is mounted as a whole."""
     if volume["name"] == "web":
         return [default("webConfig.existingSecret.key")]
     sources = [entry["secret"] for entry in volume.get("projected", {}).get("sources", ())]

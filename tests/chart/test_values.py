@@ -1,4 +1,4 @@
-"""Each value changes exactly what its description says, and nothing else."""
+"""Each value changes only the fields that it describes."""
 
 import base64
 

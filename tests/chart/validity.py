@@ -1,4 +1,4 @@
-"""What a cluster would accept: strict schemas of Kubernetes and the operators, and Pod Security "restricted"."""
+"""Checks objects against strict schemas of Kubernetes and the operators, and against Pod Security "restricted"."""
 
 from typing import Literal
 
@@ -53,7 +53,7 @@ CUSTOM = {
 
 
 def check(one, versions=KUBERNETES):
-    """Refuse an object that a cluster would not take."""
+    """Assert that a cluster would accept an object."""
     if one["kind"] in CUSTOM:
         model = CUSTOM[one["kind"]].model_validate(one)
         if isinstance(model, GrafanaDashboard):
@@ -67,7 +67,7 @@ def check(one, versions=KUBERNETES):
 
 
 def _unknown(model, given, path="spec"):
-    """Name the fields that a model does not have, wherever the library itself lets them pass."""
+    """Return the paths of fields that a model does not have; the library itself ignores some of them."""
     if isinstance(given, dict) and isinstance(model, BaseModel):
         fields = {info.alias or name: name for name, info in type(model).model_fields.items()}
         lost = [f"{path}.{name}" for name in given if name not in fields]
@@ -80,7 +80,7 @@ def _unknown(model, given, path="spec"):
 
 
 def pod_specs(objects):
-    """Give the spec of every pod."""
+    """Yield the spec of every pod."""
     for one in objects:
         if one["kind"] == "Pod":
             yield one["spec"]
@@ -92,7 +92,7 @@ VOLUMES = {"configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persiste
 
 
 def assert_restricted(spec):
-    """Hold a pod against every control of Pod Security "restricted" (Kubernetes documentation, v1.34)."""
+    """Assert that a pod meets every control of Pod Security "restricted" (Kubernetes documentation, v1.34)."""
     assert not spec.keys() & {"hostNetwork", "hostPID", "hostIPC"}
     assert all(set(volume) - {"name"} <= VOLUMES for volume in spec.get("volumes", ()))
     shared = spec["securityContext"]

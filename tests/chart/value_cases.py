@@ -1,4 +1,4 @@
-"""All values of the chart: those whose every effect a case tells, and those that make or rename whole objects."""
+"""All values of the chart: those with a test case, and those that create or rename whole objects."""
 
 import monitor_cases
 import object_cases
@@ -7,7 +7,7 @@ from monitor_cases import MONITORS
 
 CASES = workload_cases.CASES + object_cases.CASES + monitor_cases.CASES
 
-# Values that make or rename whole objects; test_values.py says what they do.
+# Values that create or rename whole objects; test_values.py tests them separately.
 WHOLE = {
     *(f"{name}.enabled" for name in (*MONITORS, "prometheusRule", "dashboards", "dashboards.grafanaOperator")),
     *("networkPolicy.enabled", "podDisruptionBudget.enabled", "sharding.enabled", "serviceAccount.create"),

@@ -1,4 +1,4 @@
-"""For each value of the workload, what another one changes in the rendered objects."""
+"""Test cases for the values of the workload: the changes that each value makes."""
 
 from charts import at
 
@@ -13,16 +13,16 @@ PROXY = {"proxy": {"existingSecret": {"name": "proxy"}}}
 
 
 def both(path, value):
-    """Expect the same in the pods of the workload and of the test."""
+    """Return the same expected change for the workload pod and the test pod."""
     return {f"{POD}{path}": value, f"{TEST}{path}": value}
 
 
 def images(image):
-    """Expect an image in every container."""
+    """Return the expected image of every container."""
     return both(".containers[0].image", image) | {f"{TEST}.containers[1].image": image}
 
 
-# For each value: another one, all that it changes, and what must be set for it to matter.
+# Each case: the value, a new setting for it, all expected changes, and other values that must be set.
 CASES = [
     ("image.registry", "example.com", images("example.com/har-exporter:0.1.0"), {}),
     ("image.repository", "a/b", images("a/b:0.1.0"), {}),
