@@ -14,7 +14,7 @@ from benchmarks.listing import Listing
 from benchmarks.table import Row, Section
 from exporter.harness.page import decode_page
 from exporter.inventory.tally import Tally
-from exporter.inventory.traits import FINDINGS
+from exporter.labels import FINDINGS
 
 _SIZE = 1_000
 _REPETITIONS = 7

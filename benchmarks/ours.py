@@ -7,7 +7,8 @@ from concurrent.futures import wait
 from benchmarks.contest import take_turns
 from exporter import log
 from exporter.clock import SystemClock
-from exporter.config.settings import Settings, load
+from exporter.config.settings import Settings
+from exporter.config.sources import load
 from exporter.engine.app import App
 
 KEY = "pat.AbCdEfGhIjKlMnOpQrStUv.64f1c2d3e4f5a6b7c8d9e0f1.Zk3mPq9sTvWxYz012345"

@@ -1,21 +1,27 @@
-"""Texts of the API, made fit to be label values."""
+"""Label values: the fixed ones, and texts of the API made fit to be one."""
 
 import hashlib
 import re
+
+RISKS = ("quarantined", "blocked", "warn", "unscanned", "none")
+"""Values of the label `risk`, highest first; every artifact has exactly one."""
+
+FINDINGS = RISKS[:3]
+"""Values of the label `finding`: the risks that someone must act on."""
 
 MAX_LENGTH = 256
 """Characters of the longest label value."""
 
 _HASH_LENGTH = 8
 
-# Control characters, marks that turn the direction of text, and halves of surrogate pairs, which have no UTF-8.
+# Control characters, bidirectional marks, and halves of surrogate pairs, which have no UTF-8 encoding.
 _UNFIT = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def clean(text: str) -> str:
     """Return the text as a label value: unfit characters replaced by U+FFFD, cut to `MAX_LENGTH`.
 
-    A text that is cut ends in a short hash of the whole, so that long texts with one beginning stay apart.
+    A cut text ends in a short hash of the whole, so that long texts with the same beginning stay different.
     """
     text = _UNFIT.sub("\ufffd", text)
     if len(text) <= MAX_LENGTH:

@@ -1,12 +1,36 @@
-"""Which shard serves a space, where several processes share the spaces among them without talking to each other."""
+"""Scopes of Harness, which the exporter calls spaces: how they are written, their parts, and the shard of each."""
 
+import re
 from hashlib import sha256
 
+_SEGMENT = r"[A-Za-z0-9][A-Za-z0-9_.$-]*"
+_SCOPE = re.compile(rf"{_SEGMENT}(?:/{_SEGMENT}){{0,2}}")
 
-def shard_of(space: str, shards: int) -> int:
-    """Return the one shard, from 0 on, that the space falls on.
 
-    By rendezvous hashing: the shard whose hash together with the space is the highest. One more shard so takes over
-    its even share of the spaces, and none moves between the others.
+def parse_scope(text: str) -> str:
+    """Return `account`, `account/org` or `account/org/project`, without the `/+` that may follow.
+
+    Raises:
+        ValueError: the text is no scope.
     """
-    return max(range(shards), key=lambda shard: sha256(f"{shard}/{space}".encode()).digest())
+    scope = text.strip().removesuffix("/+")
+    if not _SCOPE.fullmatch(scope):
+        raise ValueError(
+            "must be account, account/org or account/org/project, each of letters, digits and (inside) _ . $ -"
+        )
+    return scope
+
+
+def parts_of(scope: str) -> tuple[str, str, str]:
+    """Return account, organization and project of a scope; empty where it has none."""
+    account, org, project = (*scope.split("/"), "", "")[:3]
+    return account, org, project
+
+
+def shard_of(scope: str, shards: int) -> int:
+    """Return the one shard, counted from 0, that serves a scope.
+
+    Rendezvous hashing: the shard whose hash together with the scope is the highest. An additional shard takes over its
+    even share of the scopes, and no scope moves between the others.
+    """
+    return max(range(shards), key=lambda shard: sha256(f"{shard}/{scope}".encode()).digest())

@@ -190,7 +190,7 @@ HTML = "a web page answers where the API should"
 NO_LISTING = cases(
     "Another content type than JSON", "bad_shape",
     {"text": says(GOOD, content_type="text/plain"), "XML": says(GOOD, content_type="application/xml; charset=utf-8")},
-    log=("the server answered with Content-Type",),
+    log=("the server returned Content-Type",),
 ) + cases(
     "Another content type than JSON", "bad_shape",
     {
@@ -225,7 +225,7 @@ NO_LISTING = cases(
 ) + cases(
     "A success other than 200", "bad_shape",
     {"204": says(b"", status="204 No Content"), "206": says(GOOD, status="206 Partial Content")},
-    log=("the server answered 20",),
+    log=("the server returned 20",),
 )  # fmt: skip
 
 CONNECTIONS = cases(

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
 
-from simulation import LATENCY, MINUTE, Key, Slots, Turns, requests_of_walk
+from simulation import LATENCY, MINUTE, Key, Slots, Turns, requests_of
 from timeline import Timeline
 
 from exporter.inventory.refresh import Refresher, Walk
@@ -62,7 +62,7 @@ class Plan:
     @cached_property
     def requests(self) -> Mapping[str, int]:
         """The requests of a walk by space."""
-        return {space: requests_of_walk(self.artifacts(space), self.page_size) for space in self.estate}
+        return {space: requests_of(self.artifacts(space), self.page_size) for space in self.estate}
 
     def artifacts(self, space: str) -> int:
         """Return how many artifacts of a space the filters leave."""

@@ -8,7 +8,8 @@ import whole
 from clocks import FakeClock
 from upstream import Upstream
 
-from exporter.config.settings import Settings, load
+from exporter.config.settings import Settings
+from exporter.config.sources import load
 from exporter.engine.app import App
 from exporter.serving.endpoints import Endpoints
 

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import yaml
 
-from exporter.config.settings import Settings, default_text
-from exporter.metrics.families import LABELS, PROCESS_FAMILIES, SPACE_FAMILIES
+from exporter.config.settings import OnReload, Settings, default_text, names_of
+from exporter.metrics.family import LABELS
+from exporter.metrics.process_families import PROCESS_FAMILIES
+from exporter.metrics.space_families import SPACE_FAMILIES
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -37,6 +39,12 @@ def settings() -> str:
             yield f"`{name}`", f"`{default}`" if default else "", field.description or ""
 
     return table(("setting", "default", "meaning"), rows())
+
+
+def reload_effects() -> str:
+    """List the settings by what a reload does when they change."""
+    rows = ((", ".join(f"`{name}`" for name in names_of(effect)), str(effect)) for effect in OnReload)
+    return table(("setting", "effect of a change"), rows)
 
 
 def modules() -> str:
@@ -73,6 +81,7 @@ PARTS = {
         "labels": labels,
     },
     DOCS / "settings.md": {"settings": settings},
+    DOCS / "reload.md": {"reload effects": reload_effects},
     DOCS / "architecture.md": {"modules": modules},
     DOCS / "troubleshooting.md": {"alerts": alerts},
 }

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from plans import ESTATE, HOUR, MINUTE, PLANS, Outcome, Plan, run
 from readme import render, table
-from simulation import requests_of_walk
+from simulation import requests_of
 
 from exporter.config.settings import Settings, default_text
 
@@ -50,7 +50,7 @@ def walks() -> str:
     sizes = (100, 500, 1_000)
 
     def cell(artifacts: int, size: int) -> str:
-        requests = requests_of_walk(artifacts, size)
+        requests = requests_of(artifacts, size)
         return f"{requests:,}: {_time(requests / RATE * MINUTE)}"
 
     artifacts = (0, 99, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000)

@@ -1,13 +1,14 @@
 """Processes that share a registry of any size, over hours of virtual time.
 
-The refresher and the throttle are the exporter's own. A walk is as many turns of the throttle as `requests_of_walk`
-says: one page first, then several in flight, the first one again at the end; `test_simulation.py` holds it equal to the
-real walker. Threads, queues and pages in flight are as `exporter.upstreams` makes them: of each key its own, but for
-the number of pages in flight, which is the process's.
+Refresher, throttle and paging rules are the exporter's own. A walk is as many turns of the throttle as it has requests:
+one page first, then several in flight, the first one again at the end; `test_simulation.py` compares it with the real
+walker. Threads, queues and pages in flight are as in `exporter/engine/clients.py`: each key has its own, but the number
+of pages in flight is that of the process.
 """
 
 import heapq
 import math
+import threading
 from array import array
 from collections import deque
 from collections.abc import Callable
@@ -22,7 +23,9 @@ from exporter.harness.counters import ApiCounters
 from exporter.harness.errors import RefreshError, RequestTimeout
 from exporter.harness.page import Rejected
 from exporter.harness.throttle import Throttle
+from exporter.inventory.paging import requests_of_walk
 from exporter.inventory.snapshot import Inventory, Snapshot
+from exporter.rates import Rate
 
 MINUTE = 60.0
 LATENCY = 0.5
@@ -33,10 +36,9 @@ _NOTHING = Inventory(registries={}, findings=(), findings_dropped=0, artifacts=0
 Answer = Callable[[RefreshError | None], None]
 
 
-def requests_of_walk(artifacts: int, page_size: int) -> int:
-    """Return the requests of one walk: pages up to the first that is not full, and after several page 0 again."""
-    pages = artifacts // page_size + 1
-    return pages if pages == 1 else pages + 1
+def requests_of(artifacts: int, page_size: int) -> int:
+    """Return the requests of one walk through a listing that stands still."""
+    return requests_of_walk(artifacts, min(artifacts, page_size), page_size)
 
 
 class Slots:
@@ -82,7 +84,7 @@ class Key:
         self.sent = array("d")
         self._timeline = timeline
         self._slots = slots
-        self._throttle = Throttle((rate, MINUTE), timeline, ApiCounters())
+        self._throttle = Throttle(Rate(rate, MINUTE), timeline, ApiCounters())
         self._idle = self._walkers = concurrency
         self._pages: list[tuple[float, int, Asked]] = []
         self._order = count()
@@ -178,11 +180,11 @@ class Turns:
     ) -> None:
         self._key = key
         self._timeline = timeline
-        self._requests = requests_of_walk(artifacts, page_size)
+        self._requests = requests_of(artifacts, page_size)
         self._concurrency = concurrency
         self._timeout = timeout
 
-    def __call__(self) -> Snapshot:
+    def __call__(self, _: threading.Event) -> Snapshot:
         """Ask for all pages, and return what says no more than when the walk began."""
         began, began_monotonic = self._timeline.time(), self._timeline.monotonic()
         self._deadline = began_monotonic + self._timeout
@@ -199,6 +201,7 @@ class Turns:
             began_monotonic=began_monotonic,
             inventory=_NOTHING,
             pages=self._requests,
+            page_size=100,
             duplicates=0,
             rejected=Rejected(),
             reported=None,

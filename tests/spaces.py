@@ -22,7 +22,15 @@ def snapshot(*, age=0.0, artifacts=1_234, findings=0, dropped=0, reported=1_234,
     finding = Finding(RegistryKey("npm", "NPM"), "a", "1", ("blocked",), {}, None, "BLOCKED", "", "", "", "")
     inventory = Inventory({}, findings=(finding,) * findings, findings_dropped=dropped, artifacts=artifacts)
     return Snapshot(
-        1.0, NOW - age, inventory, pages=1, duplicates=0, rejected=Rejected(), reported=reported, complete=complete
+        1.0,
+        NOW - age,
+        inventory,
+        pages=1,
+        page_size=100,
+        duplicates=0,
+        rejected=Rejected(),
+        reported=reported,
+        complete=complete,
     )
 
 
@@ -39,7 +47,7 @@ def status(space="acct", state="fresh", snapshot=None, failure=None):
     return SpaceStatus(space, state, snapshot, failure is None, 1.0, failures, failure)
 
 
-REVOKED = failed(AuthError("the server answered 401: Token is not valid"), ago=125)
+REVOKED = failed(AuthError("the server returned 401: Token is not valid"), ago=125)
 SILENT = failed(RequestTimeout("no whole answer in time"), ago=7_300)
 
 TYPICAL = (

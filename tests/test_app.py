@@ -9,7 +9,7 @@ from clocks import FakeClock
 from upstream import ABSENT, Upstream, capped, make_row, make_rows, one_based, reply
 
 from exporter.clock import SystemClock
-from exporter.config.settings import load
+from exporter.config.sources import load
 from exporter.engine.app import App
 
 

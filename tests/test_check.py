@@ -12,15 +12,19 @@ from test_cli import run, settings_for
 from upstream import ABSENT, Upstream, capped, cut, make_row, make_rows, redirect, reply
 
 from exporter.check.ask import check_spaces
-from exporter.check.report import Answer, as_document, judge
+from exporter.check.report import CheckedSpace, as_document, report_on
 from exporter.clock import SystemClock
-from exporter.config.settings import Settings, load
-from exporter.demo.server import SPACES as DEMO_SPACES
+from exporter.config.settings import Settings
+from exporter.config.sources import load
+from exporter.demo.catalogue import SPACES as DEMO_SPACES
 from exporter.harness.errors import REASONS, RefreshError
 from exporter.harness.page import Page, Rejected
+from exporter.inventory.paging import Paging
+from exporter.inventory.refresh import SpaceStatus
+from exporter.inventory.snapshot import Inventory, Snapshot
 
 KEY = "pat.acct.id.secret"
-RATE_LIMIT = "or rate_limit (Harness takes 400 requests a minute of one key)"
+RATE_LIMIT = "or rate_limit (Harness allows 400 requests a minute per key)"
 DOCUMENT = Path(__file__).parent.parent / "docs" / "check.md"
 
 
@@ -76,14 +80,14 @@ def test_a_page_size_that_the_server_refuses_is_told_and_asked_again_as_a_refres
     with Upstream(make_rows(150), key=KEY, refuse_above=100) as upstream:
         verdict = only_verdict(upstream, page_size="500")
     assert (verdict.artifacts, verdict.requests) == (150, 3)
-    assert verdict.warnings == ("the server gives at most 100 rows a page: lower page_size to that",)
+    assert verdict.warnings == ("the server returns at most 100 rows per page: lower page_size to that",)
 
 
 def test_a_page_size_that_the_server_caps_is_told():
     with Upstream(make_rows(150), key=KEY, serve_size=capped(50)) as upstream:
         verdict = only_verdict(upstream)
     assert verdict.requests == 5
-    assert verdict.warnings == ("the server gives at most 50 rows a page: lower page_size to that",)
+    assert verdict.warnings == ("the server returns at most 50 rows per page: lower page_size to that",)
 
 
 def test_a_listing_that_the_api_does_not_count_costs_nobody_knows_what():
@@ -92,7 +96,7 @@ def test_a_listing_that_the_api_does_not_count_costs_nobody_knows_what():
         line = run("check", **settings_for(upstream)).stdout.splitlines()[1]
     assert (verdict.artifacts, verdict.requests, verdict.refresh_seconds) == (100, None, None)
     assert (verdict.series_exact, verdict.finding_series) == (False, 500 * 6)
-    assert re.match(r"acct +warn +100\+ +[0-9]+\+ +[0-9.]+s  the API does not say how many", line)
+    assert re.match(r"acct +warn +100\+ +[0-9]+\+ +[0-9.]+s  the API does not report how many", line)
 
 
 def test_a_registry_that_the_page_does_not_show_is_asked_for_and_told_when_it_lists_nothing():
@@ -101,7 +105,7 @@ def test_a_registry_that_the_page_does_not_show_is_asked_for_and_told_when_it_li
         verdict = only_verdict(upstream, registries="npm-remote,npm-remot,docker-prod", package_types="NPM")
         first, *others = [request.query for request in upstream.requests]
     assert verdict.unlisted_registries == ("npm-remot",)
-    assert verdict.warnings == ("registries: nothing is listed of npm-remot: misspelt, empty, or of another space",)
+    assert verdict.warnings == ("registries: nothing is listed for npm-remot: misspelled, empty, or in another space",)
     assert first["reg_identifier"] == ["npm-remote", "npm-remot", "docker-prod"]
     assert sorted(query["reg_identifier"] for query in others) == [["docker-prod"], ["npm-remot"]]
     assert all((query["page"], query["size"], query["package_type"]) == (["0"], ["1"], ["NPM"]) for query in others)
@@ -182,13 +186,13 @@ def test_a_key_of_another_account_is_told_beside_the_verdict():
     assert verdict.key_account == refused.key_account == "other"
     for told in verdict.warnings, refused.warnings:
         assert len(told) == 1
-        assert re.match(r"the key is of another account, other: .* spaces, .* api_key_file", told[0])
+        assert re.match(r"the key belongs to another account, other: .* spaces, .* api_key_file", told[0])
 
 
 @pytest.mark.parametrize(
     ("space", "variables", "told"),
     [
-        ("acct", {}, "check spaces; what organizations and projects hold is listed only under their own"),
+        ("acct", {}, "check spaces; registries of organizations and projects below are not included"),
         ("acct/org/project", {}, "check spaces"),
         ("acct/org/project", {"package_types": "RPM", "search_term": "x"}, "check package_types, search_term"),
     ],
@@ -203,17 +207,32 @@ def test_a_space_that_lists_nothing_is_told_with_what_may_be_wrong(space, variab
 def test_a_registry_that_lists_nothing_is_told_once():
     with Upstream(make_rows(3), key=KEY) as upstream:
         verdict = only_verdict(upstream, registries="npm-remot")
-    assert verdict.warnings == ("registries: nothing is listed of npm-remot: misspelt, empty, or of another space",)
+    assert verdict.warnings == ("registries: nothing is listed for npm-remot: misspelled, empty, or in another space",)
 
 
 def answer(ref="acct", artifacts=100_000, *, key=0, seconds=0.1, size=100, **variables):
     (space,) = settings_of(spaces=ref, api_key="k", **variables).served
-    rows = [None] * min(artifacts, size)
-    return Answer(space, key, "acct", seconds, size, Page([], len(rows), artifacts, size, Rejected()))
+    rows = min(artifacts, size)
+    paging = Paging(size, 4)
+    paging.read(Page([], rows, artifacts, size, Rejected()), new=rows)
+    inventory = Inventory({}, findings=(), findings_dropped=0, artifacts=rows)
+    snapshot = Snapshot(
+        1.0,
+        1.0,
+        inventory,
+        pages=1,
+        page_size=size,
+        duplicates=0,
+        rejected=Rejected(),
+        reported=artifacts,
+        complete=True,
+    )
+    status = SpaceStatus(ref, "fresh", snapshot, True, seconds, {}, None)
+    return CheckedSpace(space, status, key, "acct", paging.expected_requests(), series=0)
 
 
 def told_by(*answers, **variables):
-    report = judge(answers, settings_of(spaces="acct", api_key="k", **variables))
+    report = report_on(answers, settings_of(spaces="acct", api_key="k", **variables))
     return [*(warning for verdict in report.spaces for warning in verdict.warnings), *report.warnings]
 
 
@@ -259,8 +278,8 @@ def test_refreshes_that_take_longer_than_the_data_shall_be_fresh_name_cache_ttl(
 def test_data_that_are_dropped_before_the_next_ones_are_there_name_max_stale(max_stale):
     (told,) = told_by(answer(), max_stale=max_stale)
     assert told == (
-        "https://app.harness.io: refreshing the space takes at least 3m, and data are dropped after max_stale"
-        f" ({max_stale.replace('0', '0s')}), before the next ones are there: raise max_stale above 8m"
+        "https://app.harness.io: refreshing the space takes at least 3m, and data is dropped after max_stale"
+        f" ({max_stale.replace('0', '0s')}), before the next refresh ends: raise max_stale above 8m"
     )
 
 
@@ -269,10 +288,10 @@ def test_a_scrape_waits_for_a_quick_refresh_so_that_nothing_is_dropped():
 
 
 def test_keys_share_what_is_in_flight_and_not_their_limits_of_requests():
-    by_rate = judge((answer("acct"), answer("acct/org", key=1)), settings_of(spaces="acct", api_key="k"))
+    by_rate = report_on((answer("acct"), answer("acct/org", key=1)), settings_of(spaces="acct", api_key="k"))
     assert by_rate.total.refresh_seconds == by_rate.spaces[0].refresh_seconds == 180.0
     slow = answer("acct", 800, seconds=20.0), answer("acct/org", 800, key=1, seconds=20.0)
-    by_latency = judge(slow, settings_of(spaces="acct", api_key="k", concurrency="5"))
+    by_latency = report_on(slow, settings_of(spaces="acct", api_key="k", concurrency="5"))
     assert [verdict.refresh_seconds for verdict in by_latency.spaces] == [40.0, 40.0]
     assert by_latency.total.refresh_seconds == 80.0
 
@@ -348,7 +367,7 @@ def test_a_shard_without_spaces_is_said_to_have_none():
         idle = settings_for(upstream, shard="0", shards="2")
         done, for_scripts = run("check", **idle), run("check", "--output", "json", **idle)
     assert (done.returncode, done.stdout) == (0, "")
-    assert done.stderr == "har-exporter: no space falls on this shard: check spaces, shard and shards\n"
+    assert done.stderr == "har-exporter: this shard serves no space: check spaces, shard and shards\n"
     assert json.loads(for_scripts.stdout)["total"]["spaces"] == 0
 
 
@@ -381,7 +400,7 @@ def test_a_terminal_gets_colours_hints_below_the_table_and_a_summary():
     assert re.fullmatch(r"acct/nowhere client_error [0-9.]+s", rows[2])
     told = " ".join(text.split())
     assert "acct/org: nothing is listed: check spaces;" in told
-    assert "acct/nowhere: the server answered 400: space not found: acct/nowhere; check the space's entry" in told
+    assert "acct/nowhere: the server returned 400: space not found: acct/nowhere; check the entry of this space" in told
     assert re.search(
         r"har-exporter: 3 spaces, 1 failed: 250 artifacts; a refresh takes 5 requests and at least [0-9.]+s; at least"
         r" [0-9]+ series, and at most 900 more of findings$",

@@ -16,9 +16,12 @@ from test_refresh import MAX_STALE, TTL, Walks
 
 from exporter import __version__
 from exporter.config.settings import Settings
-from exporter.demo.server import SPACES, listing
+from exporter.demo.artifacts import listing
+from exporter.demo.catalogue import SPACES
 from exporter.harness.errors import REASONS, RefreshError, ServerError
-from exporter.metrics.families import LABELS, PROCESS_FAMILIES, SPACE_FAMILIES
+from exporter.metrics.family import LABELS
+from exporter.metrics.process_families import PROCESS_FAMILIES
+from exporter.metrics.space_families import SPACE_FAMILIES
 from exporter.serving import endpoints as web
 from exporter.serving.server import Server
 
@@ -38,7 +41,7 @@ def test_no_family_is_there_twice():
 @pytest.mark.parametrize("family", [row for row in SPACE_FAMILIES if "snapshot" not in row.name], ids=lambda f: f.name)
 def test_the_help_of_data_from_the_api_says_that_it_is_cached(family):
     from_api = re.match(r"har_(artifact|registry|findings)", family.name)
-    assert bool(from_api) == family.help.endswith("tells their age.")
+    assert bool(from_api) == family.help.endswith("(cached)")
 
 
 def test_no_label_is_one_of_prometheus_own():
@@ -48,7 +51,7 @@ def test_no_label_is_one_of_prometheus_own():
 def test_there_is_one_error_for_each_reason():
     errors = RefreshError.__subclasses__()
     assert len(REASONS) == len(errors) == 17
-    tree = (ROOT / "exporter" / "errors.py").read_text()
+    tree = (ROOT / "exporter" / "harness" / "errors.py").read_text()
     for error in errors:
         assert re.search(rf"── {error.__name__} +{error.reason} ", tree)
 
@@ -62,7 +65,7 @@ def test_troubleshooting_has_a_row_for_each_reason_which_names_what_the_hint_nam
 
 
 def test_troubleshooting_names_every_setting_that_a_hint_names():
-    sources = "".join(path.read_text() for path in (ROOT / "exporter").glob("*.py"))
+    sources = "".join(path.read_text() for path in (ROOT / "exporter").rglob("*.py"))
     hints = "".join(re.findall(r"hint(?:: str)? ?= ?f?\"([^\"]+)\"", sources))
     assert "sign-in page" in hints
     assert settings_in(hints) <= settings_in((DOCS / "troubleshooting.md").read_text())

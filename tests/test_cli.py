@@ -19,8 +19,11 @@ from upstream import Upstream, make_rows, redirect, reply
 
 from exporter import __version__
 from exporter.cli import commands
-from exporter.config.settings import FLAGLESS, Settings, SettingsError, load
-from exporter.demo.server import KEY, SPACES
+from exporter.config.settings import FLAGLESS, Settings
+from exporter.config.sources import load
+from exporter.demo.catalogue import SPACES
+from exporter.demo.server import KEY
+from exporter.texts import SettingsError
 
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("HAR_EXPORTER_")}
 

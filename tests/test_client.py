@@ -4,7 +4,6 @@ import contextlib
 import gzip
 import random
 import re
-from collections import defaultdict
 
 import pytest
 from clocks import FakeClock
@@ -15,10 +14,8 @@ from exporter.harness.client import Client, Listing
 from exporter.harness.counters import ApiCounters
 from exporter.harness.errors import BadShapeError, RateLimitedError, RefreshError, RequestTimeout, ServerError
 from exporter.harness.keys import FixedKey, KeyFile
+from exporter.harness.limits import Limits
 from exporter.harness.page import decode_page
-from exporter.harness.retry import RetryBudget
-from exporter.harness.slots import Slots
-from exporter.harness.throttle import Throttle
 from exporter.harness.transport import Transport
 
 KEY = "pat.acct.id.canary"
@@ -29,16 +26,14 @@ class Asking:
 
     def __init__(self, upstream, *, key=None, rate=None, bearer=False):
         self.clock, self.counters = FakeClock(), ApiCounters()
-        self.throttles = defaultdict(lambda: Throttle(rate, self.clock, self.counters))
+        self.limits = Limits(self.clock, self.counters, rate=rate, concurrency=4)
         self.client = Client(
             Transport(upstream.url, connections=4),
             upstream.url + ("/api/v1" if bearer else "/har/api/v1"),
             key or FixedKey(KEY),
+            self.limits,
             bearer=bearer,
             request_timeout=5.0,
-            throttle=self.throttles.__getitem__,
-            budget=RetryBudget(),
-            slots=Slots(4),
             counters=self.counters,
             clock=self.clock,
             jitter=random.Random(7),
@@ -96,7 +91,7 @@ def test_a_status_that_no_retry_mends_is_told_by_its_reason_at_once(status, upst
 
 def test_what_the_api_says_of_an_error_is_told_as_one_line(upstream):
     upstream.fault = lambda _: reply(404, {"code": "404", "message": "no\nsuch space"})
-    with pytest.raises(RefreshError, match=r"^the server answered 404: no.such space$"):
+    with pytest.raises(RefreshError, match=r"^the server returned 404: no.such space$"):
         Asking(upstream).page()
 
 
@@ -197,9 +192,9 @@ def test_the_limit_and_the_hold_are_those_of_the_key_that_is_sent(upstream, tmp_
     upstream.faults.append(reply(429, headers=[("Retry-After", "60")]))
     with pytest.raises(RateLimitedError):
         asking.page(within=30.0)
-    assert list(asking.throttles) == [KEY]
+    asking.limits.throttle(upstream.url, "old").acquire(asking.clock.monotonic())
     with pytest.raises(RequestTimeout):
-        asking.throttles[KEY].acquire(asking.clock.monotonic() + 30.0)
+        asking.limits.throttle(upstream.url, KEY).acquire(asking.clock.monotonic() + 30.0)
 
 
 def test_a_key_that_did_not_change_is_not_tried_again(upstream, tmp_path):

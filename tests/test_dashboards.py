@@ -12,7 +12,8 @@ from dashboards import generate, thresholds
 from grafana_foundation_sdk.models.dashboard import Dashboard
 from test_cli import served
 
-from exporter.metrics.families import PROCESS_FAMILIES, SPACE_FAMILIES
+from exporter.metrics.process_families import PROCESS_FAMILIES
+from exporter.metrics.space_families import SPACE_FAMILIES
 
 GRAFANA = Path(generate.FOLDER).parent
 RULES = GRAFANA / "rules" / "har-exporter.rules.yaml"

@@ -30,8 +30,9 @@ from upstream import (
     truncated,
 )
 
-from exporter.demo.artifacts import CYCLING, PUSH_INTERVAL, PUSHES_KEPT, QUARANTINE_CYCLE, QUARANTINED_FOR, ZERO_TIME
-from exporter.demo.server import KEY, PREFIX, SPACES, Registry, listing
+from exporter.demo.artifacts import PUSH_INTERVAL, PUSHES_KEPT, QUARANTINE_CYCLE, QUARANTINED_FOR, ZERO_TIME, listing
+from exporter.demo.catalogue import CYCLING, SPACES
+from exporter.demo.server import KEY, PREFIX, Registry
 
 NOW = 1_795_000_000.0
 DAY = 86_400.0

@@ -17,8 +17,10 @@ from test_cli import free_port, run, served
 from test_rules import RECORDS, RULE_FILE, metrics_in
 from upstream import Upstream, make_rows
 
-from exporter.config.settings import Settings, load
-from exporter.metrics.families import PROCESS_FAMILIES, SPACE_FAMILIES
+from exporter.config.settings import Settings
+from exporter.config.sources import load
+from exporter.metrics.process_families import PROCESS_FAMILIES
+from exporter.metrics.space_families import SPACE_FAMILIES
 from exporter.webconfig.file import parse
 
 FAMILIES = (*SPACE_FAMILIES, *PROCESS_FAMILIES)

@@ -16,8 +16,9 @@ from upstream import Upstream, make_rows, reply
 
 from exporter.cli.dump import dump_spaces
 from exporter.cli.output import check_replaceable, replace_file
-from exporter.config.settings import SettingsError, load
-from exporter.demo.server import SPACES
+from exporter.config.sources import load
+from exporter.demo.catalogue import SPACES
+from exporter.texts import SettingsError
 
 KEY = "pat.acct.id.secret"
 
@@ -93,7 +94,10 @@ def test_a_terminal_says_of_which_spaces_the_numbers_may_be_off():
         on_terminal("dump", stdout=subprocess.DEVNULL, **settings_for(upstream)) as screen,
     ):
         assert screen.end() == 0
-    assert "acct: the listing moved while it was read, or the API miscounts it (har_snapshot_complete 0)" in screen.text
+    assert (
+        "acct: incomplete: the listing changed during the refresh, or the API miscounts it (har_snapshot_complete 0)"
+        in screen.text
+    )
 
 
 def test_the_log_goes_above_the_bars():
@@ -169,7 +173,7 @@ def test_an_output_that_cannot_be_written_is_told_before_anything_is_asked(tmp_p
         done = run("dump", "--output", str(tmp_path / path), **settings_for(upstream))
         assert upstream.requests == []
     assert done.returncode == 2
-    assert re.fullmatch("har-exporter: --output: .*; accepted is a file in a folder that can be written\n", done.stderr)
+    assert re.fullmatch("har-exporter: --output: .*; accepted is a file in a writable folder\n", done.stderr)
 
 
 @pytest.mark.parametrize("write", [check_replaceable, lambda path: replace_file(path, b"")])
@@ -181,12 +185,12 @@ def test_a_file_in_a_folder_that_is_none_cannot_be_written(tmp_path, write):
 
 def test_a_fault_of_the_exporter_is_told_with_where_it_happened(monkeypatch, capsys):
     from exporter.cli import commands  # noqa: PLC0415
-    from exporter.engine import app  # noqa: PLC0415
+    from exporter.engine import generation  # noqa: PLC0415
 
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(app, "Tally", broken)
+    monkeypatch.setattr(generation, "Tally", broken)
     with Upstream(make_rows(1), key=KEY) as upstream:
         variables = settings_for(upstream)
         settings = load({}, {f"HAR_EXPORTER_{name.upper()}": value for name, value in variables.items()})

@@ -21,9 +21,12 @@ from exporter.harness.page import Rejected, decode_page
 from exporter.inventory.refresh import CacheCounts, SpaceStatus
 from exporter.inventory.snapshot import Snapshot
 from exporter.inventory.tally import Tally
-from exporter.metrics.exposition import Exposition
-from exporter.metrics.families import PROCESS_FAMILIES, SPACE_FAMILIES, FamilyCollector, ProcessView, SpaceView
+from exporter.metrics.exposition import OPENMETRICS, TEXT, Exposition
+from exporter.metrics.family import FamilyCollector
 from exporter.metrics.links import RegistryLink
+from exporter.metrics.process_families import PROCESS_FAMILIES, ProcessView
+from exporter.metrics.space_families import SPACE_FAMILIES, SpaceView
+from exporter.serving.http import accepts_openmetrics
 
 NOW = 1_800_000_000.0
 DAY = 86_400
@@ -34,7 +37,7 @@ def snapshot_of(rows, findings=("quarantined", "blocked")) -> Snapshot:
     tally = Tally(NOW, findings=findings, findings_limit=500, stale_ages={"7d": 7 * DAY, "30d": 30 * DAY})
     page = decode_page(json.dumps({"status": "SUCCESS", "data": {"artifacts": rows}}).encode(), NOW)
     tally.add(page.artifacts)
-    return Snapshot(NOW, NOW, tally.inventory(), 2, 3, Rejected(4, 5, 6), len(rows), complete=True)
+    return Snapshot(NOW, NOW, tally.inventory(), 2, 100, 3, Rejected(4, 5, 6), len(rows), complete=True)
 
 
 def view_of(snapshot: Snapshot | None, space: str = "acct/org") -> SpaceView:
@@ -90,7 +93,7 @@ def test_a_finding_is_told_with_all_that_is_known_of_it():
 
 
 def test_every_family_is_exported_and_has_the_labels_of_the_table():
-    text = b"".join(exposition_of(view_of(snapshot_of([RICH]))).render("").parts).decode()
+    text = b"".join(exposition_of(view_of(snapshot_of([RICH]))).render(TEXT).parts).decode()
     exported = {family.name: family for family in parse_text(text)}
     for row in (*SPACE_FAMILIES, *PROCESS_FAMILIES):
         family = exported[row.name.removesuffix("_total")]
@@ -113,7 +116,7 @@ def test_without_a_snapshot_only_what_needs_none_is_there():
 
 
 def test_there_are_no_created_series_no_timestamps_and_no_nan():
-    page = exposition_of(view_of(snapshot_of([RICH]))).render("application/openmetrics-text; version=1.0.0")
+    page = exposition_of(view_of(snapshot_of([RICH]))).render(OPENMETRICS)
     lines = [line for line in b"".join(page.parts).decode().splitlines() if line.startswith("har_")]
     assert not [line for line in lines if "_created" in line or "NaN" in line]
     assert all(len(line.rpartition("}")[2].split()) == 1 for line in lines if "{" in line)
@@ -141,9 +144,15 @@ def test_there_are_no_created_series_no_timestamps_and_no_nan():
     ],
 )
 def test_the_accept_header_chooses_the_format(accept, content_type):
-    page = exposition_of(view_of(None)).render(accept)
+    openmetrics = accepts_openmetrics({"headers": [(b"accept", accept.encode())]})
+    assert (OPENMETRICS if openmetrics else TEXT) == content_type
+
+
+@pytest.mark.parametrize("content_type", [TEXT, OPENMETRICS])
+def test_a_page_of_openmetrics_ends_once(content_type):
+    page = exposition_of(view_of(None)).render(content_type)
     assert page.content_type == content_type
-    assert b"".join(page.parts).endswith(b"# EOF\n") is content_type.startswith("application")
+    assert b"".join(page.parts).endswith(b"# EOF\n") is (content_type == OPENMETRICS)
     assert b"".join(page.parts).count(b"# EOF") <= 1
 
 
@@ -174,7 +183,7 @@ VIEWS = st.lists(
 
 
 @settings(max_examples=60, deadline=None)
-@given(seen=st.lists(st.tuples(VIEWS, st.sampled_from(["text/plain", "application/openmetrics-text"])), min_size=1))
+@given(seen=st.lists(st.tuples(VIEWS, st.sampled_from([TEXT, OPENMETRICS])), min_size=1))
 def test_a_page_is_what_a_renderer_without_memory_makes_of_the_same_spaces(seen):
     """Whatever came before: spaces that come, go, change, change back, and trade places."""
     now: list[SpaceView] = []
@@ -184,7 +193,7 @@ def test_a_page_is_what_a_renderer_without_memory_makes_of_the_same_spaces(seen)
         generate = generate_openmetrics if "openmetrics" in accept else generate_text
         whole = generate(FamilyCollector(SPACE_FAMILIES, lambda: now)).removesuffix(b"# EOF\n")
         assert exposition.render(accept).parts[0] == whole
-        assert b"".join(exposition.render_only(now, accept).parts).removesuffix(b"# EOF\n") == whole
+        assert b"".join(exposition.render_only(lambda: now, accept).parts).removesuffix(b"# EOF\n") == whole
 
 
 def test_a_space_that_did_not_change_is_not_rendered_for_another_that_did():
@@ -262,11 +271,11 @@ ROWS = st.lists(
 @settings(max_examples=150, deadline=None)
 def test_whatever_the_texts_the_page_parses_and_no_series_is_there_twice(rows):
     exposition = exposition_of(view_of(snapshot_of(rows)))
-    text = b"".join(exposition.render("").parts).decode()
+    text = b"".join(exposition.render(TEXT).parts).decode()
     series = [line.rpartition(" ")[0] for line in text.split("\n") if line and not line.startswith("#")]
     assert len(series) == len(set(series))
     assert sum(1 for family in parse_text(text) for _ in family.samples) == len(series)
-    openmetrics = b"".join(exposition.render("application/openmetrics-text").parts).decode()
+    openmetrics = b"".join(exposition.render(OPENMETRICS).parts).decode()
     assert {family.name for family in parse_openmetrics(openmetrics)} >= {"har_up", "har_artifacts"}
 
 
@@ -300,14 +309,14 @@ def test_ten_thousand_label_sets_parse_in_both_formats_and_by_promtool():
     promtool = find("promtool")
     for seed in range(LABEL_SETS // BATCH):
         exposition = exposition_of(view_of(snapshot_of(odd_rows(random.Random(seed), BATCH))))
-        text = b"".join(exposition.render("").parts)
+        text = b"".join(exposition.render(TEXT).parts)
         parsed = [
             (sample.name, *sorted(sample.labels.items()))
             for family in parse_text(text.decode())
             for sample in family.samples
         ]
         assert len(parsed) == len(set(parsed)) > BATCH
-        openmetrics = b"".join(exposition.render("application/openmetrics-text").parts).decode()
+        openmetrics = b"".join(exposition.render(OPENMETRICS).parts).decode()
         # That parser refuses a series that comes twice, too.
         assert sum(len(family.samples) for family in parse_openmetrics(openmetrics)) == len(parsed)
         done = subprocess.run([promtool, "check", "metrics"], input=text, capture_output=True, check=False)

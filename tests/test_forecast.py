@@ -1,20 +1,30 @@
 """What a first page foretells is what happens: requests, time and series."""
 
 import math
+import random
+import threading
+from concurrent.futures import Future
+from functools import partial
+from types import SimpleNamespace
+from typing import NamedTuple
 
 from clocks import FakeClock
 from hypothesis import example, given
 from hypothesis import strategies as st
-from listings import NOW, body_of, listings
-from test_walk import ABSENT, Server, rows, walk
+from listings import body_of, listings
+from test_walk import ABSENT, Server, rows, walk, walker
 from upstream import make_row
 
-from exporter.check.forecast import least_seconds, requests_of_walk, seconds_by_rate, series_of_space
-from exporter.config.readers import Rate, read_duration, spell_duration
-from exporter.config.settings import load
+from exporter.check.forecast import least_seconds, seconds_by_rate
+from exporter.check.report import CheckedSpace, report_on
+from exporter.config.sources import load
+from exporter.engine.generation import new_walker, view_of
 from exporter.harness.counters import ApiCounters
-from exporter.harness.page import decode_page
 from exporter.harness.throttle import Throttle
+from exporter.inventory.refresh import Refresher
+from exporter.metrics.space_families import SPACE_FAMILIES
+from exporter.rates import Rate
+from exporter.texts import format_duration, read_duration
 
 RATES = st.builds(Rate, st.integers(1, 50), st.sampled_from((1.0, 60.0, 3600.0)))
 
@@ -33,8 +43,9 @@ def test_a_walk_sends_as_many_requests_as_its_first_page_foretells(
     number, page_size, cap, tell_size, concurrency, count
 ):
     server = Server(rows(number), count=count, cap=cap, tell_size=tell_size)
-    first = decode_page(server.body(0, page_size), NOW)
-    foretold = requests_of_walk(first, page_size)
+    foretold = walker(server, page_size=page_size, concurrency=concurrency).first_page(threading.Event()).requests
+    assert server.asked == [0]
+    server.asked.clear()
     walk(server, page_size=page_size, concurrency=concurrency)
     assert foretold in {len(server.asked), None}
     if foretold is None:
@@ -43,7 +54,8 @@ def test_a_walk_sends_as_many_requests_as_its_first_page_foretells(
 
 def test_a_server_that_lists_less_than_it_counts_costs_another_page():
     server = Server(rows(3), count=lambda _: 5)
-    foretold = requests_of_walk(decode_page(server.body(0, 100), NOW), 100)
+    foretold = walker(server).first_page(threading.Event()).requests
+    server.asked.clear()
     walk(server)
     assert foretold == len(server.asked) == 3
 
@@ -70,9 +82,54 @@ def settings_of(**variables: str):
     return load({}, {f"HAR_EXPORTER_{name.upper()}": value for name, value in environ.items()})
 
 
+class Forecast(NamedTuple):
+    """What the first page of a listing says of its series."""
+
+    least: int
+    exact: bool
+    findings: int
+
+
 def series_of(listed, *, more_rows=0, **variables):
-    page = decode_page(body_of(listed, itemCount=len(listed) + more_rows), NOW)
-    return series_of_space("acct", page, settings_of(**variables), more_rows=more_rows)
+    settings = settings_of(**variables)
+    first = FirstPageOf(body_of(listed, itemCount=len(listed) + more_rows), settings)
+    (verdict,) = report_on([first.checked], settings).spaces
+    return Forecast(verdict.series, verdict.series_exact, verdict.finding_series)
+
+
+class FirstPageOf:
+    """The report's input for a space whose first page has this body."""
+
+    def __init__(self, body, settings):
+        (space,) = settings.served
+        fetched = Future()
+        fetched.set_result(body)
+        walks = new_walker(
+            SimpleNamespace(workers=SimpleNamespace(submit_by=lambda *_: fetched), client=SimpleNamespace(page=None)),
+            space,
+            settings,
+            FakeClock(),
+        )
+        first = walks.first_page(threading.Event())
+        queued = []
+
+        def submit(refresh, space):
+            queued.append(partial(refresh, space))
+            return Future()
+
+        refresher = Refresher(
+            {space.ref: lambda _: first.snapshot},
+            submit=submit,
+            clock=FakeClock(),
+            cache_ttl=60.0,
+            max_stale=60.0,
+            jitter=random.Random(1),
+        )
+        refresher.start()
+        queued.pop()()
+        (status,) = refresher.statuses()
+        series = sum(1 for family in SPACE_FAMILIES for _ in family.samples(view_of(space, status, settings)))
+        self.checked = CheckedSpace(space, status, 0, "acct", first.requests, series)
 
 
 _ROWS = st.lists(
@@ -120,9 +177,9 @@ def test_findings_that_are_still_to_come_are_bounded_by_the_rows_and_by_the_limi
 
 @given(st.floats(0, 3650 * 86_400.0))
 def test_a_duration_is_spelled_as_a_setting_reads_it(seconds):
-    assert abs(read_duration(spell_duration(seconds)) - seconds) <= (0.0501 if seconds < 10 else 0.5)
+    assert abs(read_duration(format_duration(seconds)) - seconds) <= (0.0501 if seconds < 10 else 0.5)
 
 
 def test_durations_are_spelled_in_units():
-    spelled = [spell_duration(seconds) for seconds in (0, 0.04, 0.3, 9.96, 60, 5400, 86_400, 93_784)]
+    spelled = [format_duration(seconds) for seconds in (0, 0.04, 0.3, 9.96, 60, 5400, 86_400, 93_784)]
     assert spelled == ["0s", "0s", "0.3s", "10s", "1m", "1h30m", "1d", "1d2h3m4s"]

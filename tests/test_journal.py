@@ -14,7 +14,7 @@ from exporter.inventory.journal import Journal
 from exporter.inventory.refresh import Failure, SpaceStatus
 from exporter.inventory.snapshot import Inventory, Snapshot
 
-SNAPSHOT = Snapshot(1.0, 1.0, Inventory({}, (), 0, 7), 3, 0, Rejected(), 7, complete=True)
+SNAPSHOT = Snapshot(1.0, 1.0, Inventory({}, (), 0, 7), 3, 100, 0, Rejected(), 7, complete=True)
 
 
 def good(space: str = "acct") -> SpaceStatus:
@@ -22,7 +22,7 @@ def good(space: str = "acct") -> SpaceStatus:
 
 
 def failed(reason: str = "auth", *, hint: str = "check api_key", traceback: str = "") -> SpaceStatus:
-    failure = Failure(reason, "the server answered 401", hint, 1.0, 5.04, traceback)
+    failure = Failure(reason, "the server returned 401", hint, 1.0, 5.04, traceback)
     return SpaceStatus("acct", "failing", SNAPSHOT, False, 2.0, {}, failure)
 
 
@@ -40,7 +40,7 @@ class Told:
     def __call__(self, *statuses: SpaceStatus) -> list[dict]:
         with structlog.testing.capture_logs() as lines:
             for status in statuses:
-                self.journal.tell(status)
+                self.journal.record(status)
         return lines
 
 
@@ -62,7 +62,7 @@ def test_a_failure_is_told_once_with_reason_hint_and_duration(told):
     assert told(failed(), failed(), failed()) == [
         {
             "log_level": "warning", "event": "refresh failed", "space": "acct", "reason": "auth",
-            "problem": "the server answered 401", "hint": "check api_key", "next_try_in": 5.0, "duration": 2.0,
+            "problem": "the server returned 401", "hint": "check api_key", "next_try_in": 5.0, "duration": 2.0,
         }
     ]  # fmt: skip
 
@@ -126,5 +126,5 @@ def test_a_journal_remembers_the_spaces_that_it_was_told_of_last():
     journal = Journal(FakeClock(), spaces=2)
     with structlog.testing.capture_logs() as lines:
         for space in ("a", "b", "a", "c", "a", "b"):
-            journal.tell(good(space))
+            journal.record(good(space))
     assert [line["space"] for line in lines] == ["a", "b", "c", "b"]

@@ -89,7 +89,7 @@ def test_leaves_out_a_hint_that_is_not_there():
         (5, 5, True, "complete"),
         (5, None, True, "unknown: the API reports no number"),
         (1_005, 1_007, False, "incomplete: 1,005 read, 1,007 reported"),
-        (5, 5, False, "incomplete: it changed while it was read"),
+        (5, 5, False, "incomplete: the listing changed during the refresh"),
     ],
 )
 def test_tells_how_complete_the_data_is(artifacts, reported, complete, text):
@@ -121,7 +121,7 @@ def test_tells_each_state_in_words(state):
 def test_tells_that_there_are_no_spaces():
     """A shard may have none."""
     outline = Outline(page())
-    assert "No space falls on this shard." in outline.texts
+    assert "This shard serves no space." in outline.texts
     assert outline.rows == []
 
 

@@ -1,4 +1,4 @@
-"""A server in trouble is left alone: retries are few, late and spread, and no wait outlives the process."""
+"""A server in trouble is a pause: retries are few, late and spread, and no wait outlives the process."""
 
 import random
 import re
@@ -18,9 +18,9 @@ from rawserver import RawServer
 from test_cli import served
 from upstream import Upstream, make_rows, reply
 
-from exporter.config.settings import load
+from exporter.config.sources import load
 from exporter.engine.app import App
-from exporter.harness.retry import RetryBudget, backoff
+from exporter.harness.limits import RetryBudget, backoff
 
 UP = 'har_up{space="acct"}'
 
@@ -37,7 +37,7 @@ def run(front, clock, tmp_path):
 
 
 def busy(retry_after):
-    """Return the behaviour of a server that asks to be left alone; None for no Retry-After."""
+    """Return the behaviour of a server that asks to be a pause; None for no Retry-After."""
     headers = [] if retry_after is None else [f"Retry-After: {retry_after}"]
     return says(b"", *headers, status="429 Too Many Requests")
 

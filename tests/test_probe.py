@@ -18,7 +18,7 @@ from stack import eventually
 from upstream import Upstream, make_row, make_rows, reply
 
 from exporter.engine import probes as probe
-from exporter.metrics.families import SPACE_FAMILIES
+from exporter.metrics.space_families import SPACE_FAMILIES
 from exporter.serving.listener import listen
 from exporter.serving.server import Server
 
@@ -89,7 +89,7 @@ def test_anything_but_one_space_is_refused_with_a_constant_text(query, setting, 
     asked = probed(front, upstream, probe=setting)
     answer = requests.get(f"{asked.url}/probe?{query}", timeout=20)
     assert (answer.status_code, answer.headers["Content-Type"]) == (400, "text/plain; charset=utf-8")
-    assert answer.text == "A probe asks for one space that this exporter may ask for, as /probe?space=REF.\n"
+    assert answer.text == "Unknown or malformed space. Use /probe?space=SPACE with a configured space.\n"
     assert upstream.requests == []
 
 
@@ -249,7 +249,7 @@ def test_walks_of_targets_share_the_places_key_and_budget_of_all_the_others(fron
         upstream.hold.set()
         wait(answers)
     assert upstream.most_in_flight == 2
-    assert len(asked.app.upstreams._opened) == 1
+    assert len(asked.app.clients._opened) == 1
 
 
 def test_requests_of_probes_wait_for_their_turn_under_the_rate_limit(front, upstream):
@@ -283,7 +283,7 @@ def test_a_target_with_a_walk_makes_no_room_and_one_too_many_is_told_so(front, u
         for name in names:
             asked.probe(name, timeout=0.1)
         answer = asked.ask("acct/d", timeout=0.1)
-        assert (answer.status_code, answer.text) == (503, "Too many spaces are being walked through already.\n")
+        assert (answer.status_code, answer.text) == (503, "Too many spaces are being refreshed.\n")
         assert int(answer.headers["Content-Length"]) == len(answer.content)
         assert asked.ask("acct", timeout=0.1).status_code == 200
         assert asked.ask("acct/b", timeout=0.1).status_code == 200
@@ -331,9 +331,9 @@ def test_the_log_remembers_so_many_targets_and_no_more(front, upstream):
     asked = probed(front, upstream, probe="any")
     for number in range(20):
         asked.probe(f"acct/{number}")
-    journal = asked.app.probes._new_refresher(asked.app.probes.targets.asked(b"space=acct/x"))._tell.__self__
-    assert len(journal._told) == 20
-    assert journal._told.maxsize == 1_000
+    journal = asked.app.probes._new_refresher(asked.app.probes.targets.asked(b"space=acct/x"))._on_refresh.__self__
+    assert len(journal._states._logged) == 20
+    assert journal._states._logged.maxsize == journal._failures._logged.maxsize == 1_000
 
 
 def test_a_key_file_of_another_shard_is_read_with_the_first_probe(front, upstream, tmp_path):

@@ -13,7 +13,7 @@ from probing import probed, settings_from
 from rawserver import RawServer, sends
 from upstream import Upstream, make_rows
 
-from exporter.config.settings import load
+from exporter.config.sources import load
 from exporter.engine.probes import Targets
 
 CONFIGURED = ("acct", "acct/org/proj")
@@ -43,7 +43,7 @@ ALLOWED = {
     "any": re.compile(r"/har/api/v1/spaces/acct(?:/[A-Za-z0-9](?:[A-Za-z0-9_.-]|%24)*){0,2}/\+/artifacts"),
 }
 REFUSALS = {
-    b"A probe asks for one space that this exporter may ask for, as /probe?space=REF.\n",
+    b"Unknown or malformed space. Use /probe?space=SPACE with a configured space.\n",
     b"Invalid HTTP request received.",  # bytes that no target of a request may have
 }
 SEGMENT = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_.$-]{0,9}", fullmatch=True)

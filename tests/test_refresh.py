@@ -21,7 +21,9 @@ MAX_STALE = 3_600.0
 
 def snapshot(began: float = 0.0) -> Snapshot:
     inventory = Inventory(registries={}, findings=(), findings_dropped=0, artifacts=7)
-    return Snapshot(began, began, inventory, pages=1, duplicates=0, rejected=Rejected(), reported=7, complete=True)
+    return Snapshot(
+        began, began, inventory, pages=1, page_size=100, duplicates=0, rejected=Rejected(), reported=7, complete=True
+    )
 
 
 class Walks:
@@ -42,21 +44,26 @@ class Walks:
             cache_ttl=cache_ttl,
             max_stale=max_stale,
             jitter=random.Random(1),
-            tell=self.told.append,
+            on_refresh=self.told.append,
         )
 
     def _walks(self, *spaces: str) -> dict[str, Walk]:
-        return {space: lambda space=space: self._walk(space) for space in spaces}
+        return {space: lambda _, space=space: self._walk(space) for space in spaces}
 
     def _submit(self, refresh: Callable[[str], None], space: str) -> Future[None]:
         future: Future[None] = Future()
         self.queue.append((future, partial(refresh, space)))
         return future
 
-    def replace(self, *spaces: str, anew=(), again=(), cache_ttl: float = TTL, max_stale: float = MAX_STALE) -> None:
+    def reload(self, *spaces: str, reset=(), outdated=(), cache_ttl: float = TTL, max_stale: float = MAX_STALE) -> None:
         """Have these spaces from now on."""
-        self.refresher.replace(
-            self._walks(*spaces), submit=self._submit, anew=anew, again=again, cache_ttl=cache_ttl, max_stale=max_stale
+        self.refresher.reload(
+            self._walks(*spaces),
+            submit=self._submit,
+            reset=reset,
+            outdated=outdated,
+            cache_ttl=cache_ttl,
+            max_stale=max_stale,
         )
 
     def _walk(self, space: str) -> Snapshot:
@@ -404,7 +411,7 @@ def test_statuses_are_equal_while_nothing_happens_and_differ_after_a_refresh():
 def test_a_space_that_stays_keeps_everything():
     walks = failing()
     before = walks.refresher.statuses(), walks.refresher.cache_counts()
-    walks.replace("acct")
+    walks.reload("acct")
     assert (walks.refresher.statuses(), walks.refresher.cache_counts()) == before
     walks.scrape()
     assert walks.queue == []
@@ -414,14 +421,14 @@ def test_a_space_that_stays_fresh_is_not_refreshed():
     walks = Walks()
     walks.scrape()
     walks.finish()
-    walks.replace("acct")
+    walks.reload("acct")
     assert walks.queue == []
 
 
 def test_a_refresh_that_runs_goes_on_where_its_space_stays():
     walks = Walks()
     walks.scrape()
-    walks.replace("acct")
+    walks.reload("acct")
     walks.finish()
     assert walks.status.state == "fresh"
 
@@ -429,7 +436,7 @@ def test_a_refresh_that_runs_goes_on_where_its_space_stays():
 def test_a_space_that_is_new_is_refreshed_at_once_and_one_that_goes_is_gone_at_once():
     walks = Walks("old")
     walks.refresher.start()
-    walks.replace("new")
+    walks.reload("new")
     walks.finish()
     assert walks.walked == []
     walks.finish()
@@ -444,7 +451,7 @@ def test_a_space_that_is_new_is_refreshed_at_once_and_one_that_goes_is_gone_at_o
 def test_no_notice_is_taken_of_a_walk_whose_space_went_meanwhile(outcome, spaces):
     walks = Walks()
     walks.scrape()
-    walks.meanwhile = lambda: walks.replace(*spaces, anew=spaces)
+    walks.meanwhile = lambda: walks.reload(*spaces, reset=spaces)
     walks.finish(outcome)
     assert [status.state for status in walks.refresher.statuses()] == ["cold"] * len(spaces)
     assert walks.told == []
@@ -459,7 +466,7 @@ def test_a_space_that_starts_anew_is_cold_without_a_back_off_and_its_counters_go
     walks.scrape()
     walks.finish(ServerError("down"))
     failures, counts = walks.status.failures, walks.refresher.cache_counts()
-    walks.replace("acct", anew={"acct"})
+    walks.reload("acct", reset={"acct"})
     status = walks.status
     assert (status.state, status.up, status.snapshot, status.last_failure) == ("cold", False, None, None)
     assert (status.failures, walks.refresher.cache_counts()) == (failures, counts)
@@ -472,12 +479,12 @@ def test_a_space_that_is_read_again_serves_its_old_data_meanwhile_and_its_back_o
     walks.scrape()
     walks.finish()
     served = walks.status.snapshot
-    walks.replace("acct", again={"acct"})
+    walks.reload("acct", outdated={"acct"})
     assert (walks.status.state, walks.status.snapshot) == ("due", served)
     walks.finish(ServerError("down"))
     assert (walks.status.state, walks.status.snapshot) == ("failing", served)
     assert walks.scrape() == []
-    walks.replace("acct", again={"acct"})
+    walks.reload("acct", outdated={"acct"})
     walks.finish()
     assert (walks.status.state, walks.status.last_failure) == ("fresh", None)
 
@@ -485,8 +492,8 @@ def test_a_space_that_is_read_again_serves_its_old_data_meanwhile_and_its_back_o
 def test_a_space_that_is_read_again_is_walked_through_as_the_new_settings_say_though_a_refresh_runs():
     walks, other = Walks(), Walks()
     walks.scrape()
-    walks.refresher.replace(
-        other._walks("acct"), submit=walks._submit, anew=(), again={"acct"}, cache_ttl=TTL, max_stale=MAX_STALE
+    walks.refresher.reload(
+        other._walks("acct"), submit=walks._submit, reset=(), outdated={"acct"}, cache_ttl=TTL, max_stale=MAX_STALE
     )
     walks.finish(which=1)
     assert (walks.walked, other.walked, walks.status.state) == ([], ["acct"], "fresh")
@@ -500,16 +507,16 @@ def test_how_long_data_counts_changes_at_once_but_what_has_expired_stays_so():
     walks.finish()
     walks.clock.tick(TTL)
     walks.finish()
-    walks.replace("a", "b", cache_ttl=TTL + 100, max_stale=0.0)
+    walks.reload("a", "b", cache_ttl=TTL + 100, max_stale=0.0)
     assert [status.state for status in walks.refresher.statuses()] == ["fresh", "fresh"]
     walks.clock.tick(150)
-    walks.replace("a", "b", cache_ttl=TTL, max_stale=MAX_STALE)
+    walks.reload("a", "b", cache_ttl=TTL, max_stale=MAX_STALE)
     assert [status.state for status in walks.refresher.statuses()] == ["expired", "fresh"]
 
 
 def test_the_longest_back_off_follows_the_time_to_live():
     walks = Walks()
-    walks.replace("acct", cache_ttl=1.0)
+    walks.reload("acct", cache_ttl=1.0)
     walks.scrape()
     walks.finish(ServerError("down"))
     assert 0.5 <= walks.status.last_failure.pause <= 1.0

@@ -154,7 +154,7 @@ class RefreshMachine(RuleBasedStateMachine):
             self.data_is_there_exactly_as_long_as_it_may_be()
             self.scrape(budget)
 
-    @rule(spaces=st.sampled_from(["stays", "again", "anew"]), ttl=TTLS, max_stale=MAX_STALES)
+    @rule(spaces=st.sampled_from(["stays", "outdated", "reset"]), ttl=TTLS, max_stale=MAX_STALES)
     def settings_change(self, spaces, ttl, max_stale):
         """What stays keeps all; what is read again keeps its data; what starts anew keeps its counters only."""
         if self.age >= self.lasts and self.good_at is not None:
@@ -162,22 +162,22 @@ class RefreshMachine(RuleBasedStateMachine):
         self.ttl, self.max_stale = ttl, max_stale
         before = self.futures
         named = {spaces: {"acct"}} if spaces != "stays" else {}
-        self.walks.replace("acct", **named, cache_ttl=ttl, max_stale=max_stale)
+        self.walks.reload("acct", **named, cache_ttl=ttl, max_stale=max_stale)
         if spaces == "stays":
             assert self.futures == before
             return
         assert self.futures[:-1] == before
         self.current, self.walking, self.not_before, self.outdated = self.futures[-1], False, 0.0, True
-        if spaces == "anew":
+        if spaces == "reset":
             self.last_ok = self.good_at = self.last_took = None
             self.in_a_row, self.outdated = 0, False
 
     @rule()
     def the_space_is_gone_for_a_while(self):
-        self.walks.replace()
+        self.walks.reload()
         assert (self.walks.refresher.statuses(), self.walks.scrape()) == ((), [])
         self.failed = 0
-        self.settings_change("anew", self.ttl, self.max_stale)
+        self.settings_change("reset", self.ttl, self.max_stale)
 
     @precondition(lambda self: self.walks.queue and self.futures[0] is not self.current)
     @rule(error=ERRORS)
@@ -189,7 +189,7 @@ class RefreshMachine(RuleBasedStateMachine):
         self.forget_waits()
 
     @precondition(lambda self: self.is_queued)
-    @rule(spaces=st.sampled_from(["again", "anew"]), error=st.none() | ERRORS)
+    @rule(spaces=st.sampled_from(["outdated", "reset"]), error=st.none() | ERRORS)
     def settings_change_while_it_walks(self, spaces, error):
         self.walking = True
         self.walks.takes = 0.0

@@ -15,7 +15,7 @@ import exporter
 ROOT = Path(__file__).parent.parent
 NAME = "harness-artifact-registry-exporter"
 STEM = f"{NAME.replace('-', '_')}-{exporter.__version__}"
-MODULES = {f"exporter/{path.name}" for path in (ROOT / "exporter").glob("*.py")} | {"exporter/py.typed"}
+MODULES = {str(path.relative_to(ROOT)) for path in (ROOT / "exporter").rglob("*.py")}
 
 
 def make(*arguments):

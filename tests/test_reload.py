@@ -14,10 +14,12 @@ from clocks import FakeClock
 from upstream import Upstream, make_rows, reply
 
 from exporter.clock import SystemClock
-from exporter.config import effects
-from exporter.config.settings import Settings, SettingsError, load
+from exporter.config.settings import OnReload, Settings, names_of
+from exporter.config.sources import load
 from exporter.engine.app import App
+from exporter.metrics.exposition import TEXT
 from exporter.scopes import shard_of
+from exporter.texts import SettingsError
 
 
 class Reloading:
@@ -46,7 +48,7 @@ class Reloading:
 
     @property
     def page(self):
-        return b"".join(self.app.exposition.render("").parts).decode()
+        return b"".join(self.app.exposition.render(TEXT).parts).decode()
 
     @property
     def samples(self):
@@ -103,15 +105,15 @@ def test_what_becomes_of_data_when_a_setting_changes(name, upstream, others):
     upstream.hold = threading.Event()
     running.reload(**others[name])
     after = running.statuses["acct"]
-    if name in effects.ANEW:
+    if name in names_of(OnReload.RESET):
         assert (after.state, after.snapshot, after.up) == ("cold", None, False)
-    elif name in effects.AGAIN:
+    elif name in names_of(OnReload.REFRESH):
         assert after.state in {"due", "failing"}
         assert after.snapshot is before.snapshot
     else:
         assert after == before
     changed = getattr(running.app.settings, name) != getattr(settings, name)
-    assert changed is (name not in effects.RESTART) or name == "shard"
+    assert changed is (name not in names_of(OnReload.RESTART)) or name == "shard"
     upstream.hold.set()
 
 

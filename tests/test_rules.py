@@ -13,7 +13,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from rule_mutants import EQUIVALENT, mutants
 from test_cli import served
 
-from exporter.metrics.families import PROCESS_FAMILIES, SPACE_FAMILIES
+from exporter.metrics.process_families import PROCESS_FAMILIES
+from exporter.metrics.space_families import SPACE_FAMILIES
 
 GRAFANA = Path(__file__).parent.parent / "grafana"
 RULE_FILE = GRAFANA / "rules" / "har-exporter.rules.yaml"

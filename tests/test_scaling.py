@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from plans import ESTATE, HOUR, LIMIT, MINUTE, PLANS, Plan, run
 from readme import render
 from scaling import PAGE, PARTS, outcomes, series_of_space
-from simulation import requests_of_walk
+from simulation import requests_of
 from test_app import app_of, refreshed
 from test_rules import ALERTS
 from upstream import ABSENT, Upstream, make_row, make_rows
@@ -19,6 +19,7 @@ from upstream import ABSENT, Upstream, make_row, make_rows
 from exporter.config.settings import default_text
 from exporter.harness.page import Artifact
 from exporter.inventory.tally import Tally
+from exporter.metrics.exposition import TEXT
 
 BENCHMARKS = PAGE.parent / "benchmarks.md"
 SOUND = [name for name in PLANS if name != "defaults"]
@@ -45,15 +46,15 @@ def test_what_the_page_takes_for_defaults_is_the_default():
 def test_a_walk_sends_as_many_requests_as_the_formula_says(artifacts, page_size):
     with Upstream(make_rows(artifacts)) as upstream:
         app = app_of(upstream, FakeClock(), page_size=str(page_size))
-        assert refreshed(app)["acct"].snapshot.pages == requests_of_walk(artifacts, page_size)
-        assert len(upstream.requests) == requests_of_walk(artifacts, page_size)
+        assert refreshed(app)["acct"].snapshot.pages == requests_of(artifacts, page_size)
+        assert len(upstream.requests) == requests_of(artifacts, page_size)
 
 
 @pytest.mark.parametrize("artifacts", [0, 99, 100, 468, 1_000])
 def test_without_a_count_a_walk_sends_up_to_concurrency_pages_more(artifacts):
     with Upstream(make_rows(artifacts), item_count=ABSENT) as upstream:
         refreshed(app_of(upstream, FakeClock(), concurrency="4"))
-        assert 0 <= len(upstream.requests) - requests_of_walk(artifacts, 100) <= 4
+        assert 0 <= len(upstream.requests) - requests_of(artifacts, 100) <= 4
 
 
 # Series
@@ -64,7 +65,7 @@ def exported(rows, **more):
     with Upstream(rows) as upstream:
         app = app_of(upstream, FakeClock(), **more)
         assert refreshed(app)["acct"].up
-        page = b"".join(app.exposition.render("").parts).decode()
+        page = b"".join(app.exposition.render(TEXT).parts).decode()
     return sum('space="acct"' in line for line in page.splitlines() if not line.startswith("#"))
 
 
@@ -131,7 +132,7 @@ def test_fields_that_are_missing_only_make_fewer(registries, missing):
 
 def test_a_shard_without_spaces_shows_what_the_process_adds():
     with Upstream(()) as upstream:
-        page = b"".join(app_of(upstream, FakeClock(), shard="0", shards="2").exposition.render("").parts).decode()
+        page = b"".join(app_of(upstream, FakeClock(), shard="0", shards="2").exposition.render(TEXT).parts).decode()
     series = [line for line in page.splitlines() if not line.startswith("#")]
     assert len(series) <= 60
 

@@ -17,7 +17,7 @@ from test_cli import run, served
 from upstream import Upstream, make_row, make_rows, reply
 
 from exporter.cli.main import main
-from exporter.config.settings import load
+from exporter.config.sources import load
 from exporter.engine.clients import listing_of
 from exporter.harness.errors import RefreshError
 
@@ -111,7 +111,7 @@ def test_the_key_is_in_no_log_no_page_and_no_error(case, front, tmp_path, author
 def error_of(app):
     """Return all that an error of the client for `acct` says, what caused it included."""
     space = app.settings.served[0]
-    upstream = app.upstreams.of(space, app.settings)
+    upstream = app.clients.of(space, app.settings)
     client = upstream.client
     try:
         client.page(listing_of(space), 0, 100, client._clock.monotonic() + 0.3)
@@ -131,7 +131,7 @@ def test_the_test_would_notice():
 def test_nothing_shows_the_key_when_it_is_printed(scheme):
     environ = {"HAR_EXPORTER_API_KEY": CANARY, "HAR_EXPORTER_SPACES": "acct", "HAR_EXPORTER_AUTH_SCHEME": scheme}
     settings = load({}, environ)
-    upstreams = whole.App(settings, FakeClock()).upstreams
+    upstreams = whole.App(settings, FakeClock()).clients
     upstream = upstreams.of(settings.served[0], settings)
     objects = (settings, *settings.served, upstreams, upstream, upstream.client, upstream.key)
     assert_kept("".join(form(each) for each in objects for form in (repr, str)))

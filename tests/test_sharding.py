@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from test_cli import run, served, settings_for
 from upstream import Upstream, make_rows
 
-from exporter.config.settings import load
+from exporter.config.sources import load
 from exporter.engine.app import App
 from exporter.scopes import shard_of
 
@@ -99,7 +99,7 @@ def test_a_shard_without_spaces_is_ready_at_once_and_serves_metrics_of_its_own()
         idle = settings_for(upstream, shard="0", shards="2")
         with served(**idle) as (_, url):
             assert requests.get(f"{url}/-/ready", timeout=10).status_code == 200
-            assert "No space falls on this shard." in requests.get(url, timeout=10).text
+            assert "This shard serves no space." in requests.get(url, timeout=10).text
             page = requests.get(f"{url}/metrics", timeout=10).text
         assert "har_exporter_build_info{" in page
         assert "# TYPE har_up gauge" in page

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from listings import DAY, NOW, PAYLOADS, STALE_AGES, body_of, count, listings
 
-from exporter.demo.server import SPACES, listing
+from exporter.demo.artifacts import listing
+from exporter.demo.catalogue import SPACES
 from exporter.harness.page import decode_page
 from exporter.inventory.snapshot import RegistryKey
 from exporter.inventory.tally import Tally

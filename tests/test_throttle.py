@@ -9,6 +9,7 @@ from exporter.clock import Stopped
 from exporter.harness.counters import ApiCounters
 from exporter.harness.errors import RateLimitedError, RequestTimeout
 from exporter.harness.throttle import Throttle
+from exporter.rates import Rate
 
 FOREVER = 1e12
 
@@ -20,7 +21,7 @@ FOREVER = 1e12
 )
 def test_no_window_has_more_than_it_may_and_none_waits_without_need(requests, seconds, pauses):
     clock = FakeClock()
-    throttle = Throttle((requests, seconds), clock, ApiCounters())
+    throttle = Throttle(Rate(requests, seconds), clock, ApiCounters())
     sent = []
     for pause in pauses:
         clock.tick(pause)
@@ -53,9 +54,9 @@ def test_a_hold_stops_everything_for_its_time_and_is_never_made_shorter():
 
 def test_a_turn_after_the_deadline_is_not_waited_for():
     clock = FakeClock()
-    throttle = Throttle((1, 60.0), clock, ApiCounters())
+    throttle = Throttle(Rate(1, 60.0), clock, ApiCounters())
     throttle.acquire(FOREVER)
-    with pytest.raises(RequestTimeout, match="turn") as caught:
+    with pytest.raises(RequestTimeout, match="rate_limit allows") as caught:
         throttle.acquire(clock.monotonic() + 59)
     assert clock.waits == []
     assert "rate_limit" in caught.value.hint
@@ -64,11 +65,11 @@ def test_a_turn_after_the_deadline_is_not_waited_for():
 
 def test_a_hold_beyond_the_deadline_is_the_servers_wish_and_not_a_fault_of_the_way_to_it():
     clock = FakeClock()
-    throttle = Throttle((1, 60.0), clock, ApiCounters())
+    throttle = Throttle(Rate(1, 60.0), clock, ApiCounters())
     throttle.acquire(FOREVER)
     throttle.hold(900.0)
     clock.tick(100.0)
-    with pytest.raises(RequestTimeout, match="left alone") as caught:
+    with pytest.raises(RequestTimeout, match="asked for a pause") as caught:
         throttle.acquire(clock.monotonic() + 799)
     assert (caught.value.hint, caught.value.retry_after) == (RateLimitedError.hint, 800.0)
     throttle.acquire(clock.monotonic() + 800)
@@ -78,10 +79,10 @@ def test_a_hold_beyond_the_deadline_is_the_servers_wish_and_not_a_fault_of_the_w
 @pytest.mark.parametrize("before", [2, 3, 100])
 def test_what_was_sent_counts_under_another_rate_too(before):
     clock = FakeClock()
-    throttle = Throttle((before, 60.0), clock, ApiCounters())
+    throttle = Throttle(Rate(before, 60.0), clock, ApiCounters())
     throttle.acquire(FOREVER)
     throttle.acquire(FOREVER)
-    throttle.limit((3, 60.0))
+    throttle.limit(Rate(3, 60.0))
     throttle.acquire(FOREVER)
     throttle.acquire(FOREVER)
     assert sum(clock.waits) == 60.0
@@ -101,10 +102,10 @@ class Interrupted(FakeClock):
             self._happens()
 
 
-@pytest.mark.parametrize("rate", [(2, 3600.0), (1, 5.0), None])
+@pytest.mark.parametrize("rate", [Rate(2, 3600.0), Rate(1, 5.0), None])
 def test_a_higher_rate_is_for_what_waits_already(rate):
     clock, counters = Interrupted(lambda: throttle.limit(rate)), ApiCounters()
-    throttle = Throttle((1, 3600.0), clock, counters)
+    throttle = Throttle(Rate(1, 3600.0), clock, counters)
     throttle.acquire(FOREVER)
     throttle.acquire(FOREVER)
     assert sum(clock.waits) == 10.0
@@ -121,9 +122,9 @@ def test_what_waits_looks_again_at_least_once_a_second_and_not_more_often_than_i
 
 def test_what_waits_gives_up_as_soon_as_its_turn_is_put_off_beyond_its_deadline():
     clock = Interrupted(lambda: throttle.hold(900.0))
-    throttle = Throttle((1, 60.0), clock, ApiCounters())
+    throttle = Throttle(Rate(1, 60.0), clock, ApiCounters())
     throttle.acquire(FOREVER)
-    with pytest.raises(RequestTimeout, match="left alone") as caught:
+    with pytest.raises(RequestTimeout, match="asked for a pause") as caught:
         throttle.acquire(clock.monotonic() + 60)
     assert sum(clock.waits) == 10.0
     assert caught.value.retry_after == 900.0
@@ -134,7 +135,7 @@ def test_only_what_was_waited_counts_where_the_process_is_stopped_meanwhile():
         clock.stopped = True
 
     clock, counters = Interrupted(stop), ApiCounters()
-    throttle = Throttle((1, 3600.0), clock, counters)
+    throttle = Throttle(Rate(1, 3600.0), clock, counters)
     throttle.acquire(FOREVER)
     with pytest.raises(Stopped):
         throttle.acquire(FOREVER)

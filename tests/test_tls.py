@@ -8,6 +8,7 @@ import logging
 import os
 import socket
 import ssl
+import threading
 import time
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
@@ -22,7 +23,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from guarded import PASSWORD, USERS, Guarded
 from threads import wait_until
 
-from exporter.config.settings import SettingsError
+from exporter.files import read_file
+from exporter.texts import SettingsError
 from exporter.webconfig.file import WebConfigFile
 from exporter.webconfig.readers import CIPHERS, CURVES
 from exporter.webconfig.tls import ReloadingContext, make_context, read_material
@@ -359,8 +361,8 @@ def test_a_broken_file_refuses_handshakes_and_is_told_once(name, content, guarde
         (guarded.folder / name).write_bytes(good)
         assert guarded.status() == 200
     told = [record.getMessage() for record in caplog.records]
-    assert sum("cannot be used" in line for line in told) == 1
-    assert sum("can be used again" in line for line in told) == 1
+    assert sum("invalid, refusing" in line for line in told) == 1
+    assert sum("valid again" in line for line in told) == 1
     assert PASSWORD not in "".join(told)
 
 
@@ -431,8 +433,7 @@ def test_a_key_of_another_certificate_is_told(guarded):
     (guarded.folder / "other.key").write_bytes(trustme.CA().issue_cert("x").private_key_pem.bytes())
     (line,) = faults(guarded, key_file="other.key")
     assert line == (
-        "cert_file: is refused by OpenSSL (key values mismatch);"
-        " accepted is a strong certificate that key_file belongs to"
+        "cert_file: is refused by OpenSSL (key values mismatch); accepted is a strong certificate that matches key_file"
     )
 
 
@@ -457,14 +458,14 @@ def test_a_key_of_a_kind_that_is_not_supported_is_told_and_replaces_the_older_on
         pem = base64.encodebytes(key.replace(p256, unknown)).decode()
         (guarded.folder / "server.key").write_text(f"-----BEGIN PRIVATE KEY-----\n{pem}-----END PRIVATE KEY-----\n")
         assert [guarded.status() for _ in range(3)] == [None] * 3
-    assert faults(guarded) == ["key_file: is of a kind that is not supported; accepted is RSA or ECDSA"]
+    assert faults(guarded) == ["key_file: has an unsupported type; accepted is RSA or ECDSA"]
 
 
 @pytest.mark.parametrize(
     ("table", "key", "name", "line"),
     [
-        (CIPHERS, "cipher_suites", GO_FIRST, "this machine's OpenSSL has none of them; accepted are others"),
-        (CURVES, "curve_preferences", "X25519", "this machine's OpenSSL does not have it; accepted is another"),
+        (CIPHERS, "cipher_suites", GO_FIRST, "the OpenSSL of this host supports none of them"),
+        (CURVES, "curve_preferences", "X25519", "the OpenSSL of this host does not support it"),
     ],
 )
 def test_what_the_openssl_of_the_machine_lacks_is_told(table, key, name, line, guarded, monkeypatch):
@@ -572,16 +573,31 @@ def test_no_descriptor_stays_open_after_reloads(guarded):
 
 
 @pytest.mark.parametrize("name", ["web.yml", "server.crt"])
-def test_a_file_on_a_file_system_that_hangs_holds_no_scrape_and_lets_nobody_in(name, guarded):
+def test_a_file_on_a_file_system_that_hangs_holds_no_scrape_and_lets_nobody_in(name, guarded, monkeypatch):
+    answers = threading.Event()
+
+    def read(path):
+        if path.name == name:
+            assert answers.wait(60)
+        return read_file(path)
+
     with guarded.serving(guarded.tls() | USERS):
-        file = guarded.folder / name
-        file.rename(guarded.folder / "good")
-        os.mkfifo(file)
+        monkeypatch.setattr("exporter.webconfig.file.read_file", read)
         began = time.monotonic()
         assert [guarded.status(auth=auth) for auth in (None, ("alice", PASSWORD)) for _ in range(3)] == [401] * 3 + [
             200
         ] * 3
         assert time.monotonic() - began < 5
-        with file.open("wb"):  # ends the read, of nothing: the file is empty
-            (guarded.folder / "good").replace(file)
+        answers.set()
+        assert guarded.status(auth=("alice", PASSWORD)) == 200
+
+
+@pytest.mark.parametrize("name", ["web.yml", "server.crt"])
+def test_a_pipe_in_the_place_of_a_file_is_refused_at_once(name, guarded):
+    with guarded.serving(guarded.tls() | USERS):
+        file = guarded.folder / name
+        file.rename(guarded.folder / "good")
+        os.mkfifo(file)
+        assert guarded.status(auth=("alice", PASSWORD)) in {None, 500}
+        (guarded.folder / "good").replace(file)
         assert guarded.status(auth=("alice", PASSWORD)) == 200

@@ -2,11 +2,12 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from clocks import FakeClock
 
-from exporter.config.settings import load
-from exporter.engine.clients import Upstreams
+from exporter.config.sources import load
+from exporter.engine.clients import Clients
 from exporter.harness.counters import ApiCounters
 from exporter.harness.keys import KeyFile
 from exporter.harness.throttle import Throttle
@@ -21,8 +22,9 @@ def settings(key: str):
 def test_limits_change_while_new_keys_are_sent(monkeypatch):
     """A key that is new meanwhile waits for its limit, and does not disturb."""
     of_one = settings("a")
-    upstreams = Upstreams(of_one, FakeClock(), ApiCounters())
-    throttle = upstreams.of(*of_one.served, of_one).client._throttle
+    upstreams = Clients(of_one, FakeClock(), ApiCounters())
+    client = upstreams.of(*of_one.served, of_one).client
+    throttle = partial(client._limits.throttle, "https://host")
     throttles = [throttle(key) for key in "ab"]
     new = threading.Thread(target=lambda: throttles.append(throttle("c")))
     limit = Throttle.limit
@@ -46,7 +48,7 @@ def test_a_key_file_that_hangs_keeps_nobody_else_waiting(tmp_path, monkeypatch):
     (tmp_path / "settings.yaml").write_text(document)
     of_both = load({"config": str(tmp_path / "settings.yaml")}, {})
     first, hanging = of_both.served
-    upstreams = Upstreams(of_both, FakeClock(), ApiCounters())
+    upstreams = Clients(of_both, FakeClock(), ApiCounters())
     reading, answered = threading.Event(), threading.Event()
 
     def hang(path):
@@ -61,7 +63,7 @@ def test_a_key_file_that_hangs_keeps_nobody_else_waiting(tmp_path, monkeypatch):
             assert reading.wait(20)
             others = [
                 threads.submit(upstreams.of, first, of_both),
-                threads.submit(upstreams.walks_of, hanging, of_both),
+                threads.submit(upstreams.walk_workers, hanging, of_both),
                 threads.submit(upstreams.keys_usable),
             ]
             assert all(other.result(5) for other in others)
@@ -74,7 +76,7 @@ def test_a_server_that_is_opened_anew_holds_a_rotated_key_to_what_it_has_sent_so
     """A reload that changes how requests are sent gives no key a second window, and ends no hold."""
     before = load({}, {"HAR_EXPORTER_SPACES": "acct", "HAR_EXPORTER_API_KEY": "a"})
     after = before.model_copy(update={"request_timeout": before.request_timeout + 1})
-    upstreams = Upstreams(before, FakeClock(), ApiCounters())
+    upstreams = Clients(before, FakeClock(), ApiCounters())
     old, new = (upstreams.of(*settings.served, settings) for settings in (before, after))
     assert old is not new
-    assert old.client._throttle("rotated") is new.client._throttle("rotated")
+    assert old.client._limits is new.client._limits

@@ -1,6 +1,7 @@
 """A walk reads all that a listing has, tells when it may not have, and always comes to an end."""
 
 import math
+import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -132,7 +133,7 @@ def walker(server, *, page_size=100, concurrency=4, **options):
 
 def walk(server, **options):
     """Walk through a server once."""
-    return walker(server, **options).walk()
+    return walker(server, **options).walk(threading.Event())
 
 
 def found(snapshot):
@@ -321,10 +322,10 @@ def test_each_walk_has_its_own_deadline():
     server = Server(rows(250))
     walking = walker(server)
     clock = walking._clock
-    walking.walk()
+    walking.walk(threading.Event())
     assert server.deadlines == [clock.monotonic() + 300.0] * 4
     clock.tick(60.0)
-    snapshot = walking.walk()
+    snapshot = walking.walk(threading.Event())
     assert server.deadlines[4:] == [clock.monotonic() + 300.0] * 4
     assert (snapshot.began, snapshot.began_monotonic) == (clock.time(), clock.monotonic())
 
@@ -343,7 +344,7 @@ def test_ages_of_scans_are_measured_from_the_beginning_of_the_walk():
     scanned = [int((clock.time() - STALE_AGES["7d"] - late) * 1000) for late in (-1, 0, 1)]
     listing = [row(number) | {"lastScannedAt": time} for number, time in enumerate(scanned)]
     walking = walker(Server(listing, before=lambda _: walking._clock.tick(60.0)))
-    registries = walking.walk().inventory.registries.values()
+    registries = walking.walk(threading.Event()).inventory.registries.values()
     assert [totals.stale_scans["7d"] for totals in registries] == [0, 0, 1]
 
 
@@ -366,9 +367,9 @@ def test_a_page_size_that_is_refused_falls_back_for_good(status):
     server = Server(rows(250), fails={0: ClientError("no", status=status)})
     walking = walker(server, page_size=500)
     server.before = lambda request: server.fails.clear() if request == 1 else None
-    assert_whole(walking.walk(), 250)
+    assert_whole(walking.walk(threading.Event()), 250)
     assert server.asked_sizes == [500, 100, 100, 100, 100]
-    walking.walk()
+    walking.walk(threading.Event())
     assert server.asked_sizes[5:] == [100] * 4
     assert len(set(server.deadlines)) == 1
 
@@ -379,7 +380,7 @@ def test_an_unknown_scope_is_refused_at_both_sizes():
     walking = walker(server, page_size=500)
     for _ in range(2):
         with pytest.raises(ClientError, match="unknown space"):
-            walking.walk()
+            walking.walk(threading.Event())
     assert server.asked_sizes == [500, 100, 500, 100]
 
 
@@ -446,7 +447,7 @@ def test_two_pages_without_news_are_no_loop():
 def test_more_rows_than_asked_for_end_the_walk(page):
     """A server that heeds no size cannot be paged."""
     server = Server(rows(60), serve=lambda asked, size: rows(100)[asked * size :][: size + (asked == page)])
-    with pytest.raises(PaginationError, match=f"page {page} has 21 rows where 20 were asked for"):
+    with pytest.raises(PaginationError, match=f"page {page} has 21 rows where 20 were requested"):
         walk(server, page_size=20)
 
 
@@ -520,8 +521,8 @@ def test_a_page_that_never_comes_fails_the_walk_by_its_deadline(request_number):
     hanging = walker(server)
     hanging._fetch_page = fetch
     with pytest.raises(RequestTimeout) as raised:
-        hanging.walk()
-    assert str(raised.value) == "a page was not there by the walk's deadline"
+        hanging.walk(threading.Event())
+    assert str(raised.value) == "a page did not arrive before the deadline of the refresh"
     assert raised.value.hint == "check the file system of api_key_file, or raise refresh_timeout"
 
 

@@ -6,8 +6,10 @@ refreshes where it matters what is published. All is drawn from seeds, so that e
 
 import math
 import random
+import threading
 from collections import Counter
 from contextlib import contextmanager
+from functools import partial
 
 import pytest
 import requests
@@ -21,7 +23,7 @@ from exporter.harness.errors import PaginationError
 from exporter.inventory.tally import Tally
 from exporter.inventory.walk import Walker
 from exporter.metrics.exposition import Exposition
-from exporter.metrics.families import SpaceView
+from exporter.metrics.space_families import SpaceView
 
 WALKS = 3_000
 FAILING_WALKS = 1_000
@@ -191,7 +193,7 @@ def in_process():
 def outcome(walk):
     """Return what a walk found, or what it failed with."""
     try:
-        return walk()
+        return walk(threading.Event())
     except Exception as error:  # noqa: BLE001 - raised again in the refresh that it is the outcome of
         return error
 
@@ -203,7 +205,7 @@ def over_a_socket():
         running.go.set()
 
         def refresh(server, up):
-            running.result = walker_of(server, running.clock).walk
+            running.result = partial(walker_of(server, running.clock).walk, threading.Event())
             running.clock.tick(1_000.0)
             # A failing space is answered at once, before its refresh has ended.
             for _ in range(1_000):

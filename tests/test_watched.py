@@ -6,8 +6,8 @@ import pytest
 import structlog
 from threads import wait_until
 
-from exporter.config.settings import SettingsError
-from exporter.webconfig.content import Watched
+from exporter.texts import SettingsError
+from exporter.webconfig.content import FileContent
 
 
 def make(content):
@@ -21,7 +21,7 @@ def make(content):
 
 @pytest.mark.parametrize(("content", "fault"), [("bad", SettingsError), ("unforeseen", RuntimeError)])
 def test_nothing_older_comes_in_the_place_of_what_cannot_be_made(content, fault):
-    watched = Watched(make, file="x")
+    watched = FileContent(make, file="x")
     assert watched.current(lambda: "good") == ["good"]
     for _ in range(3):
         with pytest.raises(fault):
@@ -30,11 +30,11 @@ def test_nothing_older_comes_in_the_place_of_what_cannot_be_made(content, fault)
 
 
 def test_the_same_content_is_made_once():
-    watched = Watched(make, file="x")
+    watched = FileContent(make, file="x")
     first = watched.current(lambda: "good")
     assert watched.current(lambda: "good") is first
     assert watched.current(lambda: "new") == ["new"]
-    assert repr(watched) == "Watched(…)"
+    assert repr(watched) == "FileContent(…)"
 
 
 class Disk:
@@ -62,7 +62,7 @@ def logged():
 
 
 def test_while_a_read_hangs_what_was_read_last_stays_and_no_other_is_begun(logged):
-    disk, watched = Disk("good"), Watched(make, file="x")
+    disk, watched = Disk("good"), FileContent(make, file="x")
     assert watched.current(disk) == ["good"]
     disk.answers.clear()
     disk.content = "new"
@@ -73,14 +73,14 @@ def test_while_a_read_hangs_what_was_read_last_stays_and_no_other_is_begun(logge
     wait_until(watched._reader._reading.done)
     assert watched.current(disk) == ["new"]
     assert [(line["event"].split(",")[0], line["file"]) for line in logged] == [
-        ("the file system does not answer", "x"),
-        ("the file system answers again", "x"),
-        ("read again", "x"),
+        ("the file system does not respond", "x"),
+        ("the file system responds again", "x"),
+        ("reloaded", "x"),
     ]
 
 
 def test_what_a_read_gives_that_hung_is_old_and_read_anew():
-    disk, watched = Disk("good"), Watched(make, file="x")
+    disk, watched = Disk("good"), FileContent(make, file="x")
     watched.current(disk)
     disk.answers.clear()
     watched.current(disk)
@@ -91,7 +91,7 @@ def test_what_a_read_gives_that_hung_is_old_and_read_anew():
 
 
 def test_what_was_refused_before_a_read_hangs_stays_refused():
-    disk, watched = Disk("good"), Watched(make, file="x")
+    disk, watched = Disk("good"), FileContent(make, file="x")
     watched.current(disk)
     disk.content = "missing"
     with pytest.raises(SettingsError, match="cannot be read"):
@@ -108,6 +108,6 @@ def test_a_file_that_hangs_at_the_start_is_refused(monkeypatch):
     monkeypatch.setattr("exporter.webconfig.content._FIRST_PATIENCE", 0.01)
     disk = Disk("good")
     disk.answers.clear()
-    with pytest.raises(SettingsError, match="x: its file system does not answer"):
-        Watched(make, file="x").current(disk)
+    with pytest.raises(SettingsError, match="x: its file system does not respond"):
+        FileContent(make, file="x").current(disk)
     disk.answers.set()

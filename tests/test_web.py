@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from exporter.config.settings import load
+from exporter.config.sources import load
 from exporter.engine.probes import Probes, Targets
 from exporter.harness.counters import ApiCounters
 from exporter.harness.errors import ServerError
@@ -27,7 +27,8 @@ from exporter.harness.page import Rejected
 from exporter.inventory.refresh import Refresher
 from exporter.inventory.snapshot import Inventory, Snapshot
 from exporter.metrics.exposition import Exposition
-from exporter.metrics.families import ProcessView, SpaceView
+from exporter.metrics.process_families import ProcessView
+from exporter.metrics.space_families import SpaceView
 from exporter.serving.endpoints import Endpoints, _pieces
 from exporter.serving.listener import listen
 from exporter.serving.server import Server
@@ -37,7 +38,7 @@ TIMEOUT = "X-Prometheus-Scrape-Timeout-Seconds"
 
 
 def snapshot() -> Snapshot:
-    return Snapshot(1.0, 1.0, Inventory({}, (), 0, 7), 1, 0, Rejected(), 7, complete=True)
+    return Snapshot(1.0, 1.0, Inventory({}, (), 0, 7), 1, 100, 0, Rejected(), 7, complete=True)
 
 
 class Running:
@@ -60,7 +61,7 @@ class Running:
         )
         probes = Probes(
             Targets(load({}, {"HAR_EXPORTER_SPACES": "acct", "HAR_EXPORTER_API_KEY": "key"})), refresher,
-            new_refresher=None, show=None, clock=self.clock, max_stale=3600.0,
+            new_refresher=None, view=None, clock=self.clock, max_stale=3600.0,
         )  # fmt: skip
         endpoints = Endpoints(
             refresher, exposition, probes, clock=self.clock, scrape_timeout_offset=lambda: 0.5, version="1.2.3"
@@ -70,7 +71,7 @@ class Running:
         self.url = "http://{}:{}".format(*self.address)
         self.server = Server(endpoints, sock, on_shutdown=endpoints.stop, request_timeout=1.0)
 
-    def _walk(self):
+    def _walk(self, _):
         self.walks += 1
         self.begun.set()
         self.go.wait(20)

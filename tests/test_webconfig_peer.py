@@ -18,7 +18,7 @@ import yaml
 from guarded import HASH, PASSWORD, Guarded
 from programs import find
 
-from exporter.config.settings import SettingsError
+from exporter.texts import SettingsError
 from exporter.webconfig.file import WebConfigFile
 from exporter.webconfig.tls import ReloadingContext
 

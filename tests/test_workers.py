@@ -7,10 +7,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from exporter.engine.app import _fetch_page
+from exporter.config.sources import load
+from exporter.engine.generation import _fetch_page
 from exporter.workers import Workers
 
 PATIENCE = 20
+MINIMUM = {"HAR_EXPORTER_SPACES": "old,young", "HAR_EXPORTER_API_KEY": "k"}
 
 
 @pytest.fixture
@@ -83,9 +85,9 @@ def test_the_pages_of_the_walk_that_began_first_go_first(busy):
     """Walks that share a key so end one after the other, by their deadlines, and not all at the end."""
     workers, free = busy
     asked = []
-    client = SimpleNamespace(page=lambda listing, page, _size, _deadline: asked.append((listing, page)))
+    client = SimpleNamespace(page=lambda listing, page, _size, _deadline: asked.append((listing.space, page)))
     upstream = SimpleNamespace(workers=workers, client=client)
-    old, young = (_fetch_page(upstream, listing, lambda: True) for listing in ("old", "young"))
+    old, young = (_fetch_page(upstream, space) for space in load({}, MINIMUM).served)
     pages = [fetch(page, 100, deadline) for page in range(3) for fetch, deadline in ((young, 3_700.0), (old, 3_600.0))]
     free.set()
     for page in pages:

@@ -14,7 +14,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 
-from exporter.demo.server import KEY, Answer, Query, RefusedError, Registry, Request, Row
+from exporter.demo.artifacts import Row
+from exporter.demo.server import KEY, Query, RefusedError, Registry, Request, Response
 
 SPACE = "acct"
 """The space of an upstream that was given one listing."""
@@ -25,7 +26,7 @@ ABSENT = object()
 PATIENCE = 60.0  # seconds until a wait gives up on a test that hangs
 
 Rows = Sequence[Row] | Callable[[], Sequence[Row] | None]
-Fault = Answer | Exception | None
+Fault = Response | Exception | None
 
 
 def make_row(number: int = 0, **fields: object) -> Row:
@@ -56,7 +57,7 @@ def make_rows(count: int, **fields: object) -> list[Row]:
     return [make_row(number, **fields) for number in range(count)]
 
 
-def reply(status: int = 200, body: object = b"", headers: Iterable[tuple[str, str]] = ()) -> Answer:
+def reply(status: int = 200, body: object = b"", headers: Iterable[tuple[str, str]] = ()) -> Response:
     """Return an answer for `fault` or `faults`: bytes and text go as they are, anything else as JSON.
 
     `Content-Type` and `Content-Length` are added where `headers` has neither them nor `Transfer-Encoding`.
@@ -71,15 +72,15 @@ def reply(status: int = 200, body: object = b"", headers: Iterable[tuple[str, st
         sent.append(("Content-Type", "application/json"))
     if not names & {"content-length", "transfer-encoding"}:
         sent.append(("Content-Length", str(len(body))))
-    return Answer(status, tuple(sent), body)
+    return Response(status, tuple(sent), body)
 
 
-def redirect(url: str, status: int = 302) -> Answer:
+def redirect(url: str, status: int = 302) -> Response:
     """Return an answer that sends the client elsewhere."""
     return reply(status, headers=[("Location", url)])
 
 
-def truncated(body: bytes, missing: int = 10) -> Answer:
+def truncated(body: bytes, missing: int = 10) -> Response:
     """Return an answer that promises more than it sends before it closes the connection."""
     return reply(200, body, [("Content-Length", str(len(body) + missing)), ("Connection", "close")])
 
@@ -188,7 +189,7 @@ class Upstream(Registry):
             assert self._changed.wait_for(lambda: len(self._log) >= count, PATIENCE), f"{len(self._log)} requests only"
             return self._log.copy()
 
-    def answer(self, request: Request) -> Answer:
+    def answer(self, request: Request) -> Response:
         """Log the request, hold it, and answer with the fault that is due or as the registry would."""
         with self._logged(request):
             if self.hold:

@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse
 from upstream import Upstream, make_rows
 
 from exporter import log
-from exporter.config.settings import load
+from exporter.config.sources import load
 from exporter.engine.app import App
 from exporter.serving.endpoints import Endpoints
 from exporter.serving.listener import listen

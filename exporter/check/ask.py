@@ -1,120 +1,148 @@
-"""`har-exporter check`: asks every space for one page, and for those of its registries that the page leaves open."""
+"""Questions of `har-exporter check`: the first page of each space, and the configured registries it leaves open."""
 
+import random
+import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from concurrent.futures import wait
+from dataclasses import replace
+from math import inf
+from typing import TYPE_CHECKING
 
-from exporter.check.forecast import requests_of_walk, seconds_by_rate
-from exporter.check.report import Answer, Report, judge
+from exporter.check.report import CheckedSpace, Report, report_on
 from exporter.clock import Clock
-from exporter.config.settings import Settings, Space
-from exporter.engine.clients import Upstream, Upstreams, listing_of
-from exporter.harness.client import Listing
+from exporter.config.settings import Settings
+from exporter.config.spaces import Space
+from exporter.engine.clients import Clients, SharedClient, listing_of
+from exporter.engine.generation import new_walker, view_of
 from exporter.harness.counters import ApiCounters
-from exporter.harness.errors import ClientError, RefreshError
+from exporter.harness.errors import RefreshError
 from exporter.harness.keys import account_of
-from exporter.harness.page import Page, decode_page
-from exporter.inventory.walk import SAFE_PAGE_SIZE, refuses_size
+from exporter.harness.page import decode_page
+from exporter.inventory.refresh import Refresher, SpaceStatus
+from exporter.inventory.snapshot import Snapshot
+from exporter.labels import clean
+from exporter.metrics.space_families import SPACE_FAMILIES
+
+if TYPE_CHECKING:
+    from exporter.inventory.walk import FirstPage
 
 _PAGE_REQUESTS = 2
-"""Requests for a page at most, retries aside: its size may be refused."""
+"""Requests for a page at most, without retries: the server may refuse its size."""
 
 
 def check_spaces(settings: Settings, clock: Clock, on_answer: Callable[[], None] = lambda: None) -> Report:
-    """Ask every space, several at once, and say what the answers mean.
+    """Ask every space for its first page, several at once, and report what the answers mean.
+
+    A space is refreshed as by `serve`, but only with its first page.
 
     Args:
         settings: valid settings.
-        clock: where the time comes from.
-        on_answer: told whenever one more space has answered, or not.
+        clock: source of time.
+        on_answer: called after each space.
 
     Raises:
-        SettingsError: a key file cannot be used any more.
+        SettingsError: a key file can no longer be used.
     """
-    upstreams = Upstreams(settings, clock, ApiCounters())
-    spaces_of: dict[Upstream, list[Space]] = {}
+    clients = Clients(settings, clock, ApiCounters())
+    client_of = {space.ref: clients.of(space, settings) for space in settings.served}
+    questions: dict[str, _Question] = {}
     for space in settings.served:
-        spaces_of.setdefault(upstreams.of(space, settings), []).append(space)
-    questions = [
-        _Question(space, key, upstream, clock, _patience(spaces, settings))
-        for key, (upstream, spaces) in enumerate(spaces_of.items())
-        for space in spaces
+        sharing = [other for other in settings.served if client_of[other.ref] is client_of[space.ref]]
+        questions[space.ref] = _Question(space, client_of[space.ref], settings, clock, _patience(sharing, settings))
+    workers = {space.ref: clients.walk_workers(space, settings) for space in settings.served}
+    refresher = Refresher(
+        {name: question.first_page for name, question in questions.items()},
+        submit=lambda refresh, space: workers[space].submit(refresh, space),
+        clock=clock,
+        cache_ttl=settings.cache_ttl,
+        max_stale=inf,
+        jitter=random.Random(),
+        on_refresh=lambda _: on_answer(),
+    )
+    wait(refresher.start())
+    wait([workers[name].submit(question.open_registries) for name, question in questions.items()])
+    keys = list(dict.fromkeys(client_of.values()))
+    checked = [
+        questions[status.space].checked(status, keys.index(client_of[status.space])) for status in refresher.statuses()
     ]
-    answers = {one.space.ref: one.upstream.workers.submit(one.ask, settings.page_size, on_answer) for one in questions}
-    return judge([answers[space.ref].result() for space in settings.served], settings)
+    return report_on(checked, settings)
 
 
 def _patience(spaces: Sequence[Space], settings: Settings) -> float:
-    """Return seconds enough for each request of these spaces, so that none fails for having to wait for its turn."""
+    """Return enough seconds for each request of these spaces, so that none fails because it waits for rate_limit."""
     requests = sum(_PAGE_REQUESTS + len(space.registries) for space in spaces)
-    return settings.request_timeout + seconds_by_rate(requests, settings.rate_limit)
+    return settings.request_timeout + (settings.rate_limit.least_seconds(requests) if settings.rate_limit else 0.0)
 
 
-@dataclass(frozen=True, slots=True)
 class _Question:
-    """What is asked of one space.
+    """Questions to one space."""
 
-    Attributes:
-        space: the space.
-        key: as in `Answer.key`.
-        upstream: whom to ask.
-        clock: where the time comes from.
-        patience: seconds that each page may take.
-    """
+    def __init__(self, space: Space, client: SharedClient, settings: Settings, clock: Clock, patience: float) -> None:
+        """Ask nothing yet.
 
-    space: Space
-    key: int
-    upstream: Upstream
-    clock: Clock
-    patience: float
-
-    def ask(self, size: int, on_answer: Callable[[], None]) -> Answer:
-        """Ask for the first page, and for one row of each configured registry that it leaves open."""
-        began = self.clock.monotonic()
-        page: Page | RefreshError
-        unlisted: tuple[str, ...] = ()
-        unknown: tuple[str, ...] = ()
-        try:
-            size, page = self._first_page(size)
-        except RefreshError as error:
-            page = error
-        seconds = self.clock.monotonic() - began
-        if isinstance(page, Page):
-            unlisted, unknown = self._open_registries(page, size)
-        on_answer()
-        account = account_of(self.upstream.key.current())
-        return Answer(self.space, self.key, account, seconds, size, page, unlisted, unknown)
-
-    def _first_page(self, size: int) -> tuple[int, Page]:
-        listing = listing_of(self.space)
-        try:
-            return size, self._page(listing, size)
-        except ClientError as error:
-            if not refuses_size(error, size):
-                raise
-        return SAFE_PAGE_SIZE, self._page(listing, SAFE_PAGE_SIZE)
-
-    def _open_registries(self, page: Page, size: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Return which configured registries list nothing, and which could not be asked for.
-
-        The API answers a name that it does not know with an empty page.
+        Args:
+            space: the space.
+            client: its client.
+            settings: the settings.
+            clock: source of time.
+            patience: seconds that each page may take.
         """
-        seen = {row.registry for row in page.artifacts}
-        unseen = tuple(registry for registry in self.space.registries if registry not in seen)
-        if requests_of_walk(page, size) == 1:
-            return unseen, ()
-        rows = {registry: self._rows_of(registry) for registry in unseen}
-        return (
-            tuple(registry for registry, number in rows.items() if number == 0),
-            tuple(registry for registry, number in rows.items() if number is None),
-        )
+        self._space = space
+        self._client = client
+        self._settings = settings
+        self._clock = clock
+        self._patience = patience
+        self._walker = new_walker(client, space, settings.model_copy(update={"refresh_timeout": patience}), clock)
+        self._first: FirstPage | None = None
+        self._unlisted: tuple[str, ...] = ()
+        self._unknown: tuple[str, ...] = ()
+
+    def first_page(self, cancelled: threading.Event) -> Snapshot:
+        """Read the first page.
+
+        Raises:
+            RefreshError: it could not be read.
+        """
+        self._first = self._walker.first_page(cancelled)
+        return self._first.snapshot
+
+    def open_registries(self) -> None:
+        """Ask for one row of each configured registry that the page leaves open.
+
+        The API returns an empty page for an unknown registry.
+        """
+        if self._first is None:
+            return
+        seen = {key.registry for key in self._first.snapshot.inventory.registries}
+        unseen = [registry for registry in self._space.registries if clean(registry) not in seen]
+        rows = {registry: 0 if self._first.requests == 1 else self._rows_of(registry) for registry in unseen}
+        self._unlisted = tuple(registry for registry, number in rows.items() if number == 0)
+        self._unknown = tuple(registry for registry, number in rows.items() if number is None)
 
     def _rows_of(self, registry: str) -> int | None:
-        """Return whether a registry lists a row, as its number; None where that cannot be told."""
+        """Return whether a registry lists a row, as a number; None if it could not be asked for."""
+        listing = replace(listing_of(self._space), registries=(registry,))
         try:
-            return self._page(replace(listing_of(self.space), registries=(registry,)), 1).rows
+            page = self._client.client.page(listing, 0, 1, self._clock.monotonic() + self._patience)
+            return decode_page(page, self._clock.time()).rows
         except RefreshError:
             return None
 
-    def _page(self, listing: Listing, size: int) -> Page:
-        deadline = self.clock.monotonic() + self.patience
-        return decode_page(self.upstream.client.page(listing, 0, size, deadline), self.clock.time())
+    def checked(self, status: SpaceStatus, key: int) -> CheckedSpace:
+        """Return the answers.
+
+        Args:
+            status: the space after the refresh.
+            key: number of its server and key.
+        """
+        view = view_of(self._space, status, self._settings)
+        return CheckedSpace(
+            space=self._space,
+            status=status,
+            key=key,
+            key_account=account_of(self._client.key.current()),
+            requests=self._first.requests if self._first else None,
+            series=sum(1 for family in SPACE_FAMILIES for _ in family.samples(view)),
+            unlisted=self._unlisted,
+            unknown=self._unknown,
+        )

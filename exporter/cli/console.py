@@ -1,6 +1,6 @@
-"""How commands speak to people: tables on standard output, progress and sentences on standard error.
+"""Output for people: tables on standard output, progress and messages on standard error.
 
-Only a terminal gets colours, bars and lines that are folded; anything else gets plain text, one line for each space.
+Only a terminal gets colours, progress bars and wrapped lines; a pipe gets plain text, one line per space.
 """
 
 import sys
@@ -26,24 +26,24 @@ from rich.text import Text
 
 from exporter.check.report import Report, Verdict
 from exporter.cli.dump import Dump
-from exporter.config.readers import spell_duration
 from exporter.inventory.refresh import Failure, SpaceStatus
+from exporter.texts import format_duration
 
 _WIDE = 10_000
 _HEADS = ("SPACE", "VERDICT", "ARTIFACTS", "SERIES", "REQUESTS", "REFRESH", "LATENCY")
-_INCOMPLETE = "the listing moved while it was read, or the API miscounts it (har_snapshot_complete 0)"
+_INCOMPLETE = "incomplete: the listing changed during the refresh, or the API miscounts it (har_snapshot_complete 0)"
 
 
 def print_report(report: Report) -> None:
-    """Print a table of the spaces, with what to change; what is to be said of all of them goes to standard error."""
+    """Print a table of the spaces with hints; warnings about all of them go to standard error."""
     if report.spaces:
         _print_spaces(report.spaces)
     else:
-        _say("no space falls on this shard: check spaces, shard and shards", style="yellow")
+        _message("this shard serves no space: check spaces, shard and shards", style="yellow")
     for warning in report.warnings:
-        _say(warning, style="yellow")
+        _message(warning, style="yellow")
     if report.spaces and sys.stderr.isatty():
-        _say(_summary_of_check(report))
+        _message(_summary_of_check(report))
 
 
 def _print_spaces(verdicts: Sequence[Verdict]) -> None:
@@ -52,7 +52,7 @@ def _print_spaces(verdicts: Sequence[Verdict]) -> None:
     if not console.is_terminal:
         with console.capture() as captured:
             console.print(table)
-        # Without the spaces that make columns of equal width.
+        # Without the padding of the last column.
         print(*(line.rstrip() for line in captured.get().splitlines()), sep="\n")
     elif console.measure(table, options=console.options.update_width(_WIDE)).maximum <= console.width:
         console.print(table)
@@ -76,7 +76,7 @@ def _table(verdicts: Sequence[Verdict], *, with_hints: bool) -> Table:
 
 
 def _print_as_list(console: Console, verdict: Verdict) -> None:
-    """Print a space on a terminal that is too narrow for the table: a line for each of its figures."""
+    """Print a space on a terminal that is too narrow for the table: one line per figure."""
     space, *figures = _cells(verdict)
     console.print(Text(space, style=_style(verdict)))
     for head, figure in zip(_HEADS[1:], figures, strict=True):
@@ -87,7 +87,7 @@ def _print_as_list(console: Console, verdict: Verdict) -> None:
 
 
 def _cells(verdict: Verdict) -> tuple[str, ...]:
-    """Spell the figures of a space; a plus is for those that may be higher."""
+    """Return the figures of a space; a plus marks those that may be higher."""
     return (
         verdict.space,
         verdict.reason or ("warn" if verdict.warnings else "ok"),
@@ -100,7 +100,7 @@ def _cells(verdict: Verdict) -> tuple[str, ...]:
 
 
 def _span(seconds: float) -> str:
-    return f"{seconds:.2f}s" if seconds < 10 else spell_duration(seconds)  # noqa: PLR2004 - two digits tell enough
+    return f"{seconds:.2f}s" if seconds < 10 else format_duration(seconds)  # noqa: PLR2004 - two digits are precise enough
 
 
 def _figure(number: int | None, *, more: bool = False) -> str:
@@ -126,16 +126,16 @@ def _summary_of_check(report: Report) -> str:
 
 @contextmanager
 def asking(spaces: int) -> Iterator[Callable[[], None]]:
-    """Show on a terminal how many spaces have answered; yields what is to be called for each, from any thread."""
+    """Show on a terminal how many spaces have answered; yields a function to call for each, from any thread."""
     with _progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()) as progress:
         task = progress.add_task("spaces asked", total=spaces)
         yield partial(progress.advance, task)
 
 
-class WalkBars:
-    """Shows on a terminal how far walks are: a bar for each space while it is walked through, and one for all spaces.
+class RefreshBars:
+    """Progress of refreshes on a terminal: a bar for each space that is being refreshed, and one for all spaces.
 
-    Callbacks may come from any thread.
+    The callbacks may be called from any thread.
     """
 
     def __init__(self, spaces: int) -> None:
@@ -162,13 +162,13 @@ class WalkBars:
         self._progress.stop()
 
     def on_page(self, space: str, rows: int, reported: int | None) -> None:
-        """Show the rows of a space so far, and how many there are as far as the API says."""
+        """Show the rows of a space so far, and the reported rows, if any."""
         if space not in self._tasks:
             self._tasks[space] = self._progress.add_task(space, total=None, unit="artifacts")
         self._progress.update(self._tasks[space], completed=rows, total=reported)
 
     def on_end(self, status: SpaceStatus) -> None:
-        """Show that there is one space less to walk through."""
+        """Show that the refresh of one more space has ended."""
         if status.space in self._tasks:
             self._progress.update(self._tasks[status.space], visible=False)
         self._progress.advance(self._all)
@@ -180,19 +180,19 @@ class _Rate(ProgressColumn):
         return Text(f"{task.speed:,.0f} {unit}/s" if task.speed and unit == "artifacts" else "")
 
 
-def tell_of_dump(dump: Dump) -> None:
-    """Say of each space that failed why, and on a terminal what the walks came to."""
+def print_dump_summary(dump: Dump) -> None:
+    """Print why each failed space failed, and on a terminal a summary."""
     for status in dump.statuses:
         if status.last_failure:
-            _say(f"{status.space}: {_told(status.last_failure)}", style="red")
+            _message(f"{status.space}: {_failure_text(status.last_failure)}", style="red")
     if sys.stderr.isatty():
         for status in dump.statuses:
             if status.snapshot and not status.snapshot.complete:
-                _say(f"{status.space}: {_INCOMPLETE}", style="yellow")
-        _say(_summary_of_dump(dump))
+                _message(f"{status.space}: {_INCOMPLETE}", style="yellow")
+        _message(_summary_of_dump(dump))
 
 
-def _told(failure: Failure) -> str:
+def _failure_text(failure: Failure) -> str:
     said = "; ".join(text for text in (failure.message, failure.hint) if text)
     return f"{failure.reason}: {said}\n{failure.traceback}".rstrip()
 
@@ -214,7 +214,7 @@ def _progress(*columns: ProgressColumn) -> Progress:
     return Progress(*columns, console=_console(sys.stderr), disable=not sys.stderr.isatty(), transient=True)
 
 
-def _say(sentence: str, style: str = "") -> None:
+def _message(sentence: str, style: str = "") -> None:
     _console(sys.stderr).print(Text(f"har-exporter: {sentence}"), style=style, soft_wrap=True)
 
 

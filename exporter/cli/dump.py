@@ -1,4 +1,4 @@
-"""`har-exporter dump`: walks through every space once."""
+"""`har-exporter dump`: one refresh of every space."""
 
 from collections.abc import Callable
 from concurrent.futures import wait
@@ -7,17 +7,18 @@ from math import inf
 
 from exporter.clock import Clock
 from exporter.config.settings import Settings
-from exporter.engine.app import App, OnPage
+from exporter.engine.app import App
+from exporter.engine.generation import OnPage
 from exporter.inventory.refresh import SpaceStatus
 
 
 @dataclass(frozen=True, slots=True)
 class Dump:
-    """What came of walking through every space.
+    """Result of refreshing every space once.
 
     Attributes:
         exposition: the families of the spaces, as text; a space that failed has `har_up` 0 and no data.
-        statuses: what is known of every space.
+        statuses: the status of every space.
         seconds: how long it took.
     """
 
@@ -27,25 +28,25 @@ class Dump:
 
     @property
     def whole(self) -> bool:
-        """Whether there is data of every space."""
+        """Whether every space succeeded."""
         return all(status.up for status in self.statuses)
 
 
 def dump_spaces(settings: Settings, clock: Clock, *, on_page: OnPage, on_end: Callable[[SpaceStatus], None]) -> Dump:
-    """Walk through every space, several at once.
+    """Refresh every space, several at once.
 
     Args:
         settings: valid settings.
-        clock: where the time comes from.
-        on_page: told of each page.
-        on_end: told of each space once its walk has ended, well or not.
+        clock: source of time.
+        on_page: called after each page.
+        on_end: called with each space after its refresh, successful or not.
 
     Raises:
-        SettingsError: a key file cannot be used any more.
+        SettingsError: a key file can no longer be used.
     """
     began = clock.monotonic()
-    # The walk of the last space may take longer than the data of the first one would be served.
+    # The data of the first space must not expire while the last space is refreshed.
     settings = settings.model_copy(update={"max_stale": inf})
-    app = App(settings, clock, on_page, tell=on_end)
+    app = App(settings, clock, on_page, on_refresh=on_end)
     wait(app.refresher.start())
     return Dump(app.exposition.render_spaces(), app.refresher.statuses(), clock.monotonic() - began)

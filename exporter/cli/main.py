@@ -1,6 +1,6 @@
-"""The command line: which command, with which settings, and what its exit code says.
+"""Command line: the command, its settings, and the exit code.
 
-What only one command needs is imported when that runs, so that `--help` answers at once.
+What only one command needs is imported when it runs, so that `--help` is fast.
 """
 
 import argparse
@@ -11,7 +11,9 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from exporter import __version__
-from exporter.config.settings import FLAGLESS, Settings, SettingsError, default_text, load
+from exporter.config.settings import FLAGLESS, Settings, default_text
+from exporter.config.sources import load
+from exporter.texts import SettingsError
 
 UNUSABLE_SETTINGS = 2
 INTERRUPTED = 130
@@ -22,21 +24,21 @@ _DESCRIPTION = """\
 Prometheus exporter for Harness Artifact Registry.
 
 commands:
-  serve   serve metrics until SIGTERM or SIGINT, and read the settings again at SIGHUP; the default
-  demo    the same over an embedded demo registry, whatever server, key and spaces are set
-  check   ask each space for one page, and say what to change where that fails
-  dump    walk through each space once, and print the metrics
+  serve   serve metrics until SIGTERM or SIGINT; SIGHUP reloads the settings; the default
+  demo    like serve, against a built-in demo registry
+  check   ask each space for one page, and name the setting to change if that fails
+  dump    refresh each space once, and print the metrics
   demo check, demo dump
-          the same over the embedded demo registry
+          like check and dump, against the demo registry
   web-config hash
-          ask for a password, and print its bcrypt hash for basic_auth_users
+          read a password, and print its bcrypt hash for basic_auth_users
 """
 _EPILOG = """\
-A setting comes from its flag, else from the environment variable HAR_EXPORTER_<NAME> in capitals, else from the YAML
-file of --config, else it has its default. serve, check and dump need spaces and a key (api_key_file, or api_key without
-a flag).
+A flag has precedence over the environment variable HAR_EXPORTER_<NAME> in capitals, which has precedence over the YAML
+file of --config, which has precedence over the default. serve, check and dump need spaces and a key (api_key_file, or
+api_key, which has no flag).
 
-exit codes: 0 done; 1 a space failed (check, dump); 2 settings that cannot be used
+exit codes: 0 success; 1 a space failed (check, dump); 2 invalid settings
 """
 
 
@@ -44,13 +46,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command, and return the exit code."""
     parser = _parser()
     options, unknown = parser.parse_known_intermixed_args(arguments)
-    # A word that is no command may be the value of a flag that nobody knows, and then the flag is what is told.
+    # A word that is no command may be the value of an unknown flag; the error then names the flag.
     names = {name for command in _COMMANDS for name in command.split()}
     command = " ".join(word for word in options.command if word in names or not unknown) or _COMMANDS[0]
     if command not in _COMMANDS:
-        parser.error(f"expected one command of {', '.join(_COMMANDS)}, and settings that begin with --")
+        parser.error(f"expected one command of {', '.join(_COMMANDS)}, and flags that begin with --")
     flags = {name: _text(value) for name, value in vars(options).items() if name not in {"command", "output"}}
-    # The settings know the nearest name of a flag that nobody knows.
+    # The settings find the nearest name of an unknown flag.
     flags |= {_name(argument): "?" for argument in unknown if argument.startswith("--")}
     try:
         return _run(command, flags, options.output)
@@ -61,14 +63,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        # Whoever read the output has enough; what is left of it must not fail once more when the process ends.
+        # The reader closed the pipe; flushing the rest at exit must not fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OUTPUT_CLOSED
 
 
 def _run(command: str, flags: dict[str, str], output: str | None) -> int:
     with _without_rich():
-        from exporter.cli import commands  # noqa: PLC0415 - see above
+        from exporter.cli import commands  # noqa: PLC0415 - see the docstring of the module
 
     over_demo, task = command.startswith("demo "), command.removeprefix("demo ")
     if output is not None and (task not in {"check", "dump"} or (task == "check" and output != "json")):
@@ -87,7 +89,7 @@ def _run(command: str, flags: dict[str, str], output: str | None) -> int:
 
 @contextmanager
 def _without_rich() -> Iterator[None]:
-    """Let structlog find no rich, for tracebacks that are never printed: that took a sixth of the time to start."""
+    """Hide rich from structlog, which imports it for tracebacks that are never printed: a sixth of the start-up."""
     there = "rich" in sys.modules
     if not there:
         sys.modules["rich"] = None  # type: ignore[assignment]
@@ -110,10 +112,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"har-exporter {__version__}")
     parser.add_argument("command", nargs="*", help=argparse.SUPPRESS)
     parser.add_argument(
-        "--output", metavar="json|FILE", help="check: json, for a machine; dump: a file to replace once all is there"
+        "--output", metavar="json|FILE", help="check: json, for scripts; dump: file to replace atomically"
     )
     settings = parser.add_argument_group("settings")
-    settings.add_argument("--config", metavar="FILE", default=argparse.SUPPRESS, help="YAML file that holds settings")
+    settings.add_argument("--config", metavar="FILE", default=argparse.SUPPRESS, help="YAML file of settings")
     for name in Settings.model_fields:
         if name not in FLAGLESS:
             _add_flag(settings, name)

@@ -1,18 +1,18 @@
-"""What `dump` writes to: standard output, or a file that is replaced at once."""
+"""Output of `dump`: standard output, or a file that is replaced atomically."""
 
 import os
 import sys
 from contextlib import suppress
 from pathlib import Path
 
-from exporter.config.settings import SettingsError
+from exporter.texts import SettingsError
 
 
 def check_replaceable(path: Path) -> None:
-    """Tell early that a file could not be replaced later.
+    """Check that a file can be replaced later.
 
     Raises:
-        SettingsError: it is a folder, or in none that can be written.
+        SettingsError: it is a folder, or its folder is missing or not writable.
     """
     folder = path.parent
     if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
@@ -20,14 +20,14 @@ def check_replaceable(path: Path) -> None:
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Replace a file, or make it: a reader finds the old content or the new one, never a part.
+    """Replace or create a file: a reader finds the old content or the new one, never a part.
 
-    Whatever happens, an interrupt included, nothing is left beside it.
+    No temporary file is left, even after an interrupt.
 
     Raises:
         SettingsError: it cannot be written.
     """
-    # Beside the target, since only within one file system a rename replaces a file at once.
+    # In the same folder, as a rename is atomic only within one file system.
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         unfinished.write_bytes(content)
@@ -43,7 +43,7 @@ def write_to_stdout(content: bytes) -> None:
     """Write to standard output.
 
     Raises:
-        BrokenPipeError: whoever read it does so no more.
+        BrokenPipeError: the reader has closed the pipe.
         SettingsError: it cannot be written.
     """
     try:
@@ -56,4 +56,4 @@ def write_to_stdout(content: bytes) -> None:
 
 
 def _unusable(problem: str) -> SettingsError:
-    return SettingsError([f"--output: {problem}; accepted is a file in a folder that can be written"])
+    return SettingsError([f"--output: {problem}; accepted is a file in a writable folder"])

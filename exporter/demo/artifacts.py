@@ -1,8 +1,8 @@
-"""The demo registry's artifacts: made up, the same at the same time, and a little different a minute later.
+"""Artifacts of the demo registry: made up, the same at the same time, and a little different a minute later.
 
-Everything follows from the space and the wall clock, so that nothing is stored. The rows carry the quirks that real
-answers have: fields that the document demands are missing, some times are numbers, a version comes once per reason for
-its quarantine, the tags of an image share its uuid and its downloads.
+Everything is calculated from the space and the wall clock; nothing is stored. The rows have the quirks of real
+responses: fields that the API document requires are missing, some times are numbers, a version is listed once per
+quarantine reason, and the tags of an image share its uuid and its downloads.
 """
 
 import uuid
@@ -11,301 +11,98 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 from zlib import crc32
 
+from exporter.demo.catalogue import (
+    ABSENT,
+    BLANK,
+    CYCLING,
+    GROWING,
+    NEVER_MODIFIED,
+    PULL,
+    PURL,
+    PUSHED,
+    REGISTRIES,
+    SCAN_AGES,
+    SOFT_DELETED,
+    SPACES,
+    STATES,
+    TIMES_AS_NUMBERS,
+    UNSCANNED_EVERY,
+    WARNED_EVERY,
+    Key,
+    RegistrySpec,
+    State,
+)
+
 Row = dict[str, Any]
 
-SPACES = ("demo", "demo/platform", "demo/platform/checkout")
-"""The scopes of the demo registry: an account, an organization and a project. None lists the registries of another."""
-
 QUARANTINE_CYCLE = 600.0
-"""Seconds after which the quarantine of `CYCLING` starts anew, counted from the Unix epoch."""
+"""Seconds after which `CYCLING` is quarantined again, counted from the Unix epoch."""
 
 QUARANTINED_FOR = 360.0
-"""Seconds of each cycle that `CYCLING` is quarantined; for the rest it is released and only warned of."""
+"""Seconds of each cycle in which `CYCLING` is quarantined; for the rest its status is WARN."""
 
 PUSH_INTERVAL = 60.0
 """Seconds between two pushes, on average."""
 
 PUSHES_KEPT = 30
-"""How many pushes are listed, one more or less; the oldest goes when a new one comes."""
+"""Pushes that are listed, one more or less; the oldest is removed when a new one is added."""
 
 SCAN_DELAY = 180.0
-"""Seconds until a push to a scanned registry has its verdict; until then it is unscanned."""
+"""Seconds until a push to a scanned registry is scanned."""
 
 ZERO_TIME = "-62135596800000"
-"""How the API spells a time that was never set."""
+"""How the API writes a time that was never set."""
 
 _DAY = 86_400.0
 _EPOCH = 1_790_812_800.0  # 2026-10-01, when the growing downloads began to grow
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "https://har-exporter.invalid/demo")
 
 
-class Key(NamedTuple):
-    """What tells one version from all others of the demo.
-
-    Attributes:
-        registry: `registryIdentifier`, unique over the spaces.
-        name: `name`.
-        version: `version`.
-    """
-
-    registry: str
-    name: str
-    version: str
-
-
-CYCLING = Key("maven-central", "org.apache.commons:commons-text", "1.9")
-"""Deployed to production, in the space `demo`; its quarantine comes and goes."""
-
-
-class _Registry(NamedTuple):
-    space: str
-    name: str
-    package_type: str
-    registry_type: str | None
-    firewall: str | None
-    deployments: bool  # whether deployments are counted at all
-    artifacts: str  # `name@head{tail,tail}`: versions, oldest first
-
-
-class _Verdict(NamedTuple):
-    status: str | None
-    prod: int = 0
-    nonprod: int = 0
-    reasons: tuple[str, ...] = ()  # one row each; quarantined if there is one, empty ones included
-
-
 class _Entry(NamedTuple):
     key: Key
-    verdict: _Verdict
+    state: State
     modified: float
     scanned: float
 
 
-_REGISTRIES = (
-    _Registry(
-        *("demo", "docker-prod", "DOCKER", "VIRTUAL", None, True),
-        """
-        storefront@4.{8.0,8.1,9.0,9.2,10.0,11.0} checkout-api@2.{5.0,6.0,6.1,7.0,7.1} search@1.{18.0,18.3,19.0,20.1}
-        payments-api@3.{3.0,4.0,4.1,4.2,5.0} inventory@5.{0.4,1.0,1.1,2.0} gateway@2.{30.0,31.2,32.0,32.1}
-        recommendations@0.{41.0,42.0,43.1} notifier@1.{7.0,7.1,8.0} identity@6.{2.0,2.4,3.0,3.1}
-        invoicing@2.{0.0,1.0,1.3} edge-proxy@1.{29.1,30.0,31.0} loyalty@1.{4.0,4.2,5.0} mailer@3.{0.0,0.1,1.0}
-        """,
-    ),
-    _Registry(
-        *("demo", "npm-remote", "NPM", "UPSTREAM", "QUARANTINE", True),
-        """
-        lodash@4.17.{15,19,20,21} axios@1.{6.0,6.8,7.2,7.4,7.7} express@4.{18.2,19.2,20.0,21.1} react@18.{2.0,3.0,3.1}
-        react-dom@18.{2.0,3.0,3.1} next@14.{1.0,2.3,2.10,2.15} minimist@1.2.{5,6,8} event-stream@3.3.{4,6}
-        ua-parser-js@0.7.{28,29,33} colors@1.4.{0,44} typescript@5.{2.2,3.3,4.5,5.4,6.3} webpack@5.{89.0,91.0,94.0}
-        semver@7.{5.2,5.4,6.3} ws@8.{13.0,16.0,17.1,18.0} @types/node@20.{10.0,12.7,14.2,17.6}
-        @babel/core@7.{23.0,24.4,25.2} vite@5.{0.12,2.8,4.10} jsonwebtoken@{8.5.1,9.0.0,9.0.2} chalk@5.{2.0,3.0}
-        commander@{11.1.0,12.0.0,12.1.0} zod@3.{22.4,23.4,23.8} eslint@8.{54.0,56.0,57.1} undici@{5.28.3,5.28.4,6.19.8}
-        """,
-    ),
-    _Registry(
-        *("demo", "maven-central", "MAVEN", "UPSTREAM", "ENABLED", True),
-        """
-        org.apache.logging.log4j:log4j-core@2.{14.1,17.1,20.0,23.1} org.apache.commons:commons-text@1.{9,10.0,12.0}
-        org.springframework:spring-beans@5.3.{17,18,31,39} org.springframework.boot:spring-boot@3.{1.5,2.4,3.2}
-        com.fasterxml.jackson.core:jackson-databind@2.{13.2,14.0,15.3,17.2}
-        com.google.guava:guava@{31.1,32.1.3,33.2}-jre org.slf4j:slf4j-api@2.0.{7,9,13,16}
-        io.netty:netty-handler@4.1.{94,100,108,114}.Final ch.qos.logback:logback-classic@1.{4.11,4.14,5.6}
-        org.hibernate.orm:hibernate-core@6.{2.13,4.4,6.1}.Final org.postgresql:postgresql@42.{5.1,6.0,7.4}
-        org.yaml:snakeyaml@{1.33,2.0,2.2} junit:junit@4.{12,13.1,13.2} org.mockito:mockito-core@5.{7.0,11.0,14.1}
-        org.apache.kafka:kafka-clients@3.{5.1,6.2,7.1}
-        """,
-    ),
-    _Registry(
-        *("demo/platform", "pypi-remote", "PYTHON", "UPSTREAM", "BLOCK", False),
-        """
-        requests@2.{28.2,31.0,32.2,32.3} PyYAML@{5.3,5.4.1,6.0.1,6.0.2} urllib3@{1.26.18,2.0.7,2.2.2,2.2.3}
-        numpy@1.{24.4,25.2,26.4} pandas@2.{0.3,1.4,2.2} django@{4.2.11,4.2.16,5.0.9,5.1.2} flask@{2.3.3,3.0.0,3.0.3}
-        cryptography@{41.0.7,42.0.5,43.0.1} pillow@10.{0.1,2.0,4.0} jinja2@3.1.{2,3,4} fastapi@0.{104.1,110.3,115.2}
-        sqlalchemy@2.0.{23,29,36} torchtriton@3.0.{0} ctx@0.{1.2,2.6} boto3@1.34.{0,84,162}
-        setuptools@{65.5.0,70.3.0,75.2.0} pytest@{7.4.4,8.2.2,8.3.3} pydantic@2.{5.3,7.4,9.2}
-        certifi@{2023.7.22,2024.2.2,2024.8.30} scipy@1.{11.4,13.1,14.1}
-        """,
-    ),
-    _Registry(
-        *("demo/platform", "go-proxy", "GO", "UPSTREAM", "WARN", True),
-        """
-        github.com/gin-gonic/gin@v1.{8.2,9.1,10.0} github.com/dgrijalva/jwt-go@v3.{1.0,2.0}
-        golang.org/x/net@v0.{17.0,23.0,30.0} golang.org/x/crypto@v0.{16.0,21.0,28.0}
-        github.com/spf13/cobra@v1.{7.0,8.0,8.1} google.golang.org/grpc@v1.{58.3,63.2,67.1}
-        github.com/stretchr/testify@v1.{8.4,9.0} github.com/prometheus/client_golang@v1.{17.0,19.1,20.5}
-        github.com/hashicorp/vault/api@v1.{10.0,14.0} gopkg.in/yaml.v3@v3.0.{0,1} go.uber.org/zap@v1.{25.0,26.0,27.0}
-        k8s.io/client-go@v0.{28.4,29.3,31.1} github.com/jackc/pgx/v5@v5.{4.3,5.5,7.1}
-        """,
-    ),
-    _Registry(
-        *("demo/platform", "helm-charts", "HELM", "VIRTUAL", None, True),
-        """
-        storefront@4.{9.2,10.0,11.0} checkout@2.{6.1,7.0,7.1} platform-base@1.{12.0,13.0,13.2}
-        ingress-nginx@4.{9.1,10.1,11.3} kube-prometheus-stack@{58.2.2,61.9.0,65.1.1} cert-manager@v1.{13.6,14.5,16.1}
-        external-secrets@0.{9.19,10.4} redis@{18.19.4,19.6.4,20.2.0} postgresql@{14.3.3,15.5.38,16.0.1}
-        """,
-    ),
-    _Registry(
-        *("demo/platform", "generic-tools", "GENERIC", None, None, False),
-        """
-        build-report@{2026.07,2026.08,2026.09} terraform-cli@1.{7.5,8.5,9.8} license-list@{41,42,43}
-        ca-bundle@{2026-06,2026-09} release-notes@{4.9,4.10,4.11} sbom-tool@2.{2.7,2.9}
-        geoip@{20260801,20260901,20261001}
-        """,
-    ),
-    _Registry(
-        *("demo/platform", "terraform-modules", "TERRAFORM", None, None, False),
-        """
-        acme/vpc/aws@3.{1.0,2.0,2.1} acme/eks/aws@2.{8.0,9.1} acme/rds/aws@1.{14.0,15.0} acme/dns/google@0.{9.0,10.0}
-        acme/labels/null@1.{0.0,1.0}
-        """,
-    ),
-    _Registry(
-        *("demo/platform/checkout", "docker-local", "DOCKER", "VIRTUAL", None, True),
-        """
-        checkout-api@2.{6.1,7.0,7.1,8.0} cart@1.{21.0,22.0,22.3,23.0} tax-engine@0.{15.0,16.0,17.2}
-        legacy-worker@1.0.{2,3,4} checkout-e2e@{nightly,latest} fraud-scoring@3.{0.1,1.0,1.2,2.0}
-        receipts@2.{2.0,3.0,3.1}
-        """,
-    ),
-    _Registry(
-        *("demo/platform/checkout", "nuget-org", "NUGET", "UPSTREAM", "ALLOW", True),
-        """
-        Newtonsoft.Json@{12.0.3,13.0.1,13.0.3} Serilog@{2.12.0,3.1.1,4.0.2}
-        System.Text.Encodings.Web@{4.5.0,6.0.0,8.0.0} Dapper@2.{0.151,1.35} AutoMapper@{11.0.1,12.0.1,13.0.1}
-        Polly@{7.2.4,8.3.1,8.4.2} xunit@2.{5.3,7.0,9.2} FluentValidation@11.{8.1,9.2,10.0} MediatR@12.{1.1,2.0,4.1}
-        Npgsql@{6.0.10,7.0.7,8.0.5} Microsoft.Extensions.Logging@{6.0.0,7.0.0,8.0.0}
-        Swashbuckle.AspNetCore@6.{4.0,5.0,8.1}
-        """,
-    ),
-    _Registry(
-        *("demo/platform/checkout", "crates-io", "CARGO", "UPSTREAM", None, False),
-        """
-        serde@1.0.{190,197,210} tokio@1.{34.0,37.0,40.0} rand@0.8.{4,5} hyper@{0.14.28,1.3.1,1.4.1} rustdecimal@1.23.{1}
-        clap@4.{4.18,5.4,5.20} regex@1.{10.2,10.4,11.0} time@0.{2.23,3.34,3.36} openssl@0.10.{60,64,66}
-        anyhow@1.0.{75,82,89} reqwest@0.{11.27,12.4,12.8} tracing@0.1.{37,40} log@0.4.{20,21,22} chrono@0.4.{31,35,38}
-        """,
-    ),
-    _Registry(
-        *("demo/platform/checkout", "hf-models", "HUGGINGFACE", "VIRTUAL", None, False),
-        """
-        sentence-transformers/all-MiniLM-L6-v2@v{1.0,2.0} BAAI/bge-small-en@v1.{0,5}
-        google-bert/bert-base-uncased@v1.{0,1} mistralai/Mistral-7B-Instruct@v0.{1,2,3}
-        acme/fraud-scoring@{2026.03,2026.06,2026.09} openai/whisper-small@v{20231117,20240930} intfloat/e5-base@v{1,2}
-        """,
-    ),
-)
-
-_VERDICTS = {
-    ("npm-remote", "lodash", "4.17.20"): _Verdict("BLOCKED", 3, 2, ("CVE-2021-23337: command injection in template",)),
-    ("npm-remote", "event-stream", "3.3.6"): _Verdict("BLOCKED", reasons=("Malicious: flatmap-stream steals wallets",)),
-    ("npm-remote", "ua-parser-js", "0.7.29"): _Verdict(
-        "BLOCKED", reasons=("Malicious: coin miner in preinstall", "Policy: released less than 14 days ago")
-    ),
-    ("npm-remote", "colors", "1.4.44"): _Verdict("BLOCKED", reasons=("",)),
-    ("npm-remote", "axios", "1.6.0"): _Verdict("WARN", 1, 1),
-    ("maven-central", "org.apache.logging.log4j:log4j-core", "2.14.1"): _Verdict(
-        "BLOCKED", 1, 4, ("CVE-2021-44228: remote code execution (Log4Shell)", "CVE-2021-45046: incomplete fix", "")
-    ),
-    ("maven-central", "org.springframework:spring-beans", "5.3.17"): _Verdict(
-        "BLOCKED", 0, 1, ("CVE-2022-22965: remote code execution (Spring4Shell)",)
-    ),
-    ("pypi-remote", "PyYAML", "5.3"): _Verdict("BLOCKED", reasons=("CVE-2020-14343: code execution in full_load",)),
-    ("pypi-remote", "torchtriton", "3.0.0"): _Verdict("BLOCKED", reasons=("Malicious: dependency confusion",)),
-    ("pypi-remote", "ctx", "0.2.6"): _Verdict("BLOCKED", reasons=("Malicious: sends environment variables away",)),
-    ("pypi-remote", "setuptools", "65.5.0"): _Verdict("WARN", reasons=("Policy: licence under review",)),
-    ("go-proxy", "github.com/dgrijalva/jwt-go", "v3.2.0"): _Verdict("BLOCKED", 2, 2),
-    ("go-proxy", "golang.org/x/crypto", "v0.16.0"): _Verdict("WARN", 1, 0),
-    ("nuget-org", "Newtonsoft.Json", "12.0.3"): _Verdict("BLOCKED", 4, 1),
-    ("nuget-org", "System.Text.Encodings.Web", "4.5.0"): _Verdict("BLOCKED"),
-    ("crates-io", "rustdecimal", "1.23.1"): _Verdict("BLOCKED"),
-    ("docker-prod", "payments-api", "3.4.1"): _Verdict(None, 2, 0, ("By hand: a credential in layer 4",)),
-    ("docker-local", "legacy-worker", "1.0.3"): _Verdict(None, 0, 1, ("By hand: base image out of support",)),
-}
-
-# Downloads that grow: seconds for each. The tags of an image grow together.
-_GROWING = {
-    ("docker-prod", "storefront"): 3.0,
-    ("npm-remote", "lodash", "4.17.21"): 5.0,
-    ("maven-central", "org.apache.logging.log4j:log4j-core", "2.14.1"): 60.0,
-}
-
-# Where builds are pushed to; the canaries of next come through a scanned registry.
-_PUSHED = (
-    ("docker-prod", "storefront", "4.12.0-rc.{}"),
-    ("npm-remote", "next", "15.1.0-canary.{}"),
-    ("helm-charts", "storefront", "4.12.0-rc.{}"),
-    ("docker-local", "checkout-api", "main-{}"),
-    ("generic-tools", "build-report", "build-{}"),
-)
-
-_PULL = {
-    "DOCKER": "docker pull pkg.example.com/{space}/{registry}/{name}:{version}",
-    "HELM": "helm pull oci://pkg.example.com/{space}/{registry}/{name} --version {version}",
-    "NPM": "npm install {name}@{version} ",
-    "PYTHON": "pip install {name}=={version} ",
-    "NUGET": "nuget install {name} -Version {version} -Source <SOURCE>",
-    "GO": "go get {name}@{version}",
-    "CARGO": "cargo add {name}@{version}",
-}
-_PURL = {"NPM": "npm", "MAVEN": "maven", "PYTHON": "pypi", "GO": "golang", "NUGET": "nuget", "CARGO": "cargo"}
-
-_BLANK = {
-    "docker-prod": ("latestVersion", "registryPath"),
-    "helm-charts": ("registryPath", "registryUUID"),
-    "terraform-modules": ("uuid", "registryUUID", "latestVersion"),
-}
-_ABSENT = {
-    "docker-local": ("latestVersion",),
-    "generic-tools": ("uuid", "registryUUID", "registryPath", "registryType"),
-    "terraform-modules": ("registryType", "isQuarantined"),
-}
-_TIMES_AS_NUMBERS = ("crates-io", "hf-models")
-_SOFT_DELETED = Key("generic-tools", "release-notes", "4.9")
-_NEVER_MODIFIED = Key("terraform-modules", "acme/labels/null", "1.0.0")
-
-_SCAN_AGES = (0.1, 1.0, 2.0, 0.5, 9.0, 3.0, 6.0, 41.0, 1.5, 4.0, 130.0)  # days before the last midnight (UTC)
-_WARNED_EVERY, _UNSCANNED_EVERY = 12, 17  # of the versions without a verdict of their own
-
-
 def listing(space: str, now: float) -> list[Row] | None:
-    """Return what the space lists at a time, in the order of creation; the same rows for the same time.
+    """Return the rows of a space at a time, in the order of creation; the same rows for the same time.
 
-    A version that is quarantined for several reasons comes once for each, as in the API's answers.
+    A version with several quarantine reasons is listed once for each, as by the API.
 
     Args:
         space: `account`, `account/org` or `account/org/project`.
         now: seconds since the Unix epoch. Most of the rows change only at midnight (UTC).
 
     Returns:
-        Rows as the API spells them, fresh dictionaries each time; None for a space that does not exist.
+        Rows as the API writes them, new dictionaries each time; None for a space that does not exist.
     """
     if space not in SPACES:
         return None
-    return [row for registry in _REGISTRIES if registry.space == space for row in _rows(registry, now)]
+    return [row for registry in REGISTRIES if registry.space == space for row in _rows(registry, now)]
 
 
-def _rows(registry: _Registry, now: float) -> Iterator[Row]:
+def _rows(registry: RegistrySpec, now: float) -> Iterator[Row]:
     for entry in (*_kept(registry, now), *_pushed(registry, now)):
-        yield from _fan_out(_row(registry, entry, now), entry.verdict.reasons)
+        yield from _fan_out(_row(registry, entry, now), entry.state.reasons)
 
 
-def _kept(registry: _Registry, now: float) -> Iterator[_Entry]:
+def _kept(registry: RegistrySpec, now: float) -> Iterator[_Entry]:
     midnight = now // _DAY * _DAY
     for place, (key, age, newer) in enumerate(_catalogue(registry)):
-        scan_age = min(age, _SCAN_AGES[place % len(_SCAN_AGES)])
-        verdict = _verdict(registry, key, place, newer, now)
-        yield _Entry(key, verdict, midnight - age * _DAY, midnight - scan_age * _DAY)
+        scan_age = min(age, SCAN_AGES[place % len(SCAN_AGES)])
+        state = _state(registry, key, place, newer, now)
+        yield _Entry(key, state, midnight - age * _DAY, midnight - scan_age * _DAY)
 
 
-def _pushed(registry: _Registry, now: float) -> Iterator[_Entry]:
+def _pushed(registry: RegistrySpec, now: float) -> Iterator[_Entry]:
     for key, pushed in _pushes(registry, now):
         scanned = registry.registry_type == "UPSTREAM" and now - pushed >= SCAN_DELAY
-        yield _Entry(key, _Verdict("ALLOWED" if scanned else None), pushed, pushed + SCAN_DELAY)
+        yield _Entry(key, State("ALLOWED" if scanned else None), pushed, pushed + SCAN_DELAY)
 
 
-def _catalogue(registry: _Registry) -> Iterator[tuple[Key, float, int]]:
-    """Each version with its age in days and the number of newer ones."""
+def _catalogue(registry: RegistrySpec) -> Iterator[tuple[Key, float, int]]:
+    """Return each version with its age in days and the number of newer ones."""
     for artifact in registry.artifacts.split():
         name, _, versions = artifact.rpartition("@")
         head, _, rest = versions.partition("{")
@@ -317,31 +114,31 @@ def _catalogue(registry: _Registry) -> Iterator[tuple[Key, float, int]]:
             newer -= 1
 
 
-def _pushes(registry: _Registry, now: float) -> Iterator[tuple[Key, float]]:
-    """The latest builds with the time of their push; a minute is between two, give or take."""
+def _pushes(registry: RegistrySpec, now: float) -> Iterator[tuple[Key, float]]:
+    """Return the latest builds with the time of their push, about a minute apart."""
     latest = int(now // PUSH_INTERVAL)
     for number in range(latest - PUSHES_KEPT - 1, latest + 1):
         pushed = number * PUSH_INTERVAL + _hash("delay", str(number)) % 45
-        target, name, version = _PUSHED[_hash("target", str(number)) % len(_PUSHED)]
+        target, name, version = PUSHED[_hash("target", str(number)) % len(PUSHED)]
         if target == registry.name and 0 <= now - pushed < PUSHES_KEPT * PUSH_INTERVAL:
             yield Key(target, name, version.format(number % 100_000)), pushed
 
 
-def _verdict(registry: _Registry, key: Key, place: int, newer: int, now: float) -> _Verdict:
+def _state(registry: RegistrySpec, key: Key, place: int, newer: int, now: float) -> State:
     if key == CYCLING:
         quarantined = now % QUARANTINE_CYCLE < QUARANTINED_FOR
-        return _Verdict("BLOCKED", 2, 1, ("CVE-2022-42889: Text4Shell",)) if quarantined else _Verdict("WARN", 2, 1)
-    if key in _VERDICTS:
-        return _VERDICTS[key]
+        return State("BLOCKED", 2, 1, ("CVE-2022-42889: Text4Shell",)) if quarantined else State("WARN", 2, 1)
+    if key in STATES:
+        return STATES[key]
     if registry.registry_type == "UPSTREAM":
-        return _Verdict(_usual_status(place))
-    return _Verdict(None, _hash(*key) % 3 if newer == 1 else 0, 2 if newer == 0 else 0)
+        return State(_usual_status(place))
+    return State(None, _hash(*key) % 3 if newer == 1 else 0, 2 if newer == 0 else 0)
 
 
 def _usual_status(place: int) -> str | None:
-    if place % _UNSCANNED_EVERY == _UNSCANNED_EVERY - 1:
+    if place % UNSCANNED_EVERY == UNSCANNED_EVERY - 1:
         return None
-    return "WARN" if place % _WARNED_EVERY == _WARNED_EVERY - 1 else "ALLOWED"
+    return "WARN" if place % WARNED_EVERY == WARNED_EVERY - 1 else "ALLOWED"
 
 
 def _fan_out(row: Row, reasons: tuple[str, ...]) -> Iterator[Row]:
@@ -351,28 +148,28 @@ def _fan_out(row: Row, reasons: tuple[str, ...]) -> Iterator[Row]:
         yield {**row, "isQuarantined": True, **({"quarantineReason": reason} if reason else {})}
 
 
-def _row(registry: _Registry, entry: _Entry, now: float) -> Row:
-    key, verdict, modified = entry.key, entry.verdict, _time(registry, entry.modified)
+def _row(registry: RegistrySpec, entry: _Entry, now: float) -> Row:
+    key, state, modified = entry.key, entry.state, _time(registry, entry.modified)
     row = _common(registry, key, now) | _kind(registry, key) | _scan(registry, entry)
-    row["lastModified"] = ZERO_TIME if key == _NEVER_MODIFIED else modified
+    row["lastModified"] = ZERO_TIME if key == NEVER_MODIFIED else modified
     if registry.deployments:
-        row["deploymentMetadata"] = {"nonProdEnvCount": verdict.nonprod, "prodEnvCount": verdict.prod}
+        row["deploymentMetadata"] = {"nonProdEnvCount": state.nonprod, "prodEnvCount": state.prod}
     if registry.firewall:
         row["firewallMode"] = registry.firewall
-    if key == _SOFT_DELETED:
+    if key == SOFT_DELETED:
         row["deletedAt"] = modified
-    row |= dict.fromkeys(_BLANK.get(registry.name, ()), "")
-    return {field: value for field, value in row.items() if field not in _ABSENT.get(registry.name, ())}
+    row |= dict.fromkeys(BLANK.get(registry.name, ()), "")
+    return {field: value for field, value in row.items() if field not in ABSENT.get(registry.name, ())}
 
 
-def _scan(registry: _Registry, entry: _Entry) -> Row:
-    if entry.verdict.status is None:
+def _scan(registry: RegistrySpec, entry: _Entry) -> Row:
+    if entry.state.status is None:
         return {}
     scanned = _time(registry, entry.scanned)
-    return {"scanStatus": entry.verdict.status, "scanId": _uuid("scan", *entry.key), "lastScannedAt": scanned}
+    return {"scanStatus": entry.state.status, "scanId": _uuid("scan", *entry.key), "lastScannedAt": scanned}
 
 
-def _common(registry: _Registry, key: Key, now: float) -> Row:
+def _common(registry: RegistrySpec, key: Key, now: float) -> Row:
     return {
         "downloadsCount": _downloads(registry, key, now),
         "isQuarantined": False,
@@ -380,7 +177,7 @@ def _common(registry: _Registry, key: Key, now: float) -> Row:
         "latestVersion": key.version,
         "name": key.name,
         "packageType": registry.package_type,
-        "pullCommand": _PULL.get(registry.package_type, "").format(space=registry.space, **key._asdict()),
+        "pullCommand": PULL.get(registry.package_type, "").format(space=registry.space, **key._asdict()),
         "registryIdentifier": registry.name,
         "registryPath": f"{registry.space}/{registry.name}",
         "registryType": registry.registry_type,
@@ -390,8 +187,8 @@ def _common(registry: _Registry, key: Key, now: float) -> Row:
     }
 
 
-def _kind(registry: _Registry, key: Key) -> Row:
-    """Fields that only some package types have, those that the document does not name included."""
+def _kind(registry: RegistrySpec, key: Key) -> Row:
+    """Return the fields that only some package types have, including undocumented ones."""
     match registry.package_type:
         case "DOCKER":
             digests = 1 + _hash(*key) % 2
@@ -406,23 +203,23 @@ def _kind(registry: _Registry, key: Key) -> Row:
             return {"fileCount": 1}
         case package_type:
             name = quote(key.name.replace(":", "/"))
-            return {"purl": f"pkg:{_PURL[package_type]}/{name}@{key.version}", "fileCount": 1 + _hash(*key) % 3}
+            return {"purl": f"pkg:{PURL[package_type]}/{name}@{key.version}", "fileCount": 1 + _hash(*key) % 3}
 
 
-def _downloads(registry: _Registry, key: Key, now: float) -> int:
+def _downloads(registry: RegistrySpec, key: Key, now: float) -> int:
     counted = _counted(registry, key)
-    grown = max(0.0, now - _EPOCH) / _GROWING[counted] if counted in _GROWING else 0.0
+    grown = max(0.0, now - _EPOCH) / GROWING[counted] if counted in GROWING else 0.0
     return _hash("downloads", *counted) % 4000 + int(grown)
 
 
-def _counted(registry: _Registry, key: Key) -> tuple[str, ...]:
-    """What downloads and uuid belong to: the version, but the image where rows come by tag."""
+def _counted(registry: RegistrySpec, key: Key) -> tuple[str, ...]:
+    """Return what downloads and uuid belong to: the version, or the image for rows by tag."""
     return key[:2] if registry.package_type in {"DOCKER", "HELM"} else key
 
 
-def _time(registry: _Registry, seconds: float) -> int | str:
+def _time(registry: RegistrySpec, seconds: float) -> int | str:
     milliseconds = int(seconds * 1000)
-    return milliseconds if registry.name in _TIMES_AS_NUMBERS else str(milliseconds)
+    return milliseconds if registry.name in TIMES_AS_NUMBERS else str(milliseconds)
 
 
 def _uuid(*parts: str) -> str:
@@ -430,5 +227,5 @@ def _uuid(*parts: str) -> str:
 
 
 def _hash(*parts: str) -> int:
-    """A number that looks random and never changes."""
+    """Return a number that looks random and never changes."""
     return crc32("\n".join(parts).encode())

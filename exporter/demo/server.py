@@ -1,7 +1,7 @@
-"""The demo registry: a real HTTP server on loopback that keeps the contract of the List Artifacts API, quirks included.
+"""Demo registry: an HTTP server on loopback that implements the List Artifacts API with its quirks.
 
-It follows the open-source server where the published document is silent or wrong: pages count from 0, `page` without
-`size` has no effect, an array is a repeated key, and an unknown filter is an empty answer, not an error.
+It follows the open-source server of Harness if the API document is silent or wrong: pages count from 0, `page` without
+`size` has no effect, an array is a repeated key, and an unknown filter returns an empty page, not an error.
 """
 
 import gzip
@@ -18,29 +18,27 @@ from socketserver import ThreadingTCPServer
 from typing import Any, NamedTuple, Self
 from urllib.parse import parse_qs, unquote
 
-from exporter.demo.artifacts import SPACES, Row, listing
-
-__all__ = ["KEY", "PREFIX", "SPACES", "Answer", "RefusedError", "Registry", "Request", "Row", "listing"]
+from exporter.demo.artifacts import Row, listing
 
 PREFIX = "/har/api/v1"
-"""Where the API begins."""
+"""Path prefix of the API."""
 
 KEY = "pat.demo.demo-registry.not-a-secret"
-"""The key that the demo registry asks for; it opens nothing else."""
+"""Key of the demo registry; it is valid nowhere else."""
 
 DEFAULT_PAGE_SIZE = 10
-"""Rows of a page when the request names no `size`, as in the open-source server."""
+"""Rows of a page if the request has no `size`, as in the open-source server."""
 
 Query = Mapping[str, Sequence[str]]
 
-_POLL = 0.05  # seconds that leaving the context may take
+_POLL = 0.05  # seconds until the server notices that it is stopped
 _NUMBER = re.compile(r"-?[0-9]{1,18}")
 _GZIP = re.compile(r"\bgzip\b(?!\s*;\s*q=0(?:\.0*)?\s*(?:,|$))", re.IGNORECASE)
 _PATH = re.compile(rf"{PREFIX}/spaces/((?:[^/]+/){{1,3}})\+/artifacts")
 
 
 class Request(NamedTuple):
-    """What a client asked.
+    """Request of a client.
 
     Attributes:
         method: `GET` and others.
@@ -55,8 +53,8 @@ class Request(NamedTuple):
     headers: Mapping[str, str]
 
 
-class Answer(NamedTuple):
-    """What goes over the wire, exactly: nothing is added but `Server` and `Date`.
+class Response(NamedTuple):
+    """Response as it is sent; only `Server` and `Date` are added.
 
     Attributes:
         status: the HTTP status.
@@ -70,11 +68,11 @@ class Answer(NamedTuple):
 
 
 class RefusedError(Exception):
-    """A request that the contract does not allow.
+    """A request that the API refuses.
 
     Attributes:
-        status: the HTTP status of the answer.
-        envelope: the JSON of the answer, which differs from fault to fault.
+        status: the HTTP status of the response.
+        envelope: the JSON of the response, which differs between errors.
     """
 
     def __init__(self, status: int, envelope: Row) -> None:
@@ -86,11 +84,11 @@ class RefusedError(Exception):
 class Registry:
     """A registry to list, served over HTTP/1.1 on loopback inside its context.
 
-    `answer` says what every request gets; `page` is its good case. A subclass may change either; an `OSError` raised
-    there cuts the connection without an answer.
+    `answer` makes the response to every request; `page` makes the successful ones. A subclass may change either; an
+    `OSError` raised there closes the connection without a response.
 
     Attributes:
-        key: the `x-api-key` that is asked for.
+        key: the `x-api-key` that is required.
     """
 
     def __init__(
@@ -100,11 +98,11 @@ class Registry:
         key: str = KEY,
         now: Callable[[], float] = time.time,
     ) -> None:
-        """Serve the demo's own artifacts, or others.
+        """Serve the artifacts of the demo, or others.
 
         Args:
-            artifacts: the rows of a space at a time, after fan-out; None for a space that does not exist.
-            key: the `x-api-key` to ask for.
+            artifacts: returns the rows of a space at a time; None for a space that does not exist.
+            key: the `x-api-key` to require.
             now: seconds since the Unix epoch.
         """
         self.key = key
@@ -123,18 +121,18 @@ class Registry:
 
     @property
     def url(self) -> str:
-        """Scheme, host and port, for the setting `base_url`; only inside the context."""
+        """Scheme, host and port, for the setting `base_url`; inside the context only."""
         return f"http://127.0.0.1:{self._server.server_address[1]}"
 
-    def answer(self, request: Request) -> Answer:
-        """Return what goes back for a request, compressed where the client accepts it."""
+    def answer(self, request: Request) -> Response:
+        """Return the response to a request, compressed if the client accepts that."""
         try:
             return _encoded(request, 200, self.page(request))
         except RefusedError as refused:
             return _encoded(request, refused.status, refused.envelope)
 
     def page(self, request: Request) -> Row:
-        """Return the listing's page that a request asks for, as JSON.
+        """Return the page that a request asks for, as JSON.
 
         Raises:
             RefusedError: the path, the method, the key, the space or a number is wrong.
@@ -147,7 +145,7 @@ class Registry:
         return _envelope(self.arrange(rows, request.query), request.query)
 
     def arrange(self, rows: Sequence[Row], query: Query) -> Sequence[Row]:
-        """Return the rows that the query's filters leave, in the order it asks for."""
+        """Return the rows that match the filters of a query, in the order it asks for."""
         return _ordered(_filtered(rows, query), query)
 
     def _admit(self, request: Request) -> None:
@@ -164,7 +162,7 @@ def _space(request: Request) -> str:
         raise RefusedError(404, {"code": "404", "message": "page not found"})
     if request.method != "GET":
         raise RefusedError(405, {"code": "405", "message": "method not allowed"})
-    # A slash within a segment is no separator, so that nothing is called like this.
+    # An encoded slash within a segment is no separator, and no space has such a name.
     return "/".join(unquote(segment).replace("/", "%2F") for segment in match[1].split("/")[:-1])
 
 
@@ -182,7 +180,7 @@ def _filtered(rows: Sequence[Row], query: Query) -> Sequence[Row]:
 
 
 def _wanted(row: Row, field: str, query: Query, parameter: str) -> bool:
-    """Values are compared whole: a comma list is one value, which nothing is called."""
+    """Return whether a filter includes a row; a comma list is a single value, which matches nothing."""
     return parameter not in query or row.get(field) in query[parameter]
 
 
@@ -192,7 +190,7 @@ def _deployed(row: Row) -> bool:
 
 
 def _latest(rows: Sequence[Row]) -> Sequence[Row]:
-    """The version modified last of each artifact, with all of its rows."""
+    """Return the rows of the last modified version of each artifact."""
     newest = {_artifact(row): row.get("version") for row in sorted(rows, key=_modified)}
     return [row for row in rows if row.get("version") == newest[_artifact(row)]]
 
@@ -202,7 +200,7 @@ def _artifact(row: Row) -> tuple[Any, ...]:
 
 
 def _ordered(rows: Sequence[Row], query: Query) -> Sequence[Row]:
-    """One column and no tie-break; an unknown column is the order of creation, an unknown direction ascends."""
+    """Return rows in order: one column, no tie-break; an unknown column is the order of creation, else ascending."""
     descending = _first(query, "sort_order") == "DESC"
     match _first(query, "sort_field"):
         case "lastModified":
@@ -223,11 +221,11 @@ def _envelope(rows: Sequence[Row], query: Query) -> Row:
     limit = DEFAULT_PAGE_SIZE if size is None else size
     offset = 0 if page is None else page * (size or 0)
     data = {
-        # A list that nothing was ever put into is null in the server's language.
+        # Go, the language of the server, encodes an empty list as null.
         "artifacts": rows[offset : offset + limit] if rows else None,
         "itemCount": len(rows),
         "pageCount": -(-len(rows) // limit),
-        "pageIndex": 1 if page is None else page,  # the document's default, though it is the first page that comes
+        "pageIndex": 1 if page is None else page,  # the default in the API document, although this is the first page
         "pageSize": limit,
     }
     return {"data": data, "status": "SUCCESS"}
@@ -246,25 +244,25 @@ def _first(query: Query, name: str) -> str | None:
     return query[name][0] if name in query else None
 
 
-def _encoded(request: Request, status: int, envelope: Row) -> Answer:
+def _encoded(request: Request, status: int, envelope: Row) -> Response:
     body = json.dumps(envelope).encode()
     headers = [("Content-Type", "application/json"), ("Vary", "Accept-Encoding")]
     if _GZIP.search(request.headers.get("accept-encoding", "")):
         body = gzip.compress(body, compresslevel=1, mtime=0)
         headers.append(("Content-Encoding", "gzip"))
-    return Answer(status, (*headers, ("Content-Length", str(len(body)))), body)
+    return Response(status, (*headers, ("Content-Length", str(len(body)))), body)
 
 
 class _Server(ThreadingTCPServer):
-    """A thread for each connection; closing cuts those that are open."""
+    """One thread per connection; `close` ends open connections too."""
 
-    # Not HTTPServer, which looks up the host's name in the DNS before it listens.
+    # HTTPServer would look up the host name in the DNS before it listens.
     allow_reuse_address = True
     daemon_threads = True
     block_on_close = False
     request_queue_size = 128
 
-    def __init__(self, answer: Callable[[Request], Answer]) -> None:
+    def __init__(self, answer: Callable[[Request], Response]) -> None:
         self.answer = answer
         self.open: set[socket.socket] = set()
         super().__init__(("127.0.0.1", 0), _Handler)
@@ -275,7 +273,7 @@ class _Server(ThreadingTCPServer):
         return connection, address
 
     def handle_error(self, request: socket.socket | tuple[bytes, socket.socket], client_address: object) -> None:
-        """A client that went away is no news; a fault of the program is."""
+        """Ignore clients that disconnect; report bugs."""
         if not isinstance(sys.exception(), OSError):
             super().handle_error(request, client_address)
 
@@ -311,11 +309,11 @@ class _Handler(BaseHTTPRequestHandler):
         super().finish()
 
     def _request(self) -> Request:
-        # Unread, a body would be taken for the connection's next request.
+        # An unread body would be parsed as the next request of the connection.
         self.rfile.read(int(self.headers.get("Content-Length", "0")))
         path, _, query = self.path.partition("?")
         headers = {name.lower(): value for name, value in self.headers.items()}
         return Request(self.command, path, parse_qs(query, keep_blank_values=True), headers)
 
     def log_message(self, *_: object) -> None:
-        """Say nothing: stderr is the exporter's."""
+        """Log nothing: stderr belongs to the exporter."""

@@ -1,4 +1,4 @@
-"""When the settings are read again: whenever somebody asks for it, and when their file changed."""
+"""Reload of the settings: on request, and when their file changes."""
 
 import threading
 import traceback
@@ -10,30 +10,34 @@ import structlog
 
 from exporter import log
 from exporter.clock import Clock, Stopped
-from exporter.config.settings import Settings, SettingsError, file_of, load
+from exporter.config.settings import Settings
+from exporter.config.sources import file_of, load
 from exporter.engine.app import App
+from exporter.files import read_file
+from exporter.log import LoggedStates
+from exporter.texts import SettingsError
 from exporter.workers import Workers
 
 _log = structlog.get_logger()
 
-_LOOK_AGAIN = 5.0
+_LOOK_INTERVAL = 5.0
 
 Faults = tuple[str, ...]
-"""What is wrong with the settings, a line for each fault, never with a secret; nothing where they are good."""
+"""What is wrong with the settings, one line per fault, never with a secret; empty if they are valid."""
 
 
 class Source:
-    """Where the settings come from, to be read as often as somebody likes.
+    """Source of the settings, to be read as often as needed.
 
-    What is compared is the content of the file, so that neither its time nor what its path leads through matters.
+    The content of the file is compared, not its time or the target of a symlink.
     """
 
     def __init__(self, flags: Mapping[str, str], pinned: Mapping[str, object] | None = None) -> None:
         """Read nothing yet.
 
         Args:
-            flags: as `load` has them.
-            pinned: as `load` has them.
+            flags: the flags, as for `load`.
+            pinned: the pinned values, as for `load`.
         """
         self._flags = flags
         self._pinned = pinned
@@ -45,39 +49,37 @@ class Source:
         """Read the settings.
 
         Raises:
-            SettingsError: they cannot be used.
+            SettingsError: they are invalid.
         """
-        # Before the settings: what is written meanwhile is a change.
+        # Read before the settings, so that a change between the two reads is noticed.
         self._loaded = self._content()
         return load(self._flags, pinned=self._pinned)
 
     def look(self) -> bool:
-        """Look at the file, and return whether it held the same at the last look: half a file may be good as well."""
+        """Look at the file, and return whether it is as at the last look: a half-written file may be valid too."""
         before, self._seen = self._seen, self._content()
         return self._seen == before
 
     def changed(self) -> bool:
-        """Return whether the file, at the last look, held something else than when the settings were read."""
+        """Return whether the file, at the last look, differed from when the settings were read."""
         return self._seen != self._loaded
 
     def _content(self) -> bytes | None:
         with suppress(OSError):
-            # A pipe, as a shell makes one of a command, gives what it holds only once: to the settings.
-            if self._file and self._file.is_file():
-                return self._file.read_bytes()
+            return read_file(self._file) if self._file else None
         return None
 
 
 class Reloader:
-    """Reads the settings again, on a thread of its own and one time after the other."""
+    """Reloads the settings, one reload at a time, on a thread of its own."""
 
     def __init__(self, app: App, source: Source, clock: Clock) -> None:
-        """Read nothing yet.
+        """Reload nothing yet.
 
         Args:
-            app: what goes on by the settings.
-            source: where they come from; they were loaded from there.
-            clock: where the time comes from.
+            app: applies the settings.
+            source: source of the settings, from which they were loaded.
+            clock: source of time.
         """
         self._app = app
         self._source = source
@@ -85,42 +87,44 @@ class Reloader:
         self._workers = Workers(1, "reload")
         self._asked: Future[Faults] | None = None
         self._faults: Faults = ()
+        self._logged = LoggedStates()
 
     def ask(self) -> Future[Faults]:
-        """Have the settings read again; all who ask before that begins share it. Fit for a signal's handler."""
+        """Request a reload; requests that come before it starts share it. Safe to call in a signal handler."""
         asked = self._asked
         if asked is None or asked.running() or asked.done():
             self._asked = asked = self._workers.submit(self._reload)
         return asked
 
     def watch(self) -> None:
-        """Have the settings read again when their file changed, and until they are good again, from now on."""
+        """From now on reload when the file changes, and after a failed reload until one succeeds."""
         threading.Thread(target=self._watch, name="settings-watch", daemon=True).start()
 
     def look(self) -> None:
-        """Read the settings again if their file changed, or if they could not be used and their file stands still."""
+        """Reload if the file changed, or if the last reload failed; but not while the file is being written."""
         if self._source.look() and (self._faults or self._source.changed()):
-            self._reload(told=self._faults)
+            self._reload(log_unchanged=False)
 
     def _watch(self) -> None:
         with suppress(Stopped):
             while True:
-                self._clock.wait(_LOOK_AGAIN)
+                self._clock.wait(_LOOK_INTERVAL)
                 self._workers.submit(self.look).exception()
 
-    def _reload(self, told: Faults = ()) -> Faults:
-        where: dict[str, str] = {}
+    def _reload(self, *, log_unchanged: bool = True) -> Faults:
+        fields: dict[str, str] = {}
         try:
-            self._faults = self._read_again()
-        except Exception as error:  # noqa: BLE001 - whatever goes wrong, the settings so far hold and are tried again
-            # Without its text, which may hold anything.
-            self._faults = (f"{type(error).__name__}: a fault of the exporter itself, which the log tells more of",)
-            where["exception"] = "".join(traceback.format_tb(error.__traceback__))
-        if self._faults and self._faults != told:
-            _log.error("settings cannot be used, those so far still hold", problem="; ".join(self._faults), **where)
+            self._faults = self._read()
+        except Exception as error:  # noqa: BLE001 - after a bug the current settings stay, and the reload is tried again
+            # Without the text of the exception, which may hold anything.
+            self._faults = (f"{type(error).__name__}: a bug in the exporter; see the log",)
+            fields["exception"] = "".join(traceback.format_tb(error.__traceback__))
+        new = self._logged.is_new("settings", "faults", self._faults)
+        if self._faults and (new or log_unchanged):
+            _log.error("reload failed, keeping the current settings", problem="; ".join(self._faults), **fields)
         return self._faults
 
-    def _read_again(self) -> Faults:
+    def _read(self) -> Faults:
         try:
             self._app.reload(self._source.load)
         except SettingsError as error:

@@ -1,7 +1,7 @@
-"""One page of the List Artifacts API: its address, the key, retries, and what an answer means."""
+"""Client of the List Artifacts API: address, key, retries, and the error that a response stands for."""
 
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC
@@ -27,18 +27,20 @@ from exporter.harness.errors import (
     ServerError,
 )
 from exporter.harness.keys import KeySource
+from exporter.harness.limits import TRIES, Limits, backoff
 from exporter.harness.page import error_message
-from exporter.harness.retry import TRIES, RetryBudget, backoff
-from exporter.harness.slots import Slots
-from exporter.harness.throttle import Throttle
-from exporter.harness.transport import Answer, Transport
+from exporter.harness.transport import Response, Transport
 from exporter.labels import clean
 
 _LONGEST_HOLD = 900.0
 _DAY = 86_400.0
 _HTML = {"text/html", "application/xhtml+xml"}
-_PASSING = {HTTPStatus.INTERNAL_SERVER_ERROR, HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE,
-            HTTPStatus.GATEWAY_TIMEOUT}  # fmt: skip
+_TEMPORARY = {
+    HTTPStatus.INTERNAL_SERVER_ERROR,
+    HTTPStatus.BAD_GATEWAY,
+    HTTPStatus.SERVICE_UNAVAILABLE,
+    HTTPStatus.GATEWAY_TIMEOUT,
+}
 _ERRORS: Mapping[int, type[RefreshError]] = {
     HTTPStatus.UNAUTHORIZED: AuthError,
     HTTPStatus.FORBIDDEN: ForbiddenError,
@@ -50,15 +52,15 @@ _ERRORS: Mapping[int, type[RefreshError]] = {
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What is asked for: the artifacts of one space, filtered.
+    """Artifacts to list: those of one space, filtered.
 
     Attributes:
         space: `account`, `account/org` or `account/org/project`.
-        registries: registries to list; all where empty.
-        package_types: package types to list; all where empty.
-        latest_version: list only the latest version of each artifact; None to leave that to the API.
-        deployed_artifact: list only artifacts that are deployed; None to leave that to the API.
-        search_term: list only artifacts whose name holds this text; None for all.
+        registries: registries to list; empty for all.
+        package_types: package types to list; empty for all.
+        latest_version: list only the latest version of each artifact; None for the API's default.
+        deployed_artifact: list only deployed artifacts; None for the API's default.
+        search_term: list only artifacts whose name contains this text; None for all.
     """
 
     space: str
@@ -74,7 +76,11 @@ class Listing:
         return f"/spaces/{segments}/+/artifacts"
 
     def query(self, page: int, size: int) -> str:
-        """Return the query for one page; the order makes rows that change meanwhile repeat rather than vanish."""
+        """Return the query for one page.
+
+        Newest first: rows that change during a refresh move to pages that were read already and are read again there,
+        instead of being missed.
+        """
         parameters = [
             ("page", str(page)),
             ("size", str(size)),
@@ -95,19 +101,17 @@ class Listing:
 
 
 class Client:
-    """Asks one server, with one key, for pages; safe to share between threads."""
+    """Client of one server with one key; safe to share between threads."""
 
     def __init__(
         self,
         transport: Transport,
         api_url: str,
         key: KeySource,
+        limits: Limits,
         *,
         bearer: bool,
         request_timeout: float,
-        throttle: Callable[[str], Throttle],
-        budget: RetryBudget,
-        slots: Slots,
         counters: ApiCounters,
         clock: Clock,
         jitter: random.Random,
@@ -115,45 +119,41 @@ class Client:
         """Send nothing yet.
 
         Args:
-            transport: how requests reach the server.
+            transport: sends requests to the server.
             api_url: base URL and API prefix.
-            key: the key to send.
-            bearer: send the key as `Authorization: Bearer`, not as `x-api-key`.
-            request_timeout: seconds that one request may take, whole.
-            throttle: how many requests a key may send to this server.
-            budget: how many retries the process may send.
-            slots: how many requests the process may have in flight.
-            counters: what the requests are counted in.
-            clock: where the time comes from.
+            key: source of the key.
+            limits: limits on all requests of the process.
+            bearer: send the key as `Authorization: Bearer` instead of `x-api-key`.
+            request_timeout: seconds that one whole request may take.
+            counters: counts the requests.
+            clock: source of time.
             jitter: spreads retries.
         """
         self._transport = transport
         self._api_url = api_url
         self._key = key
+        self._limits = limits
         self._bearer = bearer
         self._request_timeout = request_timeout
-        self._throttle = throttle
-        self._budget = budget
-        self._slots = slots
         self._counters = counters
         self._clock = clock
         self._jitter = jitter
 
     def page(self, listing: Listing, page: int, size: int, deadline: float) -> bytes:
-        """Return the body of one page, after retries where these may help.
+        """Return the body of one page, after retries if these may help.
 
         Args:
-            listing: what to list.
-            page: the page's number, from 0.
-            size: rows a page.
-            deadline: monotonic time that no request and no wait goes beyond.
+            listing: artifacts to list.
+            page: number of the page, from 0.
+            size: rows per page.
+            deadline: monotonic time by which every request and every wait ends.
 
         Raises:
-            RefreshError: there is no page to be had; the subclass says why.
+            RefreshError: the page could not be read; the subclass is the reason.
             Stopped: the process is shutting down.
         """
         url = f"{self._api_url}{listing.path()}?{listing.query(page, size)}"
-        self._budget.earn()
+        self._limits.budget.earn()
         key_renewed = False
         tries = 0
         while True:
@@ -171,49 +171,51 @@ class Client:
                 self._counters.count_retry(error.reason)
 
     def _wait_before_retry(self, error: RefreshError, key: str, tries: int, deadline: float) -> None:
-        """Wait for another try, or raise the error again where there shall be none."""
+        """Wait for the next try, or raise the error if there is none."""
         pause = backoff(tries - 1, self._jitter) if error.retry_after is None else error.retry_after
         too_late = self._clock.monotonic() + pause >= deadline
-        lasting = isinstance(error, ServerError) and error.status not in _PASSING
-        again = not (lasting or too_late or tries == TRIES) and self._budget.spend()
+        permanent = isinstance(error, ServerError) and error.status not in _TEMPORARY
+        again = not (permanent or too_late or tries == TRIES) and self._limits.budget.spend()
         if not again and error.retry_after is not None:
             pause = error.retry_after = min(pause, _LONGEST_HOLD)
         if isinstance(error, RateLimitedError):
-            self._throttle(key).hold(pause)
+            self._limits.throttle(self._api_url, key).hold(pause)
         if not again:
             raise error
         self._clock.wait(pause)
 
     def _try(self, url: str, key: str, deadline: float) -> bytes:
-        """Send one request, and return the body of a good answer."""
-        self._throttle(key).acquire(deadline)
+        """Send one request, and return the body of a good response."""
+        self._limits.throttle(self._api_url, key).acquire(deadline)
         with self._slot(deadline):
             started = self._clock.monotonic()
             timeout = self._timeout(started, deadline)
             code = "error"
             try:
-                answer = self._transport.get(url, self._headers(key), timeout)
-                code = str(answer.status)
+                response = self._transport.get(url, self._headers(key), timeout)
+                code = str(response.status)
             finally:
                 self._counters.count_request(code, self._clock.monotonic() - started)
-        answer = answer.without(key)
-        _check(answer, self._clock.time())
-        return answer.body
+        response = response.without(key)
+        _check(response, self._clock.time())
+        return response.body
 
     @contextmanager
     def _slot(self, deadline: float) -> Iterator[None]:
-        """Be one of the requests in flight, as soon as there is room for it."""
-        if not self._slots.acquire(timeout=max(0.0, deadline - self._clock.monotonic())):
+        """Hold one of the slots for requests in flight."""
+        slots = self._limits.slots  # a reload may replace them meanwhile
+        if not slots.acquire(timeout=max(0.0, deadline - self._clock.monotonic())):
             hint = "raise concurrency or refresh_timeout"
-            raise RequestTimeout("other requests were in flight until the walk's deadline", hint=hint)
+            raise RequestTimeout("other requests were in flight until the deadline of the refresh", hint=hint)
         try:
             yield
         finally:
-            self._slots.release()
+            slots.release()
 
     def _timeout(self, now: float, deadline: float) -> float:
         if deadline <= now:
-            raise RequestTimeout("the walk's deadline has passed", hint="raise refresh_timeout or page_size")
+            hint = "raise refresh_timeout or page_size"
+            raise RequestTimeout("the deadline of the refresh has passed", hint=hint)
         return min(self._request_timeout, deadline - now)
 
     def _headers(self, key: str) -> dict[str, str]:
@@ -221,17 +223,17 @@ class Client:
         return {"Accept": "application/json", "User-Agent": f"har-exporter/{__version__}", **authentication}
 
 
-def _check(answer: Answer, now: float) -> None:
-    """Raise what the status or the content type of an answer means, unless it means a page."""
-    if answer.status == HTTPStatus.OK:
-        _check_content_type(answer.content_type)
+def _check(response: Response, now: float) -> None:
+    """Raise the error that a status or a content type stands for, unless the response is a page."""
+    if response.status == HTTPStatus.OK:
+        _check_content_type(response.content_type)
         return
-    message = f"the server answered {answer.status}"
-    if said := error_message(answer.body):
-        message += f": {said}"
-    kind = _error(answer.status)
-    retry_after = _seconds(answer.retry_after, now) if kind in {RateLimitedError, ServerError} else None
-    raise kind(message, status=answer.status, retry_after=retry_after)
+    message = f"the server returned {response.status}"
+    if detail := error_message(response.body):
+        message += f": {detail}"
+    kind = _error(response.status)
+    retry_after = _seconds(response.retry_after, now) if kind in {RateLimitedError, ServerError} else None
+    raise kind(message, status=response.status, retry_after=retry_after)
 
 
 def _error(status: int) -> type[RefreshError]:
@@ -248,13 +250,13 @@ def _check_content_type(content_type: str) -> None:
     if content_type in {"", "application/json", "text/json"} or content_type.endswith("+json"):
         return
     if content_type in _HTML:
-        hint = "a web page answers where the API should, such as a sign-in page: check base_url and api_prefix"
-        raise BadShapeError("the server answered with an HTML page", hint=hint)
-    raise BadShapeError(f"the server answered with Content-Type {clean(content_type)}")
+        hint = "something other than the API, such as a sign-in page, responds: check base_url and api_prefix"
+        raise BadShapeError("the server returned an HTML page", hint=hint)
+    raise BadShapeError(f"the server returned Content-Type {clean(content_type)}")
 
 
 def _seconds(retry_after: str | None, now: float) -> float | None:
-    """Return a Retry-After, seconds or a date, in seconds from now; None where it is absent or neither."""
+    """Return a Retry-After, which is seconds or a date, in seconds from now; None if it is absent or neither."""
     text = (retry_after or "").strip()
     if text.isdigit() and text.isascii():
         return min(float(text), _DAY)

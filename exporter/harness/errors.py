@@ -1,10 +1,10 @@
-"""Why a refresh failed: one root, and a subclass for each `reason` of `har_refresh_failures_total`.
+"""Errors that end a refresh: one root, and a subclass for each `reason` of `har_refresh_failures_total`.
 
 ```
 RefreshError
-├── RequestTimeout   timeout        no whole answer within the deadline
-├── DnsError         dns            the host's name has no address
-├── ConnectError     connect        no connection, or one that broke before the whole answer came
+├── RequestTimeout   timeout        no complete response before the deadline
+├── DnsError         dns            the host name has no address
+├── ConnectError     connect        no connection, or it broke before the complete response
 ├── TlsError         tls            the certificate or the handshake was refused
 ├── ProxyError       proxy          the proxy refused or could not be reached
 ├── RedirectError    redirect       3xx: redirects are never followed
@@ -14,15 +14,18 @@ RefreshError
 ├── RateLimitedError rate_limited   429
 ├── ClientError      client_error   any other 4xx
 ├── ServerError      server_error   5xx
-├── TooLargeError    too_large      an answer beyond the size cap
+├── TooLargeError    too_large      a response over the size limit
 ├── BadJsonError     bad_json       the body is not JSON
-├── BadShapeError    bad_shape      JSON, or another content type, that is not a list of artifacts
-├── PaginationError  pagination     the pages repeat, or hold more rows than asked for
-└── InternalError    internal       a fault of the exporter itself
+├── BadShapeError    bad_shape      JSON or another content type, but no list of artifacts
+├── PaginationError  pagination     the pages repeat, or hold more rows than requested
+└── InternalError    internal       a bug in the exporter
 ```
 """
 
+from http import HTTPStatus
 from typing import ClassVar
+
+_PAGE_SIZE_REFUSED = {HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNPROCESSABLE_ENTITY}
 
 
 class RefreshError(Exception):
@@ -30,9 +33,9 @@ class RefreshError(Exception):
 
     Attributes:
         reason: the value of the `reason` label.
-        hint: what the operator can change, in one sentence; empty where there is nothing.
-        status: the HTTP status of the answer that told; None where there was no answer.
-        retry_after: seconds that the server asked to be left alone; None where it did not.
+        hint: what the operator can change, in one sentence; may be empty.
+        status: the HTTP status of the response; None without a response.
+        retry_after: seconds that the server asked to wait; None if it did not.
     """
 
     reason: ClassVar[str]
@@ -48,67 +51,67 @@ class RefreshError(Exception):
         self.retry_after = retry_after
 
 
-class RequestTimeout(RefreshError):  # noqa: N818 - the field's own name
-    """No whole answer came within the deadline."""
+class RequestTimeout(RefreshError):  # noqa: N818 - the usual name
+    """There was no complete response before the deadline."""
 
     reason = "timeout"
-    hint = "check that base_url can be reached from here, or raise request_timeout or refresh_timeout"
+    hint = "check that base_url can be reached from this host, or raise request_timeout or refresh_timeout"
 
 
 class DnsError(RefreshError):
-    """The host's name has no address."""
+    """The host name has no address."""
 
     reason = "dns"
-    hint = "check the host in base_url (or proxy_url) and the resolver of this machine"
+    hint = "check the host in base_url (or proxy_url) and the DNS resolver of this host"
 
 
 class ConnectError(RefreshError):
-    """There was no connection, or it broke before the whole answer came."""
+    """There was no connection, or it broke before the complete response."""
 
     reason = "connect"
-    hint = "check base_url, the network and firewalls between here and there, and proxy_url"
+    hint = "check base_url, proxy_url, and the network and firewalls on the way"
 
 
 class TlsError(RefreshError):
-    """The server's certificate or the handshake was refused."""
+    """The certificate or the handshake was refused."""
 
     reason = "tls"
-    hint = "set ca_file to the certificate authority that signed the server's certificate, and check base_url's host"
+    hint = "set ca_file to the authority that signed the server's certificate, and check the host in base_url"
 
 
 class ProxyError(RefreshError):
-    """The proxy refused or could not be reached."""
+    """The proxy refused the request or could not be reached."""
 
     reason = "proxy"
     hint = "check proxy_url, HTTPS_PROXY and NO_PROXY"
 
 
 class RedirectError(RefreshError):
-    """The server answered with a redirect, which is never followed: the key would go along."""
+    """The server returned a redirect, which is never followed: the key would be sent to the other host."""
 
     reason = "redirect"
-    hint = "set base_url to the host that serves the API itself"
+    hint = "set base_url to the host that serves the API"
 
 
 class AuthError(RefreshError):
     """The server does not accept the key."""
 
     reason = "auth"
-    hint = "check api_key or api_key_file: the key is wrong, expired or revoked, or auth_scheme does not fit the server"
+    hint = "check api_key or api_key_file: the key is wrong, expired or revoked, or auth_scheme does not match"
 
 
 class ForbiddenError(RefreshError):
     """The key may not list the artifacts of this space."""
 
     reason = "forbidden"
-    hint = "give the key's service account artifact_artregistry_view on all registries of this space, or change spaces"
+    hint = "grant the key's service account artifact_artregistry_view on all registries of this space, or change spaces"
 
 
 class NotFoundError(RefreshError):
-    """There is no such path on the server."""
+    """The server has no such path."""
 
     reason = "not_found"
-    hint = "check the space's entry in spaces, and api_prefix"
+    hint = "check the entry of this space in spaces, and api_prefix"
 
 
 class RateLimitedError(RefreshError):
@@ -119,10 +122,18 @@ class RateLimitedError(RefreshError):
 
 
 class ClientError(RefreshError):
-    """The server refused the request."""
+    """The server refused the request.
+
+    Attributes:
+        page_size_refused: the status is one that servers return for a page size that they do not accept.
+    """
 
     reason = "client_error"
-    hint = "check the space's entry in spaces: an unknown account, organization or project is refused like this"
+    hint = "check the entry of this space in spaces: an unknown account, organization or project gives this error"
+
+    @property
+    def page_size_refused(self) -> bool:  # noqa: D102 - see the attributes of the class
+        return self.status in _PAGE_SIZE_REFUSED
 
 
 class ServerError(RefreshError):
@@ -132,7 +143,7 @@ class ServerError(RefreshError):
 
 
 class TooLargeError(RefreshError):
-    """The answer is larger than any page may be."""
+    """The response is larger than a page may be."""
 
     reason = "too_large"
     hint = "lower page_size"
@@ -142,14 +153,14 @@ class BadJsonError(RefreshError):
     """The body is not JSON."""
 
     reason = "bad_json"
-    hint = "check base_url and api_prefix: something between here and the API answers in its place"
+    hint = "check base_url and api_prefix: something other than the API responds"
 
 
 class BadShapeError(RefreshError):
-    """The answer is not a list of artifacts."""
+    """The response is not a list of artifacts."""
 
     reason = "bad_shape"
-    hint = "check base_url and api_prefix: this does not answer like the artifact registry's API"
+    hint = "check base_url and api_prefix: the response is not that of the Artifact Registry API"
 
 
 class PaginationError(RefreshError):
@@ -159,10 +170,10 @@ class PaginationError(RefreshError):
 
 
 class InternalError(RefreshError):
-    """A fault of the exporter itself."""
+    """A bug in the exporter."""
 
     reason = "internal"
-    hint = "please report this with the log around it"
+    hint = "please report this with the log lines around it"
 
 
 REASONS: tuple[str, ...] = tuple(error.reason for error in RefreshError.__subclasses__())
@@ -170,9 +181,9 @@ REASONS: tuple[str, ...] = tuple(error.reason for error in RefreshError.__subcla
 
 
 def forget_calls(error: BaseException) -> None:
-    """Have an error, and those that it came from, refer no more to calls, and so to all that they read and to a key.
+    """Drop the tracebacks and causes of an error, and with them the frames that hold the key and what was read.
 
-    Calls that keep such an error would keep each other until the garbage collector comes by.
+    An error that is kept would otherwise keep those frames until the garbage collector runs.
     """
     origins = error.__cause__, error.__context__
     error.__traceback__ = error.__cause__ = error.__context__ = None

@@ -1,4 +1,4 @@
-"""The key for the API: a text, or a file that is read again when it changes."""
+"""Key for the API: fixed, or in a file that is read again when it changes."""
 
 import re
 import threading
@@ -7,6 +7,9 @@ from typing import Protocol
 
 import structlog
 
+from exporter.files import read_file
+from exporter.log import LoggedStates
+
 _log = structlog.get_logger()
 
 _KEY_PARTS = 3
@@ -14,10 +17,10 @@ _FIT_FOR_HEADER = re.compile(r"[\x21-\x7e]+")
 
 
 class KeySource(Protocol):
-    """Where the key comes from.
+    """Source of the key.
 
     Attributes:
-        usable: whether it could be used when it was last read.
+        usable: whether the key could be used when it was last read.
     """
 
     usable: bool
@@ -32,7 +35,7 @@ class KeySource(Protocol):
 
 
 class FixedKey:
-    """A key that stays.
+    """A key that does not change.
 
     Attributes:
         usable: always true.
@@ -50,19 +53,19 @@ class FixedKey:
         return self._key
 
     def renew(self, refused: str) -> bool:
-        """Return whether it is another key that was refused: this one stays."""
+        """Return whether another key was refused than this one."""
         return self._key != refused
 
 
 class KeyFile:
-    """A key in a file, read again whenever the file changes; a file that cannot be used leaves the last good key.
+    """A key in a file, read again when the file changes; while the file cannot be used, the last good key stays.
 
     Attributes:
         usable: whether the file could be used when it was last read.
     """
 
     def __init__(self, path: Path) -> None:
-        """Read the key for the first time.
+        """Read the key.
 
         Raises:
             OSError: the file cannot be read.
@@ -73,41 +76,43 @@ class KeyFile:
         self._seen = _fingerprint(path)
         self._key = _read(path)
         self.usable = True
+        self._logged = LoggedStates()
+        self._logged.is_new(path, "usable", self.usable)
 
     def __repr__(self) -> str:
         return f"KeyFile({str(self._path)!r})"
 
     def current(self) -> str:
-        """Return the key, after reading the file again if it changed."""
+        """Return the key; reads the file again if it changed."""
         with self._lock:
             fingerprint = _fingerprint(self._path)
             if fingerprint != self._seen:
                 self._seen = fingerprint
-                self._read_again()
+                self._reread()
             return self._key
 
     def renew(self, refused: str) -> bool:
-        """Read the file again whether it seems changed or not, and return whether it holds another key."""
+        """Read the file again even if it seems unchanged, and return whether it holds another key."""
         with self._lock:
-            self._read_again()
+            self._reread()
             return self._key != refused
 
-    def _read_again(self) -> None:
+    def _reread(self) -> None:
+        problem = ""
         try:
             self._key = _read(self._path)
         except (OSError, ValueError) as error:
-            if self.usable:
-                problem = error.strerror if isinstance(error, OSError) else str(error)
-                _log.warning("key file cannot be used, the last good key stays", file=str(self._path), problem=problem)
-            self.usable = False
-        else:
-            if not self.usable:
+            problem = (error.strerror if isinstance(error, OSError) else str(error)) or "unknown"
+        self.usable = not problem
+        if self._logged.is_new(self._path, "usable", self.usable):
+            if problem:
+                _log.warning("key file cannot be used, keeping the last key", file=str(self._path), problem=problem)
+            else:
                 _log.info("key file can be used again", file=str(self._path))
-            self.usable = True
 
 
 def _fingerprint(path: Path) -> tuple[int, ...] | None:
-    """Return what changes when the file does, through any symlinks; None where there is no file."""
+    """Return what changes when the file does, through any symlinks; None if there is no file."""
     try:
         status = path.stat()
     except OSError:
@@ -116,7 +121,7 @@ def _fingerprint(path: Path) -> tuple[int, ...] | None:
 
 
 def _read(path: Path) -> str:
-    key = path.read_text(encoding="utf-8", errors="replace").strip()
+    key = read_file(path).decode(errors="replace").strip()
     if not key:
         raise ValueError("it is empty")
     if not _FIT_FOR_HEADER.fullmatch(key):
@@ -125,6 +130,6 @@ def _read(path: Path) -> str:
 
 
 def account_of(key: str) -> str:
-    """Return the account that a key names, empty where its form is another; from `pat.<account>.<id>.<secret>`."""
+    """Return the account that a key `pat.<account>.<id>.<secret>` or `sat.…` names; empty for other forms."""
     kind, *parts = key.split(".")
     return parts[0] if kind in {"pat", "sat"} and len(parts) == _KEY_PARTS else ""

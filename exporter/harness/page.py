@@ -134,14 +134,14 @@ class _Data(msgspec.Struct, gc=False):
     page_size: Any = msgspec.field(name="pageSize", default=None)
 
 
-class _Answer(msgspec.Struct, gc=False):
+class _Envelope(msgspec.Struct, gc=False):
     status: str = ""
     message: str | None = None
     data: _Data | None = None
 
 
 # Not strict: numbers come as text.
-_ANSWER = msgspec.json.Decoder(_Answer, strict=False)
+_ENVELOPE = msgspec.json.Decoder(_Envelope, strict=False)
 
 
 def decode_page(body: bytes, now: float) -> Page:
@@ -157,7 +157,7 @@ def decode_page(body: bytes, now: float) -> Page:
     """
     tolerant = _TolerantDecoder()
     try:
-        answer = _ANSWER.decode(body)
+        answer = _ENVELOPE.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError):
         answer = tolerant.decode(body)
     except RecursionError:
@@ -251,20 +251,20 @@ class _TolerantDecoder:
         self.rejected_rows = 0
         self.rejected_counts = 0
 
-    def decode(self, body: bytes) -> _Answer:
+    def decode(self, body: bytes) -> _Envelope:
         document = _load(body)
         if not isinstance(document, dict):
             raise BadShapeError("the answer is no JSON object")
         status, message = _text(document.get("status")) or "", _text(document.get("message"))
         data = document.get("data")
         if not isinstance(data, dict) or "artifacts" not in data:
-            return _Answer(status, message)
+            return _Envelope(status, message)
         rows = data["artifacts"] if data["artifacts"] is not None else []
         if not isinstance(rows, list):
             raise BadShapeError("data.artifacts is no list")
         artifacts = [artifact for row in rows if (artifact := self._artifact(row)) is not None]
         self.rejected_rows = len(rows) - len(artifacts)
-        return _Answer(status, message, _Data(artifacts, data.get("itemCount"), data.get("pageSize")))
+        return _Envelope(status, message, _Data(artifacts, data.get("itemCount"), data.get("pageSize")))
 
     def _artifact(self, row: object) -> Artifact | None:
         if not isinstance(row, dict):

@@ -66,13 +66,13 @@ _LATE = 0.02  # seconds that a read may go on beyond its deadline
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What the server answered.
+class Response:
+    """Response of the server.
 
     Attributes:
         status: the HTTP status.
-        content_type: the Content-Type without its parameters, in lower case; empty where there is none.
-        retry_after: the Retry-After as it was sent; None where it was not.
+        content_type: the Content-Type without its parameters, in lower case; empty if there is none.
+        retry_after: the Retry-After as it was sent; None if it was not.
         body: the whole body, decompressed; of an error only its first 64 KiB.
     """
 
@@ -81,8 +81,8 @@ class Answer:
     retry_after: str | None
     body: bytes
 
-    def without(self, secret: str) -> "Answer":
-        """Return the answer with a secret blotted out: some servers say which key they do not like."""
+    def without(self, secret: str) -> "Response":
+        """Return the response with a secret removed: some servers echo the key that they refuse."""
         body = self.body.replace(secret.encode(), b"(key)")
         return replace(self, content_type=self.content_type.replace(secret.lower(), "(key)"), body=body)
 
@@ -117,7 +117,7 @@ class Transport:
         self._cert = (str(client_cert[0]), str(client_cert[1] or client_cert[0])) if client_cert else None
         self._proxies = _proxies(base_url, proxy_url)
 
-    def get(self, url: str, headers: dict[str, str], timeout: float) -> Answer:
+    def get(self, url: str, headers: dict[str, str], timeout: float) -> Response:
         """Send one GET and read the whole answer; redirects are not followed.
 
         Args:
@@ -144,7 +144,7 @@ class Transport:
                 decode_content=False,
             )
             with response:
-                return _read_answer(response)
+                return _read_response(response)
         except (requests.RequestException, HTTPError, OSError) as error:
             try:
                 raise _translated(error) from None
@@ -159,7 +159,7 @@ class Transport:
         return cast("HTTPConnectionPool", pool)
 
 
-def _read_answer(response: BaseHTTPResponse) -> Answer:
+def _read_response(response: BaseHTTPResponse) -> Response:
     encoding = response.headers.get("Content-Encoding", "").lower()
     pieces: list[bytes] = []
     if response.status == HTTPStatus.OK:
@@ -170,7 +170,7 @@ def _read_answer(response: BaseHTTPResponse) -> Answer:
         # The status tells what is wrong, whatever becomes of the text.
         with suppress(BadJsonError, TooLargeError):
             pieces.extend(_body(response, encoding, _MAX_ERROR_BODY))
-    return Answer(
+    return Response(
         status=response.status,
         content_type=response.headers.get("Content-Type", "").partition(";")[0].strip().lower(),
         retry_after=response.headers.get("Retry-After"),

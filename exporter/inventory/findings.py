@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from exporter.harness.page import Artifact
 from exporter.inventory.snapshot import Finding, RegistryKey
-from exporter.inventory.traits import FINDINGS, Kind
-from exporter.labels import clean
+from exporter.inventory.traits import Kind
+from exporter.labels import FINDINGS, clean
 
 
 class Findings:

@@ -1,84 +1,74 @@
-"""What the log tells of spaces: one line for each change of a space, and not one more while nothing changes."""
+"""Journal of spaces in the log: one line per change, and none while nothing changes."""
 
 import math
-import threading
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import structlog
-from cachetools import LRUCache
 
 from exporter.clock import Clock
 from exporter.inventory.refresh import Failure, SpaceStatus
 from exporter.inventory.snapshot import Snapshot
+from exporter.labels import clean
+from exporter.log import LoggedStates
 
 _log = structlog.get_logger()
 
-_TELL_AGAIN = 600.0
-
-
-@dataclass(frozen=True, slots=True)
-class _Told:
-    """What was told of a space: that it is well, that its data expired, and when each reason was told since then."""
-
-    well: bool = False
-    expired: bool = False
-    reasons: Mapping[str, float] = field(default_factory=dict)
+_REPEAT_AFTER = 600.0
 
 
 class Journal:
-    """Logs what becomes of spaces; safe to share between threads.
+    """Logs the changes of spaces; safe to share between threads.
 
-    A failure is told when the space was up or its reason was not told in the last ten minutes.
+    A failure is logged if the space was up before, or if its reason was not logged in the last ten minutes.
     """
 
     def __init__(self, clock: Clock, spaces: float = math.inf) -> None:
-        """Start with nothing told.
+        """Start with nothing logged.
 
         Args:
-            clock: where the time comes from.
-            spaces: how many spaces it remembers; those that it was told of last.
+            clock: source of time.
+            spaces: how many spaces are remembered; the least recently used ones are forgotten first.
         """
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._told: LRUCache[str, _Told] = LRUCache(spaces)
+        self._states = LoggedStates(subjects=spaces)
+        self._failures = LoggedStates(clock, repeat_after=_REPEAT_AFTER, subjects=spaces)
 
-    def tell(self, status: SpaceStatus) -> None:
+    def record(self, status: SpaceStatus) -> None:
         """Log what is new about a space, if anything is.
 
         Args:
             status: the space after a refresh ended, or when a scrape found its data expired.
         """
-        well = status.up and status.snapshot is not None
+        space, snapshot, failure = status.space, status.snapshot, status.last_failure
+        up = status.up and snapshot is not None
         expired = status.state == "expired"
-        with self._lock:
-            told = self._told.get(status.space, _Told())
-            reasons = {} if well else self._with_failure(told.reasons, status.last_failure)
-            self._told[status.space] = _Told(well, expired, reasons)
-        # Outside the lock: whoever reads the log may be slow.
-        if status.last_failure and reasons != told.reasons:
-            _log.warning("refresh failed", space=status.space, **_of_failure(status.last_failure), **_duration(status))
-        if expired and not told.expired:
-            _log.warning("data is too old to be served", space=status.space)
-        if well and not told.well and status.snapshot:
-            _log.info("space is up", space=status.space, **_of_snapshot(status.snapshot), **_duration(status))
+        if up:
+            self._failures.forget(space)
+        elif failure and self._failures.is_new(space, failure.reason):
+            _log.warning("refresh failed", space=space, **_failure_fields(failure), **_duration(status))
+        if self._states.is_new(space, "expired", expired) and expired:
+            _log.warning("data is too old to be served", space=space)
+        if self._states.is_new(space, "up", up) and snapshot and up:
+            _log.info("space is up", space=space, **_snapshot_fields(snapshot), **_duration(status))
+
+    def record_registries(self, space: str, configured: Collection[str], snapshot: Snapshot) -> None:
+        """Log the configured registries of a space that are not listed, if they changed.
+
+        The API returns an empty page for an unknown registry, not an error.
+        """
+        listed = {key.registry for key in snapshot.inventory.registries}
+        missing = tuple(sorted(set(map(clean, configured)) - listed))
+        if self._states.is_new(space, "missing", missing) and missing:
+            _log.warning("configured registries are not listed", space=space, registries=",".join(missing))
 
     def forget(self, spaces: Iterable[str]) -> None:
-        """Take spaces for new ones from now on."""
-        with self._lock:
-            for space in spaces:
-                self._told.pop(space, None)
-
-    def _with_failure(self, reasons: Mapping[str, float], failure: Failure | None) -> Mapping[str, float]:
-        """Note the time of a failure that is news."""
-        now = self._clock.monotonic()
-        if failure is None or now - reasons.get(failure.reason, -math.inf) < _TELL_AGAIN:
-            return reasons
-        return {**reasons, failure.reason: now}
+        """Treat spaces as new from now on."""
+        for space in spaces:
+            self._states.forget(space)
+            self._failures.forget(space)
 
 
-def _of_failure(failure: Failure) -> Mapping[str, Any]:
+def _failure_fields(failure: Failure) -> Mapping[str, Any]:
     optional = {"hint": failure.hint, "exception": failure.traceback}
     return {
         "reason": failure.reason,
@@ -88,7 +78,7 @@ def _of_failure(failure: Failure) -> Mapping[str, Any]:
     }
 
 
-def _of_snapshot(snapshot: Snapshot) -> Mapping[str, Any]:
+def _snapshot_fields(snapshot: Snapshot) -> Mapping[str, Any]:
     return {
         "artifacts": snapshot.inventory.artifacts,
         "findings": len(snapshot.inventory.findings),

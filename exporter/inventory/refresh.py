@@ -1,15 +1,15 @@
-"""The snapshot of each space over time: who may start a walk, who waits for it, and how long its result counts.
+"""Refreshes of spaces: who may start one, who waits for it, and how long its snapshot counts.
 
-A space is, at any moment, in one of five states:
+A space is in one of five states:
 
-- `cold`: there never was a snapshot. A scrape starts a refresh and waits for it.
-- `fresh`: the snapshot is younger than the time to live. A scrape is answered at once.
-- `due`: it is older, or was read by settings that hold no more. A scrape starts a refresh, and waits only if the last
-  walk was short enough.
-- `failing`: the last refresh failed; the last good snapshot is still served. A scrape is answered at once.
-- `expired`: the last good snapshot is older than it may be served. As `cold`.
+- `cold`: there was never a snapshot. A scrape starts a refresh and waits for it.
+- `fresh`: the snapshot is younger than the time to live. A scrape is answered immediately.
+- `due`: the snapshot is older, or outdated by a reload. A scrape starts a refresh, and waits only if the last walk was
+  short enough.
+- `failing`: the last refresh failed, and the last good snapshot is served. A scrape is answered immediately.
+- `expired`: the last good snapshot is too old to be served. As `cold`.
 
-After a failure the next refresh has to wait for a back-off. Ages count from the end of a walk.
+After a failure the next refresh waits for a back-off. Ages count from the end of a walk.
 """
 
 import random
@@ -28,22 +28,22 @@ from exporter.labels import clean
 _FIRST_BACKOFF = 5.0
 _LONGEST_BACKOFF = 300.0
 
-Walk = Callable[[], Snapshot]
-"""Walks through one space; raises `RefreshError`, or `Stopped` at shutdown or where nobody wants its outcome."""
+Walk = Callable[[threading.Event], Snapshot]
+"""Reads one space; raises `RefreshError`, or `Stopped` at shutdown or after the event was set, which cancels it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a refresh failed.
+    """Failure of a refresh.
 
     Attributes:
         reason: one of `errors.REASONS`.
         message: what happened, one printable line.
-        hint: what the operator can change; empty where there is nothing.
+        hint: what the operator can change; may be empty.
         time: when, monotonic clock, for its age.
-        pause: seconds from then until the next refresh may begin.
-        traceback: where in the exporter it happened, without the error's own text, which may hold anything; only for a
-            fault of its own.
+        pause: seconds from then until the next refresh may start.
+        traceback: where in the exporter it happened; only for a bug in the exporter. The text of the exception is left
+            out, as it may hold anything, the key included.
     """
 
     reason: str
@@ -56,15 +56,15 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class SpaceStatus:
-    """What is known of one space at one moment.
+    """Status of one space at one moment.
 
     Attributes:
         space: the space.
         state: `cold`, `fresh`, `due`, `failing` or `expired`.
-        snapshot: what is served; None where there is nothing.
-        up: the last refresh that ended succeeded.
-        refresh_seconds: how long the last walk took; None before the first one ended.
-        failures: refreshes that failed, by reason; every reason is there.
+        snapshot: the snapshot that is served; None if there is none.
+        up: whether the last refresh that ended succeeded.
+        refresh_seconds: duration of the last walk; None before the first one ended.
+        failures: failed refreshes by reason; every reason is present.
         last_failure: the failure of the last refresh; None if it succeeded or there was none.
     """
 
@@ -79,7 +79,7 @@ class SpaceStatus:
 
 @dataclass(frozen=True, slots=True)
 class CacheCounts:
-    """How often scrapes asked for a space, and how often a fresh snapshot answered them."""
+    """Scrapes of a space, and those that a fresh snapshot answered."""
 
     requests: int
     hits: int
@@ -88,6 +88,7 @@ class CacheCounts:
 @dataclass(slots=True)
 class _Space:
     walk: Walk
+    cancelled: threading.Event = field(default_factory=threading.Event)
     running: Future[None] | None = None
     not_before: float = 0.0
     failures_in_a_row: int = 0
@@ -102,7 +103,7 @@ class _Space:
 
 
 class Refresher:
-    """Refreshes spaces when scrapes ask for them, one walk of a space at a time."""
+    """Refreshes spaces when scrapes ask for them, one walk per space at a time; safe to share between threads."""
 
     def __init__(
         self,
@@ -113,18 +114,18 @@ class Refresher:
         cache_ttl: float,
         max_stale: float,
         jitter: random.Random,
-        tell: Callable[[SpaceStatus], None] = lambda _: None,
+        on_refresh: Callable[[SpaceStatus], None] = lambda _: None,
     ) -> None:
         """Start with every space cold.
 
         Args:
-            walks: how to walk through each space.
-            submit: queues a call for a space on a thread that may be kept busy for the length of a walk.
-            clock: where the time comes from.
+            walks: the walk of each space.
+            submit: queues a call for a space on a thread that may stay busy as long as a walk takes.
+            clock: source of time.
             cache_ttl: seconds that a snapshot counts as fresh.
             max_stale: seconds that a snapshot is served at all; never less than `cache_ttl`.
             jitter: spreads the back-off after a failure.
-            tell: told of a space whenever a refresh ended, or a scrape finds its data expired.
+            on_refresh: called with a space after each refresh, and when a scrape finds its data expired.
         """
         self._spaces = {name: _Space(walk) for name, walk in walks.items()}
         self._submit = submit
@@ -132,86 +133,95 @@ class Refresher:
         self._cache_ttl = cache_ttl
         self._max_stale = max_stale
         self._jitter = jitter
-        self._tell = tell
+        self._on_refresh = on_refresh
         self._lock = threading.Lock()
 
     def start(self) -> list[Future[None]]:
-        """Begin the first refresh of every space, so that there is data before the first scrape."""
+        """Start the first refresh of every space, so that there is data before the first scrape."""
         with self._lock:
             for name, space in self._spaces.items():
                 self._start_if_due(name, space)
             return [space.running for space in self._spaces.values() if space.running is not None]
 
-    def replace(
+    def reload(
         self,
         walks: Mapping[str, Walk],
         *,
         submit: Callable[[Callable[[str], None], str], Future[None]],
-        anew: Collection[str],
-        again: Collection[str],
+        reset: Collection[str],
+        outdated: Collection[str],
         cache_ttl: float,
         max_stale: float,
     ) -> None:
-        """Have other spaces from now on; those that stay keep all that is known of them.
+        """Change the spaces; those that stay keep their data and their counters.
 
-        Refreshes of spaces that go, or are named below, still come to their ends, of which no notice is taken.
+        Refreshes of spaces that are removed or named below are cancelled.
 
         Args:
-            walks: how to walk through each space.
-            submit: as at the start.
-            anew: spaces that stay by name only: they are cold again, and just what counters count goes on.
-            again: spaces whose data stays but counts as due, however young it is; a refresh begins at once.
-            cache_ttl: as at the start.
-            max_stale: as at the start.
+            walks: the walk of each space.
+            submit: queues a call for a space.
+            reset: spaces that start cold; only their counters continue.
+            outdated: spaces whose data stays but is due whatever its age; a refresh starts immediately.
+            cache_ttl: seconds that a snapshot counts as fresh.
+            max_stale: seconds that a snapshot is served at all.
         """
         with self._lock:
             before = self._spaces
             for space in before.values():
-                self._state(space)  # what has expired stays so, for whatever longer time data may be served from now on
+                self._state(space)  # expired data stays expired, even if the new max_stale is longer
             self._submit, self._cache_ttl, self._max_stale = submit, cache_ttl, max_stale
             self._spaces = {
-                name: _successor(before.get(name, _Space(walk)), walk, anew=name in anew, again=name in again)
+                name: _successor(before.get(name, _Space(walk)), walk, reset=name in reset, outdated=name in outdated)
                 for name, walk in walks.items()
             }
+            for name, space in before.items():
+                if space is not self._spaces.get(name):
+                    space.cancelled.set()
             for name, space in self._spaces.items():
                 if space is not before.get(name):
                     self._start_if_due(name, space)
 
+    def cancel(self) -> None:
+        """Cancel all refreshes; only for a refresher that is dropped."""
+        with self._lock:
+            for space in self._spaces.values():
+                space.cancelled.set()
+
     def __contains__(self, space: str) -> bool:
-        """Return whether it is one of the spaces."""
+        """Return whether a space is one of these."""
         return space in self._spaces
 
     def scrape(self, budget: float, space: str | None = None) -> list[Future[None]]:
-        """Begin whatever refresh is due, and return those that are worth waiting for.
+        """Start every refresh that is due, and return those that the scrape should wait for.
 
         Args:
             budget: seconds that the scrape has.
-            space: the one space that it asks for; None for all of them.
+            space: the one space that it asks for; None for all.
         """
         for status in self.statuses(space):
             if status.state == "expired":
-                self._tell(status)
+                self._on_refresh(status)
         with self._lock:
             joined = [self._scrape_space(name, one, budget) for name, one in self._asked(space)]
             return [refresh for refresh in joined if refresh is not None]
 
     def statuses(self, space: str | None = None) -> tuple[SpaceStatus, ...]:
-        """Return what is known of every space, in the order of the configuration, or of one space."""
+        """Return the status of every space, in the configured order, or of one space."""
         with self._lock:
             return tuple(self._status(name, one) for name, one in self._asked(space))
 
     def refreshing(self) -> bool:
-        """Return whether any refresh runs, or waits for its turn to."""
+        """Return whether any refresh runs or is queued."""
         with self._lock:
             return any(space.running is not None for space in self._spaces.values())
 
     def cache_counts(self) -> dict[str, CacheCounts]:
-        """Return how often each space was asked for."""
+        """Return the cache counts of each space."""
         with self._lock:
             return {name: CacheCounts(space.requests, space.hits) for name, space in self._spaces.items()}
 
     def all_tried(self) -> bool:
-        """Return whether the first refresh of every space has ended, well or not."""
+        """Return whether the first refresh of every space has ended, successful or not."""
         with self._lock:
             return all(space.refresh_seconds is not None for space in self._spaces.values())
 
@@ -235,12 +245,12 @@ class Refresher:
             space.running = self._submit(partial(self._refresh, space), name)
 
     def _refresh(self, space: _Space, name: str) -> None:
-        if self._spaces.get(name) is not space:
+        if space.cancelled.is_set():
             return
         began = self._clock.monotonic()
         where = ""
         try:
-            result: Snapshot | RefreshError = space.walk()
+            result: Snapshot | RefreshError = space.walk(space.cancelled)
         except Stopped:
             with self._lock:
                 space.running = None
@@ -248,12 +258,12 @@ class Refresher:
         except RefreshError as error:
             forget_calls(error)
             result = error
-        except Exception as error:  # noqa: BLE001 - whatever goes wrong in one space, the others and the scrape go on
+        except Exception as error:  # noqa: BLE001 - a bug in one space must not stop the others or the scrape
             where = "".join(traceback.format_tb(error.__traceback__))
             forget_calls(error)
             result = InternalError(type(error).__name__)
         with self._lock:
-            if self._spaces.get(name) is not space:
+            if space.cancelled.is_set():
                 return
             space.running = None
             space.refresh_seconds = self._clock.monotonic() - began
@@ -262,7 +272,7 @@ class Refresher:
             else:
                 self._failed(space, result, where)
             status = self._status(name, space)
-        self._tell(status)
+        self._on_refresh(status)
 
     def _succeeded(self, space: _Space, snapshot: Snapshot) -> None:
         space.snapshot = snapshot
@@ -311,11 +321,11 @@ class Refresher:
         return "due" if space.last_failure is None else "failing"
 
 
-def _successor(space: _Space, walk: Walk, *, anew: bool, again: bool) -> _Space:
-    """Return what a space goes on as; another object takes no notice of a refresh that runs."""
-    if anew:
+def _successor(space: _Space, walk: Walk, *, reset: bool, outdated: bool) -> _Space:
+    """Return what a space continues as after a reload; a new object ignores the refresh that runs."""
+    if reset:
         return _Space(walk, failures=space.failures, requests=space.requests, hits=space.hits)
-    if again:
-        return replace(space, walk=walk, running=None, not_before=0.0, outdated=True)
+    if outdated:
+        return replace(space, walk=walk, cancelled=threading.Event(), running=None, not_before=0.0, outdated=True)
     space.walk = walk
     return space

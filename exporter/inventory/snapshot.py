@@ -114,23 +114,25 @@ class Inventory:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """One whole walk of a space.
+    """Inventory of a space as one whole walk found it.
 
     Attributes:
         began: when the walk began, wall clock, seconds since the epoch.
         began_monotonic: the same moment on the monotonic clock, for ages.
-        inventory: what the rows add up to.
+        inventory: sums and findings of all rows.
         pages: pages that were read, the second reading of page 0 included.
-        duplicates: rows that repeat another one, the second reading of page 0 aside.
-        rejected: what could not be used.
-        reported: the API's own count of rows (`itemCount`), the last usable one; None where it gave none.
-        complete: the walk read as many rows as the API reported, and that number stood still.
+        page_size: rows per page in force.
+        duplicates: rows that repeat an earlier one, without those of the second reading of page 0.
+        rejected: rows and values that could not be used.
+        reported: rows by the API's own count (`itemCount`), the last usable one; None if it gave none.
+        complete: the walk read as many rows as the API reported, and that number did not change.
     """
 
     began: float
     began_monotonic: float
     inventory: Inventory
     pages: int
+    page_size: int
     duplicates: int
     rejected: Rejected
     reported: int | None

@@ -8,8 +8,8 @@ from itertools import accumulate, product
 
 from exporter.harness.page import Artifact
 from exporter.inventory.snapshot import Cell, RegistryTotals
-from exporter.inventory.traits import RISKS, Kind
-from exporter.labels import clean
+from exporter.inventory.traits import Kind
+from exporter.labels import RISKS, clean
 
 _ALWAYS_PRESENT = ("ALLOWED", "WARN", "BLOCKED")
 _PRESENT_WHERE_SCANNED = (*_ALWAYS_PRESENT, "UNSCANNED")

@@ -4,13 +4,7 @@ from collections.abc import Collection
 from typing import NamedTuple
 
 from exporter.inventory.snapshot import Cell
-from exporter.labels import clean
-
-RISKS = ("quarantined", "blocked", "warn", "unscanned", "none")
-"""What is wrong with an artifact, the worst first; every artifact has exactly one."""
-
-FINDINGS = RISKS[:3]
-"""The risks that someone must act on."""
+from exporter.labels import FINDINGS, RISKS, clean
 
 SCANNED_PACKAGE_TYPES = frozenset({"CARGO", "COMPOSER", "GO", "MAVEN", "NPM", "NUGET", "PYTHON", "RPM"})
 """Package types whose UPSTREAM registries are scanned; from the API's public server, August 2026."""

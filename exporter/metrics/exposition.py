@@ -1,4 +1,4 @@
-"""The pages of /metrics: what is known of spaces and process, as text or OpenMetrics."""
+"""Pages of /metrics and /probe, rendered as text or OpenMetrics."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -10,21 +10,25 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_late
 from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.registry import Collector
 
-from exporter.metrics.families import PROCESS_FAMILIES, SPACE_FAMILIES, FamilyCollector, ProcessView, SpaceView
-from exporter.serving.negotiation import weights
+from exporter.metrics.family import FamilyCollector
+from exporter.metrics.process_families import PROCESS_FAMILIES, ProcessView
+from exporter.metrics.space_families import SPACE_FAMILIES, SpaceView
 
-_OPENMETRICS = "application/openmetrics-text"
-_OPENMETRICS_1_0 = f"{_OPENMETRICS}; version=1.0.0; charset=utf-8"
-_TEXT_RANGES = ("text/plain", "text/*", "*/*")
+TEXT = CONTENT_TYPE_PLAIN_0_0_4
+"""Content type of Prometheus's text format."""
+
+OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+"""Content type of OpenMetrics."""
+
 _END = b"# EOF\n"
 
 
 class Rendering(NamedTuple):
-    """What a scrape gets, and the Content-Type to send it with.
+    """Rendered page.
 
     Attributes:
         content_type: the media type with its version.
-        parts: what changes with a refresh, the same object until then, and what each scrape changes.
+        parts: the families of the spaces, the same object until a refresh ends, and those of the process.
     """
 
     content_type: str
@@ -32,14 +36,14 @@ class Rendering(NamedTuple):
 
 
 class Exposition:
-    """Renders pages; what only refreshes change is rendered once for each state of a space."""
+    """Renders pages; a space is rendered once per refresh, not once per scrape. Safe to share between threads."""
 
     def __init__(self, spaces: Callable[[], tuple[SpaceView, ...]], process: Callable[[], ProcessView]) -> None:
         """Render nothing yet.
 
         Args:
-            spaces: returns what is known of every space; equal while nothing changed.
-            process: returns what is known of the process.
+            spaces: returns every space; equal while nothing changed.
+            process: returns the process.
         """
         self._spaces = spaces
         self._process = CollectorRegistry(auto_describe=False)
@@ -47,30 +51,28 @@ class Exposition:
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self._process)
         self._lock = threading.Lock()
-        self._of_spaces = {of: _SpaceFamilies(of) for of in (CONTENT_TYPE_PLAIN_0_0_4, _OPENMETRICS_1_0)}
+        self._space_pages = {content_type: _SpacePage(content_type) for content_type in (TEXT, OPENMETRICS)}
 
-    def render(self, accept: str) -> Rendering:
-        """Return the page in the format that an Accept header asks for; text where it asks for none of ours."""
-        content_type = _content_type(accept)
+    def render(self, content_type: str) -> Rendering:
+        """Return the page of /metrics in a format: `TEXT` or `OPENMETRICS`."""
         return Rendering(content_type, (self._render_spaces(content_type), _generate(self._process, content_type)))
 
     def render_spaces(self) -> bytes:
-        """Return the families of the spaces alone, as text."""
-        return self._render_spaces(CONTENT_TYPE_PLAIN_0_0_4)
+        """Return the families of the spaces only, as text."""
+        return self._render_spaces(TEXT)
 
     @staticmethod
-    def render_only(spaces: Sequence[SpaceView], accept: str) -> Rendering:
-        """Return a page of these spaces and nothing else, in the format that an Accept header asks for."""
-        content_type = _content_type(accept)
-        return Rendering(content_type, (_generate(FamilyCollector(SPACE_FAMILIES, lambda: spaces), content_type), b""))
+    def render_only(spaces: Callable[[], Sequence[SpaceView]], content_type: str) -> Rendering:
+        """Return a page of these spaces only, in a format: `TEXT` or `OPENMETRICS`."""
+        return Rendering(content_type, (_generate(FamilyCollector(SPACE_FAMILIES, spaces), content_type), b""))
 
     def _render_spaces(self, content_type: str) -> bytes:
         with self._lock:
-            return self._of_spaces[content_type].render(self._spaces())
+            return self._space_pages[content_type].render(self._spaces())
 
 
-class _SpaceFamilies:
-    """The families of all spaces in one format; where one space changes, the samples of no other are made anew."""
+class _SpacePage:
+    """Families of all spaces in one format; when one space changes, the others are not rendered again."""
 
     def __init__(self, content_type: str) -> None:
         self._content_type = content_type
@@ -80,7 +82,7 @@ class _SpaceFamilies:
         self._body = b"".join(self._heads)
 
     def render(self, views: Sequence[SpaceView]) -> bytes:
-        """Return the families, in OpenMetrics without the mark of the end; the same object while nothing changed."""
+        """Return the families without the end marker of OpenMetrics; the same object while nothing changed."""
         if views != self._views:
             self._samples = {view.space: self._samples_of(view) for view in views}
             columns = zip(self._heads, *(samples for _, samples in self._samples.values()), strict=True)
@@ -89,7 +91,7 @@ class _SpaceFamilies:
         return self._body
 
     def _samples_of(self, view: SpaceView) -> tuple[SpaceView, tuple[bytes, ...]]:
-        """Return what a space adds to each family, below its head."""
+        """Return the samples of a space, one text per family."""
         before = self._samples.get(view.space)
         if before and before[0] == view:
             return before
@@ -103,16 +105,9 @@ class _SpaceFamilies:
         )
 
 
-def _content_type(accept: str) -> str:
-    accepted = weights(accept)
-    wanted = accepted.get(_OPENMETRICS, 0.0)
-    text = next((accepted[media_range] for media_range in _TEXT_RANGES if media_range in accepted), 0.0)
-    return _OPENMETRICS_1_0 if wanted > 0 and wanted >= text else CONTENT_TYPE_PLAIN_0_0_4
-
-
 def _generate(collector: Collector, content_type: str) -> bytes:
-    # The renderers ask no more of a registry than what every collector has, whatever their types say.
+    # The renderers only call collect(), which every collector has; their types ask for a whole registry.
     registry = cast("CollectorRegistry", collector)
-    if content_type == _OPENMETRICS_1_0:
+    if content_type == OPENMETRICS:
         return cast("bytes", openmetrics.generate_latest(registry))  # type: ignore[no-untyped-call]
     return generate_latest(registry)

@@ -1,16 +1,16 @@
-"""Links to a registry's page in the product's web interface."""
+"""Links to the page of a registry in the Harness UI."""
 
 import re
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from exporter.config.readers import parts_of
 from exporter.labels import clean
+from exporter.scopes import parts_of
 
 
 @dataclass(frozen=True, slots=True)
 class RegistryLink:
-    """Makes the addresses of the registries of one space.
+    """Link to the registries of one space.
 
     Attributes:
         template: an address with `{base}`, `{account}`, `{org}`, `{project}` and `{registry}`; empty for no links.
@@ -23,7 +23,7 @@ class RegistryLink:
     space: str
 
     def __call__(self, registry: str) -> str:
-        """Return the address of a registry's page, fit to be a label.
+        """Return the address of a registry's page as a label value.
 
         A pair of segments such as `/orgs/{org}` is left out where the space has no organization, or no project.
         """

@@ -1,7 +1,7 @@
-"""The endpoints, as an ASGI application.
+"""Endpoints, as an ASGI application.
 
-A scrape begins what is due, waits for it as long as its deadline and shutdown let it, and gets what there is. Nothing
-that takes long happens on the event loop: pages are rendered and compressed on a thread of their own.
+A scrape starts the refreshes that are due, waits for them until its deadline or the shutdown, and returns the data that
+is there. Nothing slow runs on the event loop: pages are rendered and compressed on a thread.
 """
 
 import asyncio
@@ -16,11 +16,19 @@ from weakref import WeakKeyDictionary
 from exporter.clock import Clock
 from exporter.engine.probes import Probes
 from exporter.inventory.refresh import Refresher
-from exporter.metrics.exposition import Exposition, Rendering
+from exporter.metrics.exposition import OPENMETRICS, TEXT, Exposition, Rendering
 from exporter.serving import landing
-from exporter.serving.asgi import Receive, Scope, Send
 from exporter.serving.compression import Gzip
-from exporter.serving.negotiation import weights
+from exporter.serving.http import (
+    PLAIN,
+    Receive,
+    Response,
+    Scope,
+    Send,
+    accepts_gzip,
+    accepts_openmetrics,
+    header_values,
+)
 from exporter.workers import Workers
 
 _TIMEOUT_HEADER = b"x-prometheus-scrape-timeout-seconds"
@@ -29,47 +37,33 @@ _READY_AFTER = 30.0
 _SCRAPES = 64
 _PIECE = 131_072
 
-_TEXT = (b"content-type", b"text/plain; charset=utf-8")
 _NO_SNIFFING = (b"x-content-type-options", b"nosniff")
 
 
-class Answer(NamedTuple):
-    """A whole answer; its Content-Length is added when it is sent.
-
-    Attributes:
-        status: the HTTP status.
-        parts: the body; parts that many answers have in common are in memory once, however slowly these are read.
-        headers: names and values.
-    """
-
-    status: int
-    parts: tuple[bytes, ...]
-    headers: tuple[tuple[bytes, bytes], ...] = (_TEXT,)
-
-
 class Route(NamedTuple):
-    """What answers a path.
+    """Route to a handler.
 
     Attributes:
-        methods: the methods that it answers; any other gets 405.
-        handler: what makes the answer.
+        methods: the methods that it accepts; any other gets 405.
+        handler: makes the response.
     """
 
     methods: tuple[str, ...]
-    handler: Callable[[Scope, Receive], Awaitable[Answer]]
+    handler: Callable[[Scope, Receive], Awaitable[Response]]
 
 
-_OK = Answer(200, (b"OK\n",))
-_NOT_FOUND = Answer(404, (b"There is nothing at this path; / lists what there is.\n",))
-_NO_TARGET = Answer(400, (b"A probe asks for one space that this exporter may ask for, as /probe?space=REF.\n",))
-_NO_ROOM = Answer(503, (b"Too many spaces are being walked through already.\n",))
-_NO_LIFECYCLE = Answer(403, (b"The lifecycle API is not enabled: set web_enable_lifecycle to true.\n",))
-_SHUTTING_DOWN = Answer(503, (b"Shutting down.\n",))
-_BUSY = Answer(503, (b"Too many scrapes wait already.\n",))
+_OK = Response(200, (b"OK\n",))
+_NOT_FOUND = Response(404, (b"Not found. See / for a list of endpoints.\n",))
+_NO_TARGET = Response(400, (b"Unknown or malformed space. Use /probe?space=SPACE with a configured space.\n",))
+_NO_ROOM = Response(503, (b"Too many spaces are being refreshed.\n",))
+_NO_LIFECYCLE = Response(403, (b"The lifecycle API is not enabled: set web_enable_lifecycle to true.\n",))
+_SHUTTING_DOWN = Response(503, (b"Shutting down.\n",))
+_BUSY = Response(503, (b"Too many concurrent scrapes.\n",))
+_NOT_READY = Response(503, (b"The first refresh of a space has not finished.\n",))
 
 
 class Endpoints:
-    """The endpoints as an ASGI application."""
+    """Endpoints as an ASGI application."""
 
     def __init__(
         self,
@@ -82,16 +76,16 @@ class Endpoints:
         version: str,
         reload: Callable[[], Future[tuple[str, ...]] | None] = lambda: None,
     ) -> None:
-        """Begin to serve; the time to become ready starts here.
+        """Start to serve; the time to become ready starts here.
 
         Args:
-            refresher: what scrapes begin and wait for.
-            exposition: what they get.
-            probes: the spaces that probes ask for one by one.
-            clock: where the time comes from.
-            scrape_timeout_offset: returns the seconds that an answer is made before the scraper gives up.
+            refresher: the spaces of /metrics.
+            exposition: renders the pages.
+            probes: the spaces of /probe.
+            clock: source of time.
+            scrape_timeout_offset: returns the seconds to subtract from the scrape timeout.
             version: the exporter's version.
-            reload: has the settings read again, which comes to what is wrong with them; None where nobody may ask.
+            reload: reloads the settings, and returns what is wrong with them; None if that is not enabled.
         """
         self._refresher = refresher
         self._exposition = exposition
@@ -109,20 +103,20 @@ class Endpoints:
         read = ("GET", "HEAD")
         self._routes = {
             "/": Route(read, self._landing_page),
-            "/metrics": Route(read, partial(self._counted, self._metrics)),
-            "/probe": Route(read, partial(self._counted, self._probe)),
+            "/metrics": Route(read, partial(self._limited, self._metrics)),
+            "/probe": Route(read, partial(self._limited, self._probe)),
             "/-/healthy": Route(read, self._healthy),
             "/-/ready": Route(read, self._ready),
-            "/-/reload": Route(("POST",), self._read_settings_again),
+            "/-/reload": Route(("POST",), self._reload_settings),
         }
 
     def stop(self) -> None:
-        """Let waiting scrapes be answered at once, and be ready no more. Only for the event loop's own thread."""
+        """Answer waiting scrapes immediately, and report not ready. Only for the thread of the event loop."""
         self._stopping.set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        status, parts, headers = await self._answer(scope, receive)
+        status, parts, headers = await self._respond(scope, receive)
         headers = (*headers, (b"content-length", str(sum(map(len, parts))).encode()), _NO_SNIFFING)
         if self._stopping.is_set():
             headers = (*headers, (b"connection", b"close"))
@@ -131,49 +125,49 @@ class Endpoints:
             await send({"type": "http.response.body", "body": piece, "more_body": True})
         await send({"type": "http.response.body"})
 
-    async def _answer(self, scope: Scope, receive: Receive) -> Answer:
+    async def _respond(self, scope: Scope, receive: Receive) -> Response:
         route = self._routes.get(scope["path"])
         if route is None:
             return _NOT_FOUND
         if scope["method"] not in route.methods:
             allow = (b"allow", ", ".join(route.methods).encode())
-            return Answer(405, (b"This path does not answer that method.\n",), (_TEXT, allow))
+            return Response(405, (b"Method not allowed.\n",), (PLAIN, allow))
         return await route.handler(scope, receive)
 
-    async def _healthy(self, _scope: Scope, _receive: Receive) -> Answer:
+    async def _healthy(self, _scope: Scope, _receive: Receive) -> Response:
         return _OK
 
-    async def _ready(self, _scope: Scope, _receive: Receive) -> Answer:
+    async def _ready(self, _scope: Scope, _receive: Receive) -> Response:
         if self._stopping.is_set():
             return _SHUTTING_DOWN
         if self._refresher.all_tried() or self._clock.monotonic() - self._started >= _READY_AFTER:
             return _OK
-        return Answer(503, (b"The first refresh of a space has not ended yet.\n",))
+        return _NOT_READY
 
-    async def _read_settings_again(self, _scope: Scope, _receive: Receive) -> Answer:
+    async def _reload_settings(self, _scope: Scope, _receive: Receive) -> Response:
         if self._stopping.is_set():
             return _SHUTTING_DOWN
-        asked = self._reload()
-        if asked is None:
+        reload = self._reload()
+        if reload is None:
             return _NO_LIFECYCLE
-        # Others may wait for the same one: a request that is given up must not call it off.
-        faults = await asyncio.shield(asyncio.wrap_future(asked))
+        # Others may wait for the same reload: a client that leaves must not cancel it.
+        faults = await asyncio.shield(asyncio.wrap_future(reload))
         if not faults:
             return _OK
-        lines = ("The settings cannot be used, those so far still hold:", *faults, "")
-        return Answer(500, ("\n".join(lines).encode(errors="replace"),))
+        lines = ("Reload failed, keeping the current settings:", *faults, "")
+        return Response(500, ("\n".join(lines).encode(errors="replace"),))
 
-    async def _landing_page(self, _scope: Scope, _receive: Receive) -> Answer:
+    async def _landing_page(self, _scope: Scope, _receive: Receive) -> Response:
         body = await asyncio.wrap_future(self._renderer.submit(self._render_landing_page))
         policy = (b"content-security-policy", landing.CONTENT_SECURITY_POLICY.encode())
-        return Answer(200, (body,), ((b"content-type", b"text/html; charset=utf-8"), policy))
+        return Response(200, (body,), ((b"content-type", b"text/html; charset=utf-8"), policy))
 
     def _render_landing_page(self) -> bytes:
         return landing.page(self._refresher.statuses(), version=self._version, now=self._clock.monotonic())
 
-    async def _counted(
-        self, handler: Callable[[Scope, Receive], Awaitable[Answer]], scope: Scope, receive: Receive
-    ) -> Answer:
+    async def _limited(
+        self, handler: Callable[[Scope, Receive], Awaitable[Response]], scope: Scope, receive: Receive
+    ) -> Response:
         if self._scrapes >= _SCRAPES:
             return _BUSY
         self._scrapes += 1
@@ -182,11 +176,11 @@ class Endpoints:
         finally:
             self._scrapes -= 1
 
-    async def _metrics(self, scope: Scope, receive: Receive) -> Answer:
+    async def _metrics(self, scope: Scope, receive: Receive) -> Response:
         self._probes.forget_idle()
         return await self._scrape(scope, receive, self._refresher.scrape, self._exposition.render, self._gzips)
 
-    async def _probe(self, scope: Scope, receive: Receive) -> Answer:
+    async def _probe(self, scope: Scope, receive: Receive) -> Response:
         if self._probes.targets.off:
             return _NOT_FOUND
         space = self._probes.targets.asked(scope["query_string"])
@@ -195,32 +189,31 @@ class Endpoints:
         probe = self._probes.open(space)
         if probe is None:
             return _NO_ROOM
-        return await self._scrape(
-            scope, receive, probe.scrape, lambda accept: self._exposition.render_only(probe.views(), accept), {}
-        )
+        render = partial(self._exposition.render_only, probe.views)
+        return await self._scrape(scope, receive, probe.scrape, render, {})
 
     async def _scrape(
         self,
         scope: Scope,
         receive: Receive,
-        begin: Callable[[float], Sequence[Future[None]]],
+        start: Callable[[float], Sequence[Future[None]]],
         render: Callable[[str], Rendering],
         gzips: dict[str, Gzip],
-    ) -> Answer:
-        """Begin what is due, wait for it as long as there is time, and answer with what there is."""
-        budget = _budget(_values(scope, _TIMEOUT_HEADER), self._offset())
-        await self._wait(begin(budget), budget, receive)
-        accept = _text(scope, b"accept")
-        gzip = _takes_gzip(_text(scope, b"accept-encoding"))
-        return await asyncio.wrap_future(self._renderer.submit(_answer, render, accept, gzips if gzip else None))
+    ) -> Response:
+        """Start what is due, wait for it while there is time, and return the data that is there."""
+        budget = _budget(header_values(scope, _TIMEOUT_HEADER), self._offset())
+        await self._wait(start(budget), budget, receive)
+        content_type = OPENMETRICS if accepts_openmetrics(scope) else TEXT
+        gzip = gzips.setdefault(content_type, Gzip()) if accepts_gzip(scope) else None
+        return await asyncio.wrap_future(self._renderer.submit(_page, render, content_type, gzip))
 
     async def _wait(self, refreshes: Sequence[Future[None]], budget: float, receive: Receive) -> None:
-        """Wait until the refreshes ended, the budget is spent, the client left or shutdown begins."""
+        """Wait until the refreshes end, the budget is spent, the client leaves or the shutdown starts."""
         if not refreshes:
             return
         waits: list[asyncio.Future[Any]] = [
             asyncio.ensure_future(_all(map(self._end_of, refreshes))),
-            asyncio.ensure_future(_left(receive)),
+            asyncio.ensure_future(_client_left(receive)),
             asyncio.ensure_future(self._stopping.wait()),
         ]
         try:
@@ -230,23 +223,21 @@ class Endpoints:
                 wait.cancel()
 
     def _end_of(self, refresh: Future[None]) -> asyncio.Event:
-        """Return what is set when a refresh ends; one for all scrapes, for a future forgets no callback before."""
+        """Return the event that is set when a refresh ends; shared by scrapes, as a future keeps every callback."""
         end = self._ends.get(refresh)
         if end is None:
             self._ends[refresh] = end = asyncio.Event()
-            refresh.add_done_callback(partial(_tell, asyncio.get_running_loop(), end))
+            refresh.add_done_callback(partial(_set_from_thread, asyncio.get_running_loop(), end))
         return end
 
 
-def _answer(render: Callable[[str], Rendering], accept: str, gzips: dict[str, Gzip] | None) -> Answer:
-    """Render a page, and compress it where there is something to compress with."""
-    content_type, parts = render(accept)
-    vary = (b"vary", b"accept, accept-encoding")
-    headers = ((b"content-type", content_type.encode()), vary)
-    if gzips is None:
-        return Answer(200, parts, headers)
-    compressed = gzips.setdefault(content_type, Gzip()).compress(b"".join(parts))
-    return Answer(200, compressed, (*headers, (b"content-encoding", b"gzip")))
+def _page(render: Callable[[str], Rendering], content_type: str, gzip: Gzip | None) -> Response:
+    """Render a page, and compress it if the client accepts that."""
+    content_type, parts = render(content_type)
+    headers = ((b"content-type", content_type.encode()), (b"vary", b"accept, accept-encoding"))
+    if gzip is None:
+        return Response(200, parts, headers)
+    return Response(200, gzip.compress(b"".join(parts)), (*headers, (b"content-encoding", b"gzip")))
 
 
 async def _all(events: Iterable[asyncio.Event]) -> None:
@@ -254,24 +245,21 @@ async def _all(events: Iterable[asyncio.Event]) -> None:
         await event.wait()
 
 
-def _tell(loop: asyncio.AbstractEventLoop, ended: asyncio.Event, _: Future[None]) -> None:
-    # A refresh that outlives the server finds the loop closed.
+def _set_from_thread(loop: asyncio.AbstractEventLoop, ended: asyncio.Event, _: Future[None]) -> None:
+    # The loop is closed if the refresh outlives the server.
     with contextlib.suppress(RuntimeError):
         loop.call_soon_threadsafe(ended.set)
 
 
 def _pieces(parts: Iterable[bytes]) -> Iterator[memoryview]:
-    """Cut a body into few pieces, for after each this thread may have to wait for one that adds up artifacts.
-
-    They are not larger, for what a client does not take of one, the server copies.
-    """
+    """Cut a body into pieces: few, as each may wait for the interpreter; small, as the server copies what is unsent."""
     for part in _joined(parts):
         for start in range(0, len(part), _PIECE):
             yield memoryview(part)[start : start + _PIECE]
 
 
 def _joined(parts: Iterable[bytes]) -> Iterator[bytes]:
-    """Join small parts as far as they fit into one piece; a large one stays the object that it is."""
+    """Join small parts up to the size of a piece; a large part stays the same object."""
     small: list[bytes] = []
     for part in parts:
         if sum(map(len, small)) + len(part) > _PIECE:
@@ -281,17 +269,9 @@ def _joined(parts: Iterable[bytes]) -> Iterator[bytes]:
     yield b"".join(small)
 
 
-async def _left(receive: Receive) -> None:
+async def _client_left(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
-
-
-def _values(scope: Scope, name: bytes) -> list[str]:
-    return [value.decode("latin-1") for header, value in scope["headers"] if header == name]
-
-
-def _text(scope: Scope, name: bytes) -> str:
-    return ",".join(_values(scope, name))
 
 
 def _budget(timeouts: Sequence[str], offset: float) -> float:
@@ -302,8 +282,3 @@ def _budget(timeouts: Sequence[str], offset: float) -> float:
     if not (math.isfinite(timeout) and timeout > 0):
         timeout = _DEFAULT_TIMEOUT
     return max(0.0, timeout - offset)
-
-
-def _takes_gzip(accept_encoding: str) -> bool:
-    accepted = weights(accept_encoding)
-    return accepted.get("gzip", accepted.get("*", 0.0)) > 0

@@ -10,8 +10,8 @@ from typing import Any
 
 import uvicorn
 
-from exporter.serving.asgi import Application
 from exporter.serving.connections import Connection, connection
+from exporter.serving.http import Application
 from exporter.serving.listener import take_no_more
 
 CONNECTIONS = 1024

@@ -1,4 +1,4 @@
-"""What is made of files, made again when their content changes."""
+"""Content of files, and the value made from it, which is made again when the content changes."""
 
 from collections.abc import Callable
 from concurrent.futures import Future, wait
@@ -7,7 +7,8 @@ from typing import Generic, TypeVar
 
 import structlog
 
-from exporter.config.settings import SettingsError
+from exporter.log import LoggedStates
+from exporter.texts import SettingsError
 from exporter.workers import Workers
 
 _PATIENCE = 0.25
@@ -16,14 +17,14 @@ _FIRST_PATIENCE = 10.0
 S = TypeVar("S")
 T = TypeVar("T")
 _Outcome = tuple[T | None, tuple[str, ...]]
-"""What came of something that may raise `SettingsError`: a value and no faults, or None and the faults."""
+"""Outcome of a call that may raise `SettingsError`: a value and no faults, or None and the faults."""
 
 
 class _Reader(Generic[S]):
-    """Reads files on a thread of its own, since whoever asks may hold up all others while a file system hangs.
+    """Reads files on a thread of its own, as a hanging file system would block whoever asks.
 
-    A change is seen by the next who asks, who waits for the read a moment at most. While a read hangs there is no
-    other, and everybody gets at once what the last one gave, good or bad.
+    A change is seen by the next call, which waits for the read for a moment at most. While a read hangs, no other is
+    started, and every call returns the last outcome immediately, good or bad.
     """
 
     def __init__(self, file: str) -> None:
@@ -32,10 +33,11 @@ class _Reader(Generic[S]):
         self._workers = Workers(1, "files")
         self._reading: Future[_Outcome[S]] | None = None
         self._last: _Outcome[S] | None = None
-        self._hangs = False
+        self._logged = LoggedStates()
+        self._logged.is_new(file, "hangs", state=False)
 
     def read(self, read: Callable[[], S]) -> S:
-        """Return what the files hold, now or when they could be read last.
+        """Return the content of the files, now or when they were last read.
 
         Raises:
             SettingsError: they could not be read.
@@ -43,80 +45,80 @@ class _Reader(Generic[S]):
         if self._reading is None or self._reading.done():
             self._reading = self._workers.submit(partial(_outcome, read))
             wait([self._reading], timeout=_PATIENCE if self._last else _FIRST_PATIENCE)
-        self._note(hangs=not self._reading.done())
-        if not self._hangs:
+        hangs = not self._reading.done()
+        if self._logged.is_new(self._file, "hangs", hangs):
+            if hangs:
+                self._log.warning("the file system does not respond, keeping what was read last")
+            else:
+                self._log.info("the file system responds again")
+        if not hangs:
             self._last = self._reading.result()
         if self._last is None:
-            raise SettingsError([f"{self._file}: its file system does not answer; accepted is a file on one that does"])
+            raise SettingsError([f"{self._file}: its file system does not respond; use a file on one that does"])
         return _value(self._last)
 
-    def _note(self, *, hangs: bool) -> None:
-        if hangs and not self._hangs:
-            self._log.warning("the file system does not answer, what was read last stays")
-        elif self._hangs and not hangs:
-            self._log.info("the file system answers again")
-        self._hangs = hangs
 
+class FileContent(Generic[S, T]):
+    """Value made from the content of files, made again when the content differs; each change is logged once.
 
-class Watched(Generic[S, T]):
-    """Makes a value of what files hold, again whenever that differs, and tells each change in the log once.
-
-    What is compared is the content: two changes within one tick of a file's clock are not missed.
+    The content is compared, not the time of the file: two changes within one tick of the file's clock are seen too.
     """
 
-    def __init__(self, make: Callable[[S], T], *, file: str, **told: str) -> None:
+    def __init__(self, make: Callable[[S], T], *, file: str, **fields: str) -> None:
         """Make nothing yet.
 
         Args:
-            make: makes the value of a content; raises `SettingsError` where it cannot.
+            make: makes the value from a content; raises `SettingsError` if it is invalid.
             file: the file that is read, or that names those that are.
-            told: what each line of the log carries beside it.
+            fields: further fields of each log line.
         """
         self._make = make
-        self._log = structlog.get_logger(file=file, **told)
+        self._file = file
+        self._log = structlog.get_logger(file=file, **fields)
         self._reader = _Reader[S](file)
         self._seen: S | None = None
         self._made: _Outcome[T] = (None, ())
-        self._told: tuple[str, ...] | None = None
+        self._logged = LoggedStates()
+        self._used = False
 
     def __repr__(self) -> str:
-        return "Watched(…)"
+        return "FileContent(…)"
 
     def current(self, read: Callable[[], S]) -> T:
-        """Return the value for what the files hold now.
+        """Return the value for the current content of the files.
 
         Args:
-            read: reads the files; raises `SettingsError` where it cannot.
+            read: reads the files; raises `SettingsError` if it cannot.
 
         Raises:
-            SettingsError: the files cannot be read or used; nothing older is returned in their place.
+            SettingsError: the files cannot be read or are invalid; no older value takes their place.
         """
         try:
             value = self._current(self._reader.read(read))
         except SettingsError as error:
-            self._tell(error.faults)
+            self._log_faults(error.faults)
             raise
-        self._tell(())
+        self._log_faults(())
         return value
 
     def _current(self, content: S) -> T:
         if content != self._seen:
             changed = self._seen is not None
             self._made = _outcome(partial(self._make, content))
-            # Only now: after a fault that nobody foresaw, the older value would be taken for that of this content.
+            # Only now: after an unexpected exception the older value must not pass for that of this content.
             self._seen = content
             if changed and not self._made[1]:
-                self._log.info("read again")
+                self._log.info("reloaded")
         return _value(self._made)
 
-    def _tell(self, faults: tuple[str, ...]) -> None:
-        # What is wrong from the beginning ends the process, which tells it itself.
-        if self._told is not None and faults != self._told:
+    def _log_faults(self, faults: tuple[str, ...]) -> None:
+        # A file that is invalid at the start ends the process, which prints the faults itself.
+        if self._logged.is_new(self._file, "faults", faults) and self._used:
             if faults:
-                self._log.error("cannot be used, requests are refused until it can", problem="; ".join(faults))
+                self._log.error("invalid, refusing requests until it is fixed", problem="; ".join(faults))
             else:
-                self._log.info("can be used again")
-        self._told = faults
+                self._log.info("valid again")
+        self._used = True
 
 
 def _outcome(call: Callable[[], T]) -> _Outcome[T]:

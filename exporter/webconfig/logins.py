@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from exporter.workers import Workers
 
 LONGEST_PASSWORD = 72
-"""Bytes that bcrypt reads of a password."""
+"""Bytes of a password that bcrypt uses."""
 
 _REMEMBERED = 100
 _WAITING = 32
@@ -23,14 +23,14 @@ _DUMMY = "." * 53
 
 
 class TooManyLoginsError(Exception):
-    """So many hashes wait to be computed that another would wait too long."""
+    """Too many hashes are waiting to be computed."""
 
 
 class Logins:
-    """Decides who may come in.
+    """Checks of user names and passwords.
 
-    One hash is computed at a time, on a thread of its own. The latest results are remembered: by a keyed digest of
-    user, hash and password, never by the password; good ones apart from bad ones, so that guesses push out no user.
+    One hash is computed at a time, on a separate thread. The latest results are cached by a keyed digest of user, hash
+    and password, never by the password itself; successes and failures separately, so that guesses evict no user.
     """
 
     def __init__(self) -> None:
@@ -40,32 +40,32 @@ class Logins:
         self._waiting: dict[bytes, asyncio.Future[bool]] = {}
 
     async def allow(self, users: Mapping[str, SecretStr], authorization: bytes) -> bool:
-        """Tell whether a request's credentials are those of a user; only for the event loop's own thread.
+        """Return whether the credentials of a request are those of a user. Only for the thread of the event loop.
 
         Args:
             users: the bcrypt hash of each user's password.
             authorization: the request's header.
 
         Raises:
-            TooManyLoginsError: too many others wait already.
+            TooManyLoginsError: too many others are waiting.
         """
         credentials = _credentials(authorization)
         if credentials is None:
             return False
         user, password = credentials
         known = user in users
-        # Somebody who is no user takes as long as one, so that time does not tell who is.
+        # An unknown user takes as long as a known one, so that the time does not reveal who exists.
         hashed = users[user].get_secret_value() if known else _dummy(users)
         key = self._key(user, hashed, password)
         for good, results in self._results.items():
             if key in results:
                 results[key] = good
                 return good and known
-        # One who leaves does not cancel what others may wait for.
+        # Others may wait for the same check: a client that leaves must not cancel it.
         return await asyncio.shield(self._check(key, hashed, password)) and known
 
     def _check(self, key: bytes, hashed: str, password: bytes) -> asyncio.Future[bool]:
-        """Begin to compute a hash, unless that is under way: many scrapes with one password wait for one hash."""
+        """Start to compute a hash, unless it is being computed: scrapes with the same password share it."""
         if key not in self._waiting:
             if len(self._waiting) >= _WAITING:
                 raise TooManyLoginsError
@@ -76,7 +76,7 @@ class Logins:
 
     def _remember(self, key: bytes, check: asyncio.Future[bool]) -> None:
         del self._waiting[key]
-        # One that failed is told to who waits for it, and remembered as nothing.
+        # An error goes to those who wait for the check, and is not cached.
         if not check.cancelled() and check.exception() is None:
             self._results[check.result()][key] = check.result()
 
@@ -99,6 +99,6 @@ def _credentials(authorization: bytes) -> tuple[str, bytes] | None:
 
 
 def _dummy(users: Mapping[str, SecretStr]) -> str:
-    """Return a hash that no password has, as costly as the costliest."""
+    """Return a hash that matches no password, with the highest cost of all users."""
     cost = max(hashed.get_secret_value().split("$")[2] for hashed in users.values())
     return f"$2b${cost}${_DUMMY}"

@@ -1,4 +1,4 @@
-"""TLS as the web config file says, with certificates and authorities that may change while it is served."""
+"""TLS of the web config file, with certificates and authorities that may change while serving."""
 
 import os
 import ssl
@@ -14,8 +14,8 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from exporter.config.settings import SettingsError
-from exporter.webconfig.content import Watched
+from exporter.texts import SettingsError
+from exporter.webconfig.content import FileContent
 from exporter.webconfig.file import TLSServer, WebConfigFile, read_content
 from exporter.webconfig.readers import CIPHERS, CURVES
 
@@ -29,7 +29,7 @@ _VERIFICATION = {
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """All that a context is made of: what the web config file says, and what the files hold that it names."""
+    """Input of a TLS context: the section of the web config file, and the content of the files that it names."""
 
     section: TLSServer
     cert: bytes = field(repr=False)
@@ -38,33 +38,33 @@ class Material:
 
 
 class ReloadingContext(ssl.SSLContext):
-    """Hands each handshake to a context made of what the files hold now.
+    """TLS context that passes each handshake to one made from the current content of the files.
 
-    It has no certificate of its own, so that a handshake that stays with it fails.
+    It has no certificate of its own, so that a handshake fails if the files are invalid.
     """
 
     _file: WebConfigFile
-    _watched: Watched[Material, ssl.SSLContext]
+    _content: FileContent[Material, ssl.SSLContext]
 
     def __new__(cls, _file: WebConfigFile) -> Self:
-        """Create it as a server's."""
+        """Create a context for a server."""
         return super().__new__(cls, ssl.PROTOCOL_TLS_SERVER)
 
     def __init__(self, file: WebConfigFile) -> None:
-        """Read the files for the first time.
+        """Read the files.
 
         Args:
-            file: a web config file that says how to speak TLS.
+            file: a web config file with TLS.
 
         Raises:
-            SettingsError: certificate, key or authorities cannot be used.
+            SettingsError: certificate, key or authorities are invalid.
         """
         self._file = file
-        self._watched = Watched(self._make, file=str(file.path), part="tls_server_config")
+        self._content = FileContent(self._make, file=str(file.path), part="tls_server_config")
         self._newest()
 
     def wrap_bio(self, *args: Any, **kwargs: Any) -> ssl.SSLObject:  # noqa: ANN401 - whatever the base class takes
-        """Begin a handshake; it will fail where the files cannot be used now."""
+        """Start a handshake; it fails if the files are invalid now."""
         try:
             context = self._newest()
         except SettingsError:
@@ -78,15 +78,15 @@ class ReloadingContext(ssl.SSLContext):
 
     def _newest(self) -> ssl.SSLContext:
         section = self._file.current().tls_server_config
-        return self._watched.current(partial(read_material, section, self._file.path))
+        return self._content.current(partial(read_material, section, self._file.path))
 
 
 class _Context(ssl.SSLContext):
-    """A context that knows whom to let in, and what replaces it.
+    """TLS context that knows which clients to accept, and its successor.
 
     Attributes:
-        allowed_sans: the names of which a client's certificate has to bear one; None for any.
-        newest: gives the context that is in use now.
+        allowed_sans: subject alternative names, one of which a client's certificate must have; None for any.
+        newest: returns the context that is in use now.
     """
 
     allowed_sans: frozenset[str] | None = None
@@ -94,33 +94,33 @@ class _Context(ssl.SSLContext):
 
 
 class _Checked(ssl.SSLObject):
-    """Keeps out clients whose certificate bears none of the allowed names, or was accepted by what has changed since.
+    """TLS connection that refuses clients without an allowed name, or whose authorities were changed since.
 
-    A connection may be kept alive for as long as its client likes, so an authority that is taken away has to count for
-    those that are open, too. Where nobody has to show a certificate they stay.
+    A client can keep a connection open for as long as it likes, so removing an authority must end open connections too.
+    Without client certificates they stay open.
     """
 
     context: _Context
 
     def do_handshake(self) -> None:
-        """Go on with the handshake.
+        """Continue the handshake.
 
         Raises:
-            SSLError: it failed, or has to wait.
+            SSLError: it failed, or must wait for the client.
         """
         super().do_handshake()
         allowed = self.context.allowed_sans
         if allowed is not None and allowed.isdisjoint(_names(self.getpeercert(binary_form=True))):
-            raise ssl.SSLCertVerificationError("the client's certificate bears no name that is allowed")
+            raise ssl.SSLCertVerificationError("the client certificate has no allowed name")
 
     def read(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - whatever the base class takes and gives
-        """Read what the client sent, its next request maybe.
+        """Read what the client sent.
 
         Raises:
-            SSLError: nothing can be read, or what the client was let in by is not in use any more.
+            SSLError: nothing can be read, or the context that accepted the client was replaced.
         """
         if self.context.verify_mode is not ssl.CERT_NONE and not self._is_newest():
-            raise ssl.SSLError("what the client was let in by has changed")
+            raise ssl.SSLError("the TLS settings that accepted the client have changed")
         return super().read(*args, **kwargs)
 
     def _is_newest(self) -> bool:
@@ -131,7 +131,7 @@ class _Checked(ssl.SSLObject):
 
 
 def _names(certificate: bytes | None) -> set[str]:
-    """Return the subject alternative names of a certificate that Go's toolkit compares, spelled as Go does."""
+    """Return the subject alternative names that the Go toolkit compares, as Go writes them."""
     try:
         san = x509.load_der_x509_certificate(certificate or b"").extensions.get_extension_for_class(
             x509.SubjectAlternativeName
@@ -146,8 +146,8 @@ def read_material(section: TLSServer, path: Path) -> Material:
     """Read the files that a web config file names for TLS.
 
     Args:
-        section: what it says.
-        path: where it is, for the faults.
+        section: its section `tls_server_config`.
+        path: its path, for the faults.
 
     Raises:
         SettingsError: with a fault for each file that cannot be read.
@@ -173,21 +173,21 @@ def read_material(section: TLSServer, path: Path) -> Material:
 
 
 def make_context(material: Material, path: Path) -> _Context:
-    """Make the context that serves TLS as the web config file says.
+    """Return the TLS context that a web config file describes.
 
     Args:
-        material: what it says, and what the files hold that it names.
-        path: where it is, for the faults.
+        material: its section, and the content of the files that it names.
+        path: its path, for the faults.
 
     Raises:
-        SettingsError: with a fault for each part that cannot be used.
+        SettingsError: with a fault for each part that is invalid.
     """
     section = material.section
     context = _Context(ssl.PROTOCOL_TLS_SERVER)
     context.sslobject_class = _Checked
     context.minimum_version = _VERSIONS[section.min_version]
     context.maximum_version = _VERSIONS[section.max_version]
-    # Go's TLS, which the format is made for, takes any given certificate as an anchor, self-signed or not.
+    # As in Go's TLS, any given authority is a trust anchor, self-signed or not.
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     if not section.prefer_server_cipher_suites:
         context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE
@@ -206,12 +206,12 @@ def _set_algorithms(context: ssl.SSLContext, section: TLSServer) -> Iterator[tup
         if suites:
             context.set_ciphers(":".join(suites))
     except ssl.SSLError:
-        yield "cipher_suites", "this machine's OpenSSL has none of them; accepted are others"
+        yield "cipher_suites", "the OpenSSL of this host supports none of them"
     try:
         for curve in section.curve_preferences:
             context.set_ecdh_curve(CURVES[curve])
     except (ValueError, ssl.SSLError):
-        yield "curve_preferences", "this machine's OpenSSL does not have it; accepted is another"
+        yield "curve_preferences", "the OpenSSL of this host does not support it"
 
 
 def _load_pair(context: ssl.SSLContext, material: Material) -> Iterator[tuple[str, str]]:
@@ -225,7 +225,7 @@ def _load_pair(context: ssl.SSLContext, material: Material) -> Iterator[tuple[st
     try:
         load_pem_private_key(material.key, None)
     except UnsupportedAlgorithm:
-        faults.append((key, "is of a kind that is not supported; accepted is RSA or ECDSA"))
+        faults.append((key, "has an unsupported type; accepted is RSA or ECDSA"))
     except TypeError:
         faults.append((key, "is encrypted; accepted is a key without a passphrase"))
     except ValueError:
@@ -237,7 +237,7 @@ def _load_pair(context: ssl.SSLContext, material: Material) -> Iterator[tuple[st
                 context.load_cert_chain(cert_path, key_path)
         except ssl.SSLError as error:
             reason = (error.reason or "unknown").replace("_", " ").lower()
-            yield cert, f"is refused by OpenSSL ({reason}); accepted is a strong certificate that {key} belongs to"
+            yield cert, f"is refused by OpenSSL ({reason}); accepted is a strong certificate that matches {key}"
 
 
 def _load_authorities(context: ssl.SSLContext, material: Material) -> Iterator[tuple[str, str]]:
@@ -256,7 +256,7 @@ def _load_authorities(context: ssl.SSLContext, material: Material) -> Iterator[t
 
 @contextmanager
 def _path_of(pem: bytes) -> Iterator[str]:
-    """Give a text in memory a path: Python's TLS reads files alone. On Linux it never touches a disk."""
+    """Return a path for a text in memory, as Python's TLS only reads files; on Linux it never reaches a disk."""
     in_memory = hasattr(os, "memfd_create")
     with os.fdopen(os.memfd_create("pem"), "w+b") if in_memory else tempfile.TemporaryFile() as file:
         file.write(pem)

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import yaml
 
-from exporter.config.settings import Settings, SpaceEntry
+from exporter.config.settings import Settings
+from exporter.config.spaces import SpaceEntry
 
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "helm" / "har-exporter"

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from charts import MINIMUM, at, merged, render, settings
 
-from exporter.config.settings import load
+from exporter.config.sources import load
 from exporter.engine.probes import Targets
 from exporter.serving import endpoints as web
 

@@ -11,7 +11,9 @@ from charts import CHART, CI, HELMS, MINIMUM, NAMESPACE, at, merged, pod, render
 from generate import default
 from validity import assert_restricted, check, pod_specs
 
-from exporter.config.settings import ENV_PREFIX, Settings, load
+from exporter.config.errors import ENV_PREFIX
+from exporter.config.settings import Settings
+from exporter.config.sources import load
 
 CI_NAMES = [path.name for path in CI]
 KNOWN_FINDINGS = {

@@ -7,7 +7,7 @@ from charts import MINIMUM, at, changes, flat, leaves, merged, only, pod, render
 from generate import default, described
 from value_cases import CASES, KINDS, WHOLE
 
-from exporter.config.settings import load
+from exporter.config.sources import load
 
 
 @pytest.mark.parametrize(("path", "value", "expected", "given"), CASES, ids=[case[0] for case in CASES])

@@ -21,7 +21,7 @@ from packaging.requirements import Requirement
 from upstream import Upstream, make_rows
 
 from exporter import __version__
-from exporter.demo.server import SPACES
+from exporter.demo.catalogue import SPACES
 
 CHART = ROOT / "helm/har-exporter"
 HELM = ROOT / ".venv-chart/bin/helm4"

@@ -24,7 +24,7 @@ _MODES = {
 
 
 def rows() -> Iterator[Promise]:
-    """End the exporter under load, over an upstream that is well, hangs, or asks to be left alone."""
+    """End the exporter under load, over an upstream that is well, hangs, or asks to be a pause."""
     chance = random.Random(1)
     codes: Counter[int] = Counter()
     faults: Counter[str] = Counter()

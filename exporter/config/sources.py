@@ -1,0 +1,192 @@
+"""Sources of settings: flags, the environment and a YAML file, and the settings that they make.
+
+`load` returns one frozen `Settings`, or every fault of every source. Empty text, like null in the file, counts as not
+given, except for `link_template` and `search_term`, where it means none.
+"""
+
+import os
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import Secret, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_settings import PydanticBaseSettingsSource
+
+from exporter.config.errors import ENV_PREFIX, printable_name, unknown_name
+from exporter.config.readers import present
+from exporter.config.settings import FLAGLESS, UPSTREAM, Settings
+from exporter.files import read_file
+from exporter.texts import SettingsError, parse_yaml
+
+# Kubernetes injects these for a Service that is named like the exporter.
+_KUBERNETES = re.compile(rf"{ENV_PREFIX}(?:SERVICE_.*|PORT|PORT_.*)", re.DOTALL)
+
+
+class _Source(PydanticBaseSettingsSource):
+    """Source of settings.
+
+    Attributes:
+        values: texts, lists and mappings by name of setting.
+        faults: what is wrong with the source itself.
+        unreadable: the source could not be read, so that settings that are missing may be in it.
+    """
+
+    def __init__(
+        self,
+        given: Mapping[str, object],
+        known: Collection[str],
+        faults: Sequence[str] = (),
+        *,
+        unreadable: bool = False,
+    ) -> None:
+        super().__init__(Settings)
+        self.values = present({name: value for name, value in given.items() if name in known and name != "config"})
+        unknown = (name for name in given if name not in known)
+        self.faults = (
+            *faults,
+            *(f"{self.written(printable_name(name))}: {unknown_name(name, known, self.written)}" for name in unknown),
+        )
+        self.unreadable = unreadable
+
+    def written(self, name: str) -> str:
+        """Return the name of a setting as this source writes it."""
+        return name
+
+    def without(self, names: Collection[str]) -> None:
+        """Drop these settings."""
+        self.values = {name: value for name, value in self.values.items() if name not in names}
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002 - pydantic's
+        """Return the value of a setting, its name, and that it needs no JSON decoding."""
+        return self.values.get(field_name), field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        """Return all values, hidden: with PYDANTIC_SETTINGS_DEBUG set, the library logs what its sources hold."""
+        return {name: Secret(value) for name, value in self.values.items()}
+
+
+class _Pinned(_Source):
+    """Values that have precedence over every other source."""
+
+    def __init__(self, values: Mapping[str, object]) -> None:
+        super().__init__(values, Settings.model_fields)
+
+
+class _Flags(_Source):
+    """Flags of the command line."""
+
+    def __init__(self, flags: Mapping[str, str]) -> None:
+        super().__init__(flags, {"config", *Settings.model_fields} - FLAGLESS)
+
+    def written(self, name: str) -> str:
+        return "--" + name.replace("_", "-")
+
+
+class _Environment(_Source):
+    """Environment variables that begin with `ENV_PREFIX`."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        names = [name for name in environ if name.startswith(ENV_PREFIX) and not _KUBERNETES.fullmatch(name)]
+        super().__init__({_setting_name(name): environ[name] for name in names}, {"config", *Settings.model_fields})
+
+    def written(self, name: str) -> str:
+        return name if name.startswith(ENV_PREFIX) else ENV_PREFIX + name.upper()
+
+
+class _File(_Source):
+    """YAML file of settings."""
+
+    def __init__(self, origin: str, path: str) -> None:
+        """Read the file.
+
+        Args:
+            origin: the flag or variable that names the file, for faults.
+            path: the path; empty for no file.
+        """
+        self._path = path
+        content: Mapping[str, object] = {}
+        faults: list[str] = []
+        unreadable = False
+        try:
+            if path:
+                content, repeated = parse_yaml(read_file(Path(path)))
+                faults = [
+                    f"{self.written(printable_name(name))}: is repeated in line {line}" for name, line in repeated
+                ]
+        except OSError as error:
+            faults, unreadable = [f"{origin}: must be a file that can be read: {error.strerror}"], True
+        except ValueError as error:
+            faults, unreadable = [f"{origin}: {error}"], True
+        super().__init__(content, Settings.model_fields, faults, unreadable=unreadable)
+
+    def written(self, name: str) -> str:
+        return f"{name} in {self._path}"
+
+
+def load(
+    flags: Mapping[str, str],
+    environ: Mapping[str, str] = os.environ,
+    *,
+    pinned: Mapping[str, object] | None = None,
+) -> Settings:
+    """Return the settings; a flag has precedence over the environment, which has precedence over the file.
+
+    Args:
+        flags: texts from the command line by name of setting, and `config`, the path of the file.
+        environ: the environment; `HAR_EXPORTER_CONFIG` is the path of the file.
+        pinned: values with precedence over all sources; the sources' own `UPSTREAM` settings are then ignored.
+
+    Raises:
+        SettingsError: with every fault of every source.
+    """
+    sources: list[_Source] = [_Flags(flags), _Environment(environ), _File(*_config(flags, environ))]
+    if pinned is not None:
+        for source in sources:
+            source.without(UPSTREAM)
+        sources.insert(0, _Pinned(pinned))
+    settings, invalid = _validated(sources)
+    faults = [*(fault for source in sources for fault in source.faults), *invalid]
+    if settings is None or faults:
+        raise SettingsError(faults)
+    return settings
+
+
+def file_of(flags: Mapping[str, str], environ: Mapping[str, str] = os.environ) -> Path | None:
+    """Return the path of the file that `load` reads, or None if there is none."""
+    _, path = _config(flags, environ)
+    return Path(path) if path else None
+
+
+def _config(flags: Mapping[str, str], environ: Mapping[str, str]) -> tuple[str, str]:
+    """Return the flag or variable that names the file, and the path."""
+    given = {"--config": flags.get("config", ""), "HAR_EXPORTER_CONFIG": environ.get("HAR_EXPORTER_CONFIG", "")}
+    return next(((origin, path.strip()) for origin, path in given.items() if path.strip()), ("", ""))
+
+
+def _setting_name(variable: str) -> str:
+    """Return the setting of a variable; a variable that is not all capitals names none and stays as it is."""
+    return variable.removeprefix(ENV_PREFIX).lower() if variable == variable.upper() else variable
+
+
+def _validated(sources: Sequence[_Source]) -> tuple[Settings | None, tuple[str, ...]]:
+    """Return the settings, or None and their faults; the error itself holds values and must not be chained."""
+    try:
+        return Settings(*sources), ()
+    except ValidationError as error:
+        return None, tuple(_faults(error, sources))
+
+
+def _faults(error: ValidationError, sources: Sequence[_Source]) -> Iterator[str]:
+    """Return the faults of values, each with the setting as the source of the value writes it."""
+    unreadable = any(source.unreadable for source in sources)
+    written: Callable[[str], str | None] = {
+        name: source.written(name) for source in reversed(sources) for name in source.values
+    }.get
+    for detail in error.errors():
+        for fault in detail["ctx"]["error"].args:
+            # A check of one setting against another says which of them is wrong.
+            name, line = fault if isinstance(fault, tuple) else (str(detail["loc"][0]), fault)
+            if written(name) or not unreadable:
+                yield f"{written(name) or name}: {line}"

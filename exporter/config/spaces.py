@@ -1,0 +1,171 @@
+"""Spaces: an entry of the setting `spaces`, and the space that it makes together with the settings for all."""
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    TypeAdapter,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from exporter.config import readers as r
+from exporter.config.errors import printable_name, unknown_name
+from exporter.scopes import parts_of
+from exporter.texts import optional
+
+_INVALID = "invalid"  # stands for a value that was refused: not None, so it counts as given
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """One space to list, with every setting that applies to it.
+
+    Attributes:
+        ref: `account`, `account/org` or `account/org/project`.
+        base_url: scheme, host and optional path, without a trailing slash.
+        api_key: the key, or None if it is in `api_key_file`.
+        api_key_file: the file that holds the key, or None.
+        registries: list only these registries; empty for all.
+        package_types: list only these package types; empty for all.
+        latest_version: the API's filter of that name; None to leave it out.
+        deployed_artifact: the API's filter of that name; None to leave it out.
+        search_term: the API's filter of that name; None to leave it out.
+    """
+
+    ref: str
+    base_url: str
+    api_key: SecretStr | None
+    api_key_file: Path | None
+    registries: tuple[str, ...]
+    package_types: tuple[str, ...]
+    latest_version: bool | None
+    deployed_artifact: bool | None
+    search_term: str | None
+
+    @property
+    def account(self) -> str:
+        """The account's identifier."""
+        return parts_of(self.ref)[0]
+
+    @property
+    def project(self) -> str:
+        """The project's identifier; empty for an account or an organization."""
+        return parts_of(self.ref)[2]
+
+
+def _key(description: str) -> Any:  # noqa: ANN401 - the annotation beside each call gives the type
+    return Field(default="", description=description)
+
+
+class SpaceEntry(BaseModel):
+    """One entry of `spaces` as it was written; what it leaves out comes from the settings of the same name."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, validate_default=True)
+
+    ref: Annotated[str, BeforeValidator(r.read_space)] = _key("account, account/org or account/org/project")
+    base_url: Annotated[str | None, optional(r.read_base_url)] = _key("server of this space")
+    api_key_file: r.KeyPath = _key("file that holds the key for this space")
+    registries: r.Names = _key("only these registries")
+    package_types: r.Names = _key("only these package types")
+    latest_version: r.OptionalSwitch = _key("only latest versions")
+    deployed_artifact: r.OptionalSwitch = _key("only deployed artifacts")
+    search_term: r.Term = _key("only artifacts that match")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _mapping(cls, entry: object) -> dict[str, object]:
+        if not isinstance(entry, str | Mapping):
+            raise ValueError("must be account, account/org, account/org/project, or a mapping with ref")  # noqa: TRY004
+        return r.present({"ref": entry} if isinstance(entry, str) else entry)
+
+    @field_validator("base_url")
+    @classmethod
+    def _encrypted(cls, url: str | None, info: ValidationInfo) -> str | None:
+        return url and refuse_clear_text(url, info.context or {})
+
+    @field_validator("api_key_file")
+    @classmethod
+    def _own_key(cls, path: Path | None, info: ValidationInfo) -> Path | None:
+        if path is None and info.data.get("base_url", _INVALID) is not None:
+            raise ValueError("is required with base_url: a key is never sent to a host it was not given for")
+        return path
+
+
+_ENTRIES = TypeAdapter(tuple[SpaceEntry, ...])
+
+
+def read_entries(value: object, settings: Mapping[str, object]) -> tuple[SpaceEntry, ...]:
+    """Return the entries of `spaces`.
+
+    Args:
+        value: a list, or texts separated by commas.
+        settings: the settings that were read before; one that was refused is absent.
+
+    Raises:
+        ValueError: its arguments are pairs of a setting and what is wrong with it, one for each fault.
+    """
+    given = r.items(value)
+    entries: tuple[SpaceEntry, ...] = ()
+    faults = [*_key_faults(given, settings), *_space_faults(given)]
+    try:
+        entries = _ENTRIES.validate_python(given, context=settings)
+    except ValidationError as error:
+        faults += _entry_faults(error)
+    if faults:
+        raise ValueError(*faults)
+    return entries
+
+
+def refuse_clear_text(url: str, settings: Mapping[str, object]) -> str:
+    """Return a base URL unless it would show the key to the network.
+
+    Args:
+        url: the base URL.
+        settings: the settings that were read before.
+
+    Raises:
+        ValueError: it would, and `allow_insecure_http` is false.
+    """
+    if not r.is_private(url) and not settings.get("allow_insecure_http", _INVALID):
+        raise ValueError("must be https://: http:// shows the key to the network; or set allow_insecure_http to true")
+    return url
+
+
+def _key_faults(entries: Collection[object], settings: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    """Check that there is exactly one key for all spaces, or one for each."""
+    keys = [name for name in ("api_key", "api_key_file") if settings.get(name, _INVALID) is not None]
+    if len(keys) > 1:
+        yield "api_key", "is set, and so is api_key_file; remove one of them"
+    own = [isinstance(entry, Mapping) and "api_key_file" in r.present(entry) for entry in entries]
+    if not keys and not (own and all(own)):
+        yield "api_key", "is required (HAR_EXPORTER_API_KEY), or api_key_file, or an api_key_file for every space"
+
+
+def _space_faults(entries: Collection[object]) -> Iterator[tuple[str, str]]:
+    if not entries:
+        yield "spaces", "is required: account, account/org or account/org/project, separated by commas"
+    first: dict[str, int] = {}
+    for number, entry in enumerate(entries, 1):
+        ref = entry.get("ref") if isinstance(entry, Mapping) else entry
+        if isinstance(ref, str) and first.setdefault(ref.strip().removesuffix("/+"), number) != number:
+            yield "spaces", f"entry {number}: is the same space as entry {first[ref.strip().removesuffix('/+')]}"
+
+
+def _entry_faults(error: ValidationError) -> Iterator[tuple[str, str]]:
+    for detail in error.errors():
+        position, *below = (*detail["loc"],)
+        name = str(below[0]) if below else "ref"
+        origin = f"entry {int(position) + 1}: " + ("" if name == "ref" else f"{printable_name(name)}: ")
+        unknown = detail["type"] == "extra_forbidden"
+        lines = [unknown_name(name, SpaceEntry.model_fields)] if unknown else detail["ctx"]["error"].args
+        yield from (("spaces", origin + line) for line in lines)

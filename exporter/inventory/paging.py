@@ -1,0 +1,172 @@
+"""Paging rules: which pages to ask for, when the listing ends, and whether it was read completely.
+
+The listing moves while it is read, and the API's own count can be wrong. So the pages themselves end a walk; the count
+only plans which pages to ask for ahead, and says whether the walk is complete.
+"""
+
+import math
+import operator
+
+from exporter.harness.errors import BadShapeError, PaginationError
+from exporter.harness.page import Page, Rejected
+
+_PAGES_WITHOUT_NEWS = 3
+_REJECTED_ROWS = 100
+_REJECTED_SHARE = 0.01
+
+
+def requests_of_walk(rows: int, first_page: int, size: int) -> int:
+    """Return how many requests a walk sends; retries not included.
+
+    Args:
+        rows: rows of the listing.
+        first_page: rows of its first page.
+        size: rows per page.
+    """
+    if first_page < size:  # the whole listing, or a server that silently sends fewer rows than requested
+        pages = math.ceil(rows / first_page) if first_page else 1
+    else:
+        pages = max(rows, first_page) // size + 1  # a full page is followed by another one
+    return pages + 1 if pages > 1 else 1  # page 0 is read again at the end
+
+
+class Paging:
+    """Progress of one walk through the pages of a listing.
+
+    Attributes:
+        size: rows per page in force, which a server may have lowered.
+        pages: pages read so far.
+        rows: rows read so far, repeated and rejected ones included.
+        duplicates: rows that repeat an earlier one.
+        rejected: rows and values that could not be used.
+        reported: rows of the whole listing by the API's last usable count; None if it gave none.
+        ended: whether the last page was read.
+        last_to_ask: the highest page number that is worth asking for now.
+    """
+
+    def __init__(self, size: int, concurrency: int) -> None:
+        """Start before the first page.
+
+        Args:
+            size: rows asked for per page.
+            concurrency: pages to ask for ahead without a usable count.
+        """
+        self.size = size
+        self.pages = 0
+        self.rows = 0
+        self.duplicates = 0
+        self.rejected = Rejected()
+        self.reported: int | None = None
+        self.ended = False
+        self.last_to_ask = 0
+        self._asked_size = size
+        self._concurrency = concurrency
+        self._first_page: list[tuple[str | None, ...]] = []
+        self._from_one = False
+        self._moved = False
+        self._without_news = 0
+
+    @property
+    def complete(self) -> bool:
+        """Whether as many rows were read as the API reported, and that number did not change; true without a count."""
+        return self.reported is None or (self.rows == self.reported and not self._moved)
+
+    def read(self, page: Page, new: int) -> None:
+        """Count the next page.
+
+        Args:
+            page: the page.
+            new: how many of its rows no earlier page had.
+
+        Raises:
+            BadShapeError: too many rows cannot be used.
+            PaginationError: the pages do not lead through the listing.
+        """
+        if page.rows > self._asked_size:
+            raise PaginationError(f"page {self.pages} has {page.rows} rows where {self._asked_size} were requested")
+        if not self._repeats_first_page(page):
+            self._count(page, new)
+        self._count_reported(page.item_count)
+        self.pages += 1
+        self._detect_loop(page, new)
+        self.size = min(self._asked_size, page.page_size or self._asked_size)
+        self.ended = self._is_last(page)
+        self.last_to_ask = self._plan()
+
+    def reread_first(self, page: Page) -> None:
+        """Count the second reading of page 0, whose rows say nothing about the number of rows."""
+        self._count_reported(page.item_count)
+        self.pages += 1
+
+    def expected_requests(self) -> int | None:
+        """Return how many requests the whole walk sends, known from its first page; retries not included.
+
+        Returns:
+            The number; None if only the walk itself can show it.
+        """
+        if self.ended:
+            return 1
+        return None if self.reported is None else requests_of_walk(self.reported, self.rows, self.size)
+
+    def check_rejected(self) -> None:
+        """Check how many rows could not be used.
+
+        Raises:
+            BadShapeError: more than a few, and more than 1 %.
+        """
+        rejected = self.rejected.rows
+        if rejected > _REJECTED_ROWS and rejected > _REJECTED_SHARE * self.rows:
+            raise BadShapeError(f"{rejected} of {self.rows} rows cannot be used")
+
+    def _repeats_first_page(self, page: Page) -> bool:
+        """Detect a server that counts pages from 1: it returns the first page for page 0 and page 1."""
+        if self.pages == 0:
+            self._first_page = _names(page)
+        elif self.pages == 1:
+            self._from_one = bool(page.artifacts) and _names(page) == self._first_page
+            return self._from_one
+        return False
+
+    def _count(self, page: Page, new: int) -> None:
+        self.rows += page.rows
+        self.duplicates += len(page.artifacts) - new
+        self.rejected = Rejected(*map(operator.add, self.rejected, page.rejected))
+
+    def _count_reported(self, item_count: int | None) -> None:
+        # The server returns 0 if its count query fails, even next to rows.
+        if item_count is None or (item_count == 0 and self.rows):
+            return
+        self._moved |= self.reported not in {None, item_count}
+        self.reported = item_count
+
+    def _detect_loop(self, page: Page, new: int) -> None:
+        self._without_news = self._without_news + 1 if page.rows and not new else 0
+        if self._without_news < _PAGES_WITHOUT_NEWS:
+            return
+        self.check_rejected()
+        # Rejected rows have no identity: pages that hold nothing else may all differ.
+        if page.artifacts:
+            raise PaginationError(
+                f"pages repeat: {self._without_news} in a row, up to page {self.pages - 1}, hold no new row"
+            )
+
+    def _is_last(self, page: Page) -> bool:
+        """Return whether a page ends the listing: an empty one, or a short one after all reported rows.
+
+        Without any count a short page may come from a server that caps the page size silently.
+        """
+        if page.rows == 0:
+            return True
+        if page.rows >= self.size:
+            return False
+        return bool(page.page_size) if self.reported is None else self.rows >= self.reported
+
+    def _plan(self) -> int:
+        if self.reported is None:
+            return self.pages - 1 + self._concurrency
+        # The last page is a short one; if the count is a multiple of the page size, that is the empty page after it.
+        return max(self.reported // self.size + self._from_one, self.pages)
+
+
+def _names(page: Page) -> list[tuple[str | None, ...]]:
+    return [(row.registry, row.package_type, row.artifact_type, row.name, row.version) for row in page.artifacts]

@@ -1,0 +1,99 @@
+"""Metric families of the process, as rows of a table."""
+
+import platform
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import accumulate
+
+from exporter.harness.counters import BUCKETS, ApiCounts
+from exporter.inventory.refresh import CacheCounts
+from exporter.metrics.family import Family, Sample
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessView:
+    """The process as a whole.
+
+    Attributes:
+        version: the exporter's version.
+        revision: the source revision that it was built from.
+        api: counts of the requests to the API.
+        cache: scrapes and cache hits by space.
+        reload_succeeded: whether settings and key files could be used when they were last read.
+        reload_time: when the settings were last read successfully, wall clock, seconds since the epoch.
+    """
+
+    version: str
+    revision: str
+    api: ApiCounts
+    cache: Mapping[str, CacheCounts]
+    reload_succeeded: bool
+    reload_time: float
+
+
+def _build_info(view: ProcessView) -> Iterator[Sample]:
+    yield (view.version, view.revision, platform.python_version()), 1
+
+
+def _by_key(numbers: Callable[[ProcessView], Mapping[str, float]]) -> Callable[[ProcessView], Iterator[Sample]]:
+    """Return a function that exports numbers by one label."""
+    return lambda view: (((key,), number) for key, number in numbers(view).items())
+
+
+def _api_durations(view: ProcessView) -> Iterator[Sample]:
+    bounds = [*map(str, BUCKETS), "+Inf"]
+    counts = list(accumulate(view.api.durations))
+    for bound, count in zip(bounds, counts, strict=True):
+        yield ("_bucket", bound), count
+    yield ("_count",), counts[-1]
+    yield ("_sum",), view.api.duration_sum
+
+
+PROCESS_FAMILIES: tuple[Family[ProcessView], ...] = (
+    Family(
+        "har_exporter_build_info", "gauge", ("version", "revision", "python_version"),
+        "Version of the exporter and of Python; always 1.",
+        _build_info,
+    ),
+    Family(
+        "har_exporter_api_requests_total", "counter", ("code",),
+        "Requests to the API, including retries, by HTTP status; error if there was no response.",
+        _by_key(lambda view: view.api.requests),
+    ),
+    Family(
+        "har_exporter_api_request_duration_seconds", "histogram", (),
+        "Duration of requests to the API, without waits between them.",
+        _api_durations,
+    ),
+    Family(
+        "har_exporter_api_retries_total", "counter", ("reason",),
+        "Requests to the API that were sent again.",
+        _by_key(lambda view: view.api.retries),
+    ),
+    Family(
+        "har_exporter_api_throttle_wait_seconds_total", "counter", (),
+        "Time that requests to the API waited for rate_limit.",
+        lambda view: [((), view.api.throttle_wait)],
+    ),
+    Family(
+        "har_exporter_cache_requests_total", "counter", ("space",),
+        "Scrapes of a space.",
+        _by_key(lambda view: {space: counts.requests for space, counts in view.cache.items()}),
+    ),
+    Family(
+        "har_exporter_cache_hits_total", "counter", ("space",),
+        "Scrapes of a space that a fresh snapshot answered.",
+        _by_key(lambda view: {space: counts.hits for space, counts in view.cache.items()}),
+    ),
+    Family(
+        "har_exporter_config_last_reload_successful", "gauge", (),
+        "1 if the settings and the key files could be used when they were last read.",
+        lambda view: [((), view.reload_succeeded)],
+    ),
+    Family(
+        "har_exporter_config_last_reload_success_timestamp_seconds", "gauge", (),
+        "Unix time of the last successful reload of the settings.",
+        lambda view: [((), view.reload_time)],
+    ),
+)  # fmt: skip
+"""Families of the process, on /metrics only."""

@@ -1,0 +1,310 @@
+"""Metric families of spaces, as rows of a table.
+
+To add a family, add a row: name, type, labels, help, and a pure function from a space to its samples.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from exporter.inventory.refresh import SpaceStatus
+from exporter.inventory.snapshot import Finding, RegistryTotals, Snapshot
+from exporter.metrics.family import Family, Sample
+from exporter.scopes import parts_of
+
+
+@dataclass(frozen=True, slots=True)
+class SpaceView:
+    """One space as it is exported: its status, and what the settings add.
+
+    Attributes:
+        status: the status of the space.
+        refresh_interval: seconds that a snapshot counts as fresh.
+        link: returns the address of a registry's page.
+    """
+
+    status: SpaceStatus
+    refresh_interval: float
+    link: Callable[[str], str]
+
+    @property
+    def space(self) -> str:
+        """The label `space`."""
+        return self.status.space
+
+    @property
+    def snapshots(self) -> tuple[Snapshot, ...]:
+        """The snapshot that is served, if any."""
+        return (self.status.snapshot,) if self.status.snapshot else ()
+
+    @property
+    def registries(self) -> Iterator[tuple[tuple[str, str, str], RegistryTotals]]:
+        """Labels and totals of every registry."""
+        for snapshot in self.snapshots:
+            for key, totals in snapshot.inventory.registries.items():
+                yield (self.space, *key), totals
+
+    @property
+    def findings(self) -> Iterator[tuple[tuple[str, str, str, str, str], Finding]]:
+        """Labels and details of every finding."""
+        for snapshot in self.snapshots:
+            for finding in snapshot.inventory.findings:
+                yield (self.space, *finding.key, finding.artifact, finding.version), finding
+
+
+def _per_registry(number: Callable[[RegistryTotals], float | None]) -> Callable[[SpaceView], Iterator[Sample]]:
+    """Return a function that exports one number of every registry that has it."""
+
+    def samples(view: SpaceView) -> Iterator[Sample]:
+        for labels, totals in view.registries:
+            value = number(totals)
+            if value is not None:
+                yield labels, value
+
+    return samples
+
+
+def _per_registry_by(
+    numbers: Callable[[RegistryTotals], Iterable[tuple[tuple[str, str], int]]],
+) -> Callable[[SpaceView], Iterator[Sample]]:
+    """Return a function that exports numbers of every registry, by two labels."""
+
+    def samples(view: SpaceView) -> Iterator[Sample]:
+        for labels, totals in view.registries:
+            for by, value in numbers(totals):
+                yield (*labels, *by), value
+
+    return samples
+
+
+def _per_snapshot(number: Callable[[Snapshot], float]) -> Callable[[SpaceView], Iterator[Sample]]:
+    """Return a function that exports one number of the snapshot, if there is one."""
+    return lambda view: (((view.space,), number(snapshot)) for snapshot in view.snapshots)
+
+
+def _environments(view: SpaceView) -> Iterator[Sample]:
+    for labels, totals in view.registries:
+        for deployed_to, number in totals.environments.items():
+            yield (*labels, deployed_to), number
+
+
+def _stale_scans(view: SpaceView) -> Iterator[Sample]:
+    for labels, totals in view.registries:
+        if totals.artifacts:
+            for older_than, number in totals.stale_scans.items():
+                yield (*labels, older_than), number
+
+
+def _registry_info(view: SpaceView) -> Iterator[Sample]:
+    for labels, totals in view.registries:
+        _, registry, _ = labels
+        if totals.artifacts:
+            yield (*labels, totals.registry_type, totals.registry_uuid, view.link(registry)), 1
+
+
+def _space_info(view: SpaceView) -> Iterator[Sample]:
+    yield (view.space, *parts_of(view.space)), 1
+
+
+def _findings(view: SpaceView) -> Iterator[Sample]:
+    for labels, finding in view.findings:
+        for kind in finding.kinds:
+            yield (*labels, kind), 1
+
+
+def _finding_environments(view: SpaceView) -> Iterator[Sample]:
+    for labels, finding in view.findings:
+        for deployed_to, number in finding.environments.items():
+            yield (*labels, deployed_to), number
+
+
+def _finding_downloads(view: SpaceView) -> Iterator[Sample]:
+    for labels, finding in view.findings:
+        if finding.downloads is not None:
+            yield labels, finding.downloads
+
+
+def _finding_info(view: SpaceView) -> Iterator[Sample]:
+    for labels, finding in view.findings:
+        texts = (finding.scan_status, finding.firewall_mode, finding.reason, finding.purl, finding.uuid)
+        yield (*labels, *texts, view.link(finding.key.registry)), 1
+
+
+def _snapshot_artifacts(view: SpaceView) -> Iterator[Sample]:
+    for snapshot in view.snapshots:
+        yield (view.space, "fetched"), snapshot.inventory.artifacts
+        if snapshot.reported is not None:
+            yield (view.space, "reported"), snapshot.reported
+
+
+def _snapshot_rejected(view: SpaceView) -> Iterator[Sample]:
+    for snapshot in view.snapshots:
+        for reason, number in zip(("row", "count", "time"), snapshot.rejected, strict=True):
+            yield (view.space, reason), number
+
+
+def _refresh_duration(view: SpaceView) -> Iterator[Sample]:
+    if view.status.refresh_seconds is not None:
+        yield (view.space,), view.status.refresh_seconds
+
+
+def _refresh_failures(view: SpaceView) -> Iterator[Sample]:
+    for reason, number in view.status.failures.items():
+        yield (view.space, reason), number
+
+
+_SPACE = ("space",)
+_REGISTRY = (*_SPACE, "registry", "package_type")
+_STATUSES = ("scan_status", "firewall_mode")
+_ARTIFACT = (*_REGISTRY, "artifact", "version")
+
+SPACE_FAMILIES: tuple[Family[SpaceView], ...] = (
+    Family(
+        "har_artifacts", "gauge", (*_REGISTRY, *_STATUSES),
+        "Live artifact versions; images by tag or by digest (cached)",
+        _per_registry_by(lambda totals: totals.artifacts.items()),
+    ),
+    Family(
+        "har_artifacts_quarantined", "gauge", (*_REGISTRY, *_STATUSES),
+        "Live artifact versions that are quarantined (cached)",
+        _per_registry_by(lambda totals: totals.quarantined.items()),
+    ),
+    Family(
+        "har_artifacts_deployed", "gauge", (*_REGISTRY, "deployed_to", "risk"),
+        "Artifact versions deployed to at least one environment of that kind, by highest risk (cached)",
+        _per_registry_by(lambda totals: totals.deployed.items()),
+    ),
+    Family(
+        "har_artifact_environments", "gauge", (*_REGISTRY, "deployed_to"),
+        "Environments that artifact versions are deployed to, summed over versions; absent if the API sends "
+        "no counts (cached)",
+        _environments,
+    ),
+    Family(
+        "har_artifact_downloads", "gauge", _REGISTRY,
+        "Downloads so far, once per image however many tags it has; falls when artifacts are deleted (cached)",
+        _per_registry(lambda totals: totals.downloads),
+    ),
+    Family(
+        "har_artifact_files", "gauge", _REGISTRY,
+        "Files of all artifact versions (cached)",
+        _per_registry(lambda totals: totals.files),
+    ),
+    Family(
+        "har_artifact_digests", "gauge", _REGISTRY,
+        "Digests of all artifact versions (cached)",
+        _per_registry(lambda totals: totals.digests),
+    ),
+    Family(
+        "har_artifacts_deleted", "gauge", _REGISTRY,
+        "Deleted artifact versions that the API still lists; not counted in any other family (cached)",
+        _per_registry(lambda totals: totals.deleted),
+    ),
+    Family(
+        "har_artifacts_stale_scan", "gauge", (*_REGISTRY, "older_than"),
+        "Scanned artifact versions whose last scan is older than that age; cumulative (cached)",
+        _stale_scans,
+    ),
+    Family(
+        "har_artifact_newest_modified_timestamp_seconds", "gauge", _REGISTRY,
+        "Unix time of the latest modification of an artifact version (cached)",
+        _per_registry(lambda totals: totals.newest_modified),
+    ),
+    Family(
+        "har_artifact_newest_scan_timestamp_seconds", "gauge", _REGISTRY,
+        "Unix time of the latest scan; absent if nothing was scanned (cached)",
+        _per_registry(lambda totals: totals.newest_scan),
+    ),
+    Family(
+        "har_artifact_oldest_scan_timestamp_seconds", "gauge", _REGISTRY,
+        "Unix time of the last scan of the version that was scanned longest ago; absent if nothing was "
+        "scanned (cached)",
+        _per_registry(lambda totals: totals.oldest_scan),
+    ),
+    Family(
+        "har_registry_info", "gauge", (*_REGISTRY, "registry_type", "registry_uuid", "url"),
+        "Type, UUID and link of a registry, for joins; always 1 (cached)",
+        _registry_info,
+    ),
+    Family(
+        "har_space_info", "gauge", (*_SPACE, "account", "org", "project"),
+        "Account, organization and project of a space, for joins; always 1.",
+        _space_info,
+    ),
+    Family(
+        "har_artifact_finding", "gauge", (*_ARTIFACT, "finding"),
+        "Artifact version that someone must act on, and why; always 1 (cached)",
+        _findings,
+    ),
+    Family(
+        "har_artifact_finding_environments", "gauge", (*_ARTIFACT, "deployed_to"),
+        "Environments that a finding is deployed to; absent if the API sends no counts (cached)",
+        _finding_environments,
+    ),
+    Family(
+        "har_artifact_finding_downloads", "gauge", _ARTIFACT,
+        "Downloads of a finding so far; of the whole image if it is a tag (cached)",
+        _finding_downloads,
+    ),
+    Family(
+        "har_artifact_finding_info", "gauge", (*_ARTIFACT, *_STATUSES, "reason", "purl", "uuid", "url"),
+        "Details of a finding, for joins; always 1 (cached)",
+        _finding_info,
+    ),
+    Family(
+        "har_findings_dropped", "gauge", _SPACE,
+        "Findings over findings_limit, which have no series of their own (cached)",
+        _per_snapshot(lambda snapshot: snapshot.inventory.findings_dropped),
+    ),
+    Family(
+        "har_up", "gauge", _SPACE,
+        "1 if the last finished refresh succeeded; 0 before the first one and after a failure.",
+        lambda view: [((view.space,), view.status.up)],
+    ),
+    Family(
+        "har_snapshot_timestamp_seconds", "gauge", _SPACE,
+        "Unix time at which the served snapshot started; absent without a snapshot.",
+        _per_snapshot(lambda snapshot: snapshot.began),
+    ),
+    Family(
+        "har_snapshot_complete", "gauge", _SPACE,
+        "1 if the refresh read as many rows as the API reported and that number did not change, or if none "
+        "was reported.",
+        _per_snapshot(lambda snapshot: snapshot.complete),
+    ),
+    Family(
+        "har_snapshot_artifacts", "gauge", (*_SPACE, "source"),
+        "Rows of the listing: fetched (without duplicates) and reported by the API (absent without a usable count).",
+        _snapshot_artifacts,
+    ),
+    Family(
+        "har_snapshot_pages", "gauge", _SPACE,
+        "Pages that the refresh read, including the second reading of page 0.",
+        _per_snapshot(lambda snapshot: snapshot.pages),
+    ),
+    Family(
+        "har_snapshot_duplicates", "gauge", _SPACE,
+        "Rows that repeat an earlier one, without those of the second reading of page 0.",
+        _per_snapshot(lambda snapshot: snapshot.duplicates),
+    ),
+    Family(
+        "har_snapshot_rejected", "gauge", (*_SPACE, "reason"),
+        "Rows, counts and times that could not be used.",
+        _snapshot_rejected,
+    ),
+    Family(
+        "har_refresh_duration_seconds", "gauge", _SPACE,
+        "Duration of the last refresh, successful or not.",
+        _refresh_duration,
+    ),
+    Family(
+        "har_refresh_interval_seconds", "gauge", _SPACE,
+        "How long a snapshot counts as fresh (cache_ttl).",
+        lambda view: [((view.space,), view.refresh_interval)],
+    ),
+    Family(
+        "har_refresh_failures_total", "counter", (*_SPACE, "reason"),
+        "Failed refreshes.",
+        _refresh_failures,
+    ),
+)  # fmt: skip
+"""Families of every space."""

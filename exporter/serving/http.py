@@ -1,0 +1,67 @@
+"""HTTP: the types of ASGI, a whole response, and what a client accepts."""
+
+import re
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from typing import Any, NamedTuple
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+PLAIN = (b"content-type", b"text/plain; charset=utf-8")
+"""Header of a plain text."""
+
+_WEIGHT = re.compile(r"\s*q\s*=\s*([01](?:\.[0-9]*)?)\s*", re.IGNORECASE)
+
+
+class Response(NamedTuple):
+    """Whole response; its Content-Length is added when it is sent.
+
+    Attributes:
+        status: the HTTP status.
+        parts: the body in parts; parts that many responses share are in memory once, even for slow readers.
+        headers: names and values.
+    """
+
+    status: int
+    parts: tuple[bytes, ...]
+    headers: tuple[tuple[bytes, bytes], ...] = (PLAIN,)
+
+
+def header_values(scope: Scope, name: bytes) -> list[str]:
+    """Return the values of a header, whose name is in lower case."""
+    return [value.decode("latin-1") for header, value in scope["headers"] if header == name]
+
+
+def accepts_openmetrics(scope: Scope) -> bool:
+    """Return whether a client prefers OpenMetrics to plain text."""
+    accepted = _weights(",".join(header_values(scope, b"accept")))
+    openmetrics = accepted.get("application/openmetrics-text", 0.0)
+    text = next((accepted[media] for media in ("text/plain", "text/*", "*/*") if media in accepted), 0.0)
+    return openmetrics > 0 and openmetrics >= text
+
+
+def accepts_gzip(scope: Scope) -> bool:
+    """Return whether a client accepts gzip."""
+    accepted = _weights(",".join(header_values(scope, b"accept-encoding")))
+    return accepted.get("gzip", accepted.get("*", 0.0)) > 0
+
+
+def _weights(header: str) -> dict[str, float]:
+    """Return the weight of each choice of a header, in lower case and without its parameters (RFC 9110, 12.4.2).
+
+    A choice that is repeated, with different versions, has its largest weight; one whose weight is malformed, 1.
+    """
+    found: dict[str, float] = {}
+    for choice, weight in _choices(header):
+        found[choice] = max(weight, found.get(choice, 0.0))
+    return found
+
+
+def _choices(header: str) -> Iterator[tuple[str, float]]:
+    for element in header.split(","):
+        choice, *parameters = element.split(";")
+        given = (match for match in map(_WEIGHT.fullmatch, parameters) if match)
+        yield choice.strip().lower(), next((float(match[1]) for match in given), 1.0)
