@@ -185,7 +185,7 @@ BROKEN_JSON = cases(
     },
 )  # fmt: skip
 
-HTML = "a web page answers where the API should"
+HTML = "something other than the API"
 
 NO_LISTING = cases(
     "Another content type than JSON", "bad_shape",
@@ -289,7 +289,7 @@ PAGING = [
 
 def refused(status, reason, row, **options):
     body = {"code": str(status), "message": "not\nlike this " + "!" * 5000}
-    log = (f"the server answered {status}: not\ufffdlike this !!!", "!~", *options.pop("log", ()))
+    log = (f"the server returned {status}: not\ufffdlike this !!!", "!~", *options.pop("log", ()))
     return Case(row, str(status), says(body, status=f"{status} No"), reason, log, **options)
 
 
@@ -298,7 +298,7 @@ STATUSES = [
     *(refused(status, "server_error", "Another 5xx") for status in (501, 505, 599)),
     *(refused(status, "client_error", "Another 4xx", log=("spaces",)) for status in (400, 405, 410, 413, 418, 422)),
     *(Case("401 or 403", f"{status} with {name}", says(body, status=f"{status} No", content_type=kind), reason,
-           (f'problem="the server answered {status}" ',))
+           (f'problem="the server returned {status}" ',))
       for status, reason in ((401, "auth"), (403, "forbidden"))
       for name, body, kind in [
           ("HTML", b"<html>No</html>", "text/html"), ("text", b"no", "text/plain"), ("nothing", b"", ""),

@@ -48,15 +48,26 @@ def reload_effects() -> str:
 
 
 def modules() -> str:
-    """List the modules from what is started to what all others use, each with the first line of its docstring."""
+    """List the packages from the top layer down, then the ground floor; each file with the first line of its docstring."""
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
-    names = [name.strip() for layer in contracts[0]["layers"] for name in layer.split("|")]
-    return table(("module", "is"), ((f"[`{name}`](../exporter/{name}.py)", _first_line(name)) for name in names))
+    names = [name.strip() for layer in contracts[0]["layers"] for name in re.split("[|:]", layer)]
+    paths = [path for name in names for path in _files(ROOT / "exporter" / name)]
+    return table(
+        ("file", "is"),
+        ((f"[`{path.relative_to(ROOT)}`](../{path.relative_to(ROOT)})", _first_line(path)) for path in paths),
+    )
 
 
-def _first_line(module: str) -> str:
-    docstring = ast.get_docstring(ast.parse((ROOT / "exporter" / f"{module}.py").read_text()))
-    assert docstring, module
+def _files(place: Path) -> list[Path]:
+    """Return the file of a module, or those of a package, which come after its own docstring."""
+    if not place.is_dir():
+        return [place.with_suffix(".py")]
+    return [place / "__init__.py", *sorted(path for path in place.glob("*.py") if path.name != "__init__.py")]
+
+
+def _first_line(path: Path) -> str:
+    docstring = ast.get_docstring(ast.parse(path.read_text()))
+    assert docstring, path
     return docstring.partition("\n")[0]
 
 
