@@ -1,4 +1,4 @@
-"""A client's connection: how long it may take over a request, and when it has to make room for another one."""
+"""Connection of a client, with a deadline for requests and a limit on the number of connections."""
 
 import asyncio
 
@@ -12,18 +12,19 @@ _REFUSAL = (
 
 
 class Connection(H11Protocol):
-    """Speaks HTTP with one client, and trusts it with neither time nor room, where uvicorn waits for ever.
+    """HTTP connection of one client, with deadlines; uvicorn alone waits without limit.
 
-    A connection whose request does not come whole in time is closed. One connection more than the limit closes the one
-    that waits for its client longest, be it for the handshake of TLS, for a request or for an answer to be read: which
-    connection brings a health check is not known before its request is there, so places kept for those would be taken
-    by whoever stalls. Only where every connection is being answered the new one is refused.
+    A connection without a complete request at its deadline is closed. If a new connection exceeds the limit, the one
+    that has waited longest for its client is closed: for a TLS handshake, for a request, or for a response to be read.
+    If all connections are being answered, the new one is refused.
 
     Attributes:
-        request_timeout: seconds that a request may take to come whole, the first one together with the handshake.
-        limit: how many connections there may be.
-        waiting: the connections that wait for their clients, longest first; one table for all of a server.
+        request_timeout: seconds that a request may take to arrive; the first one shares them with the handshake.
+        limit: maximum number of connections.
+        waiting: the connections that wait for their clients, the longest first; shared by all connections of a server.
     """
+
+    # Places reserved for health checks would not help: a stalled client takes them before it has sent a request.
 
     request_timeout: float
     limit: int
@@ -31,11 +32,11 @@ class Connection(H11Protocol):
     _deadline: asyncio.TimerHandle | None = None
 
     def handshake_began(self, transport: asyncio.Transport, over: asyncio.Future[None]) -> None:
-        """Begin to wait for the handshake of TLS; only where there is one, before `connection_made`.
+        """Start to wait for the TLS handshake; called before `connection_made`, and only with TLS.
 
         Args:
-            transport: what the connection will be made over.
-            over: done when the handshake has ended, well or not.
+            transport: the transport of the connection.
+            over: done when the handshake has ended, successful or not.
         """
         self.transport = transport
         self.connections.add(self)
@@ -43,11 +44,12 @@ class Connection(H11Protocol):
         over.add_done_callback(self._handshake_ended)
 
     def _handshake_ended(self, _: asyncio.Future[None]) -> None:
-        if self.flow is None:  # `connection_made` was not called, so that nobody will call `connection_lost`
+        # Set by `connection_made`: without that call asyncio never calls `connection_lost`.
+        if self.flow is None:
             self.connection_lost(None)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as in the base class
-        """Begin to wait for a request."""
+        """Start to wait for a request."""
         super().connection_made(transport)
         self._come_in()
 
@@ -59,13 +61,13 @@ class Connection(H11Protocol):
             next(iter(self.waiting))._make_room(self)  # noqa: SLF001 - of this class
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the client."""
+        """Stop counting the connection."""
         super().connection_lost(exc)
         self.waiting.pop(self, None)
         self._drop_deadline()
 
     def data_received(self, data: bytes) -> None:
-        """Take what came of a request."""
+        """Handle received data, and set or drop the deadline of the request."""
         super().data_received(data)
         whole = self.conn.their_state not in (h11.IDLE, h11.SEND_BODY)
         if whole:
@@ -75,36 +77,37 @@ class Connection(H11Protocol):
         self._note()
 
     def on_response_complete(self) -> None:
-        """Wait for the next request."""
+        """Start to wait for the next request."""
         super().on_response_complete()
         self._note()
 
     def pause_writing(self) -> None:
-        """Wait for the client to read."""
+        """Start to wait for the client to read."""
         super().pause_writing()
         self._note()
 
     def resume_writing(self) -> None:
-        """Go on with the answer."""
+        """Continue with the response."""
         super().resume_writing()
         self._note()
 
     def send_400_response(self, msg: str) -> None:
-        """Refuse what is no request; where it is the rest of one whose answer began, there is no room for another."""
+        """Answer 400 to an invalid request."""
+        # If a response to its valid beginning has started, h11 refuses a second one.
         if self.conn.our_state is h11.IDLE:
             super().send_400_response(msg)
         else:
             self.transport.close()
 
     def _note(self) -> None:
-        """Note whether it is the client's turn."""
+        """Record whether the connection waits for its client."""
         if self.conn.our_state in {h11.SEND_RESPONSE, h11.SEND_BODY} and not self.flow.write_paused:
             self.waiting.pop(self, None)
         else:
             self.waiting.setdefault(self)
 
     def _make_room(self, newest: "Connection") -> None:
-        # The transport tells of its end only later, and by then others may have come.
+        # Not left to `connection_lost`, which is called later: until then more connections may arrive.
         self.waiting.pop(self, None)
         self.connections.discard(self)
         if self is newest:
@@ -123,6 +126,7 @@ class Connection(H11Protocol):
 
 
 def connection(*, request_timeout: float, limit: int) -> type[Connection]:
-    """Return the class for the connections of one server; uvicorn makes them itself, and hands no figures on."""
+    """Return the class for the connections of one server."""
+    # A class, because uvicorn creates the connections itself and passes no arguments for them.
     figures = {"request_timeout": request_timeout, "limit": limit, "waiting": {}}
     return type("Connection", (Connection,), figures)

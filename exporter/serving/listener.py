@@ -1,4 +1,4 @@
-"""The socket that clients connect to: how it is opened, and how it is closed without breaking a connection."""
+"""Listening socket, which closes without resetting connections."""
 
 import contextlib
 import ctypes
@@ -9,23 +9,23 @@ from collections.abc import Iterable
 from typing import Any
 
 _UNREAD_MILLISECONDS = 30_000
-_SO_ATTACH_FILTER = 26  # on Linux; Python does not name it
-# Packets as a listener's filter gets them begin with the TCP header, whose byte 13 holds the flags; SYN is 2.
-# The constants: https://www.kernel.org/doc/html/latest/networking/filter.html
+_SO_ATTACH_FILTER = 26  # on Linux; missing in Python's socket module
+# The filter of a listening socket gets packets from their TCP header on; its byte 13 holds the flags, and SYN is 2.
+# Instructions: https://www.kernel.org/doc/html/latest/networking/filter.html
 _SYN_IS_DROPPED = (
     (0x30, 0, 0, 13),  # load byte 13
-    (0x45, 0, 1, 2),  # go on where it has SYN, else skip one
+    (0x45, 0, 1, 2),  # if SYN is set, continue, else skip one
     (0x06, 0, 0, 0),  # drop
-    (0x06, 0, 0, 0xFFFF_FFFF),  # let through
+    (0x06, 0, 0, 0xFFFF_FFFF),  # accept
 )
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Return a socket that listens.
+    """Return a listening socket.
 
     Args:
-        host: a name or an address; empty for every interface, by IPv6 too where the host has it.
-        port: 0 for any that is free.
+        host: a name or an address; empty for every interface, including IPv6 if the host has it.
+        port: the port; 0 for any free one.
 
     Raises:
         OSError: the address cannot be used.
@@ -35,10 +35,10 @@ def listen(host: str, port: int) -> socket.socket:
     else:
         family, address = _resolve(host, port)
         sock = socket.create_server(address, family=family)
-    # Otherwise the rest of an answer waits for the client to acknowledge its beginning, which may take 40 ms: asyncio
-    # sees to that only for sockets that name their protocol. Accepted sockets inherit this, as what follows.
+    # Otherwise the rest of a response waits up to 40 ms until the client acknowledges its beginning: asyncio sets this
+    # option only on sockets that name their protocol. Accepted sockets inherit this option and the next one.
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    # Otherwise a client that does not read its answer keeps it in memory for ever.
+    # Otherwise the response to a client that does not read stays in memory forever.
     if hasattr(socket, "TCP_USER_TIMEOUT"):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNREAD_MILLISECONDS)
     return sock
@@ -53,15 +53,16 @@ def _resolve(host: str, port: int) -> tuple[int, Any]:
 
 
 def take_no_more(listeners: Iterable[socket.socket]) -> None:
-    """Let no new connection begin, while those go on that did; the listeners can then be closed without harm.
+    """Drop the first packet of new connections, so that the listeners can be closed without resetting a connection.
 
-    The kernel resets what it has set up and nobody has accepted when a listener is closed, and between the last accept
-    and the close there is always room for one more, which has sent its request by then. A filter that drops SYN alone
-    leaves that room empty once the handshakes under way have ended. Who comes meanwhile tries again after a second, by
-    TCP's own rules, and is refused then, or served by whoever listens next.
+    When a listener is closed, the kernel resets the connections that it has established but nobody has accepted. One
+    can always arrive between the last accept and the close, with its request already sent. With a filter that drops
+    only SYN packets, no connection can arrive there once the handshakes under way have ended. A client whose packet
+    was dropped sends it again after a second, as TCP requires, and is then refused, or served by the next process.
 
-    Only Linux knows it; elsewhere, and where a sandbox forbids it, a connection may be lost in that moment.
+    The filter exists only on Linux; elsewhere, or if a sandbox forbids it, a connection may be reset.
     """
+    # The struct sock_filter of each instruction, and the struct sock_fprog that points to them.
     code = b"".join(struct.pack("HBBI", *instruction) for instruction in _SYN_IS_DROPPED)
     program = ctypes.create_string_buffer(code)
     pointer = struct.pack("HP", len(_SYN_IS_DROPPED), ctypes.addressof(program))

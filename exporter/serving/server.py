@@ -1,4 +1,4 @@
-"""The server that the endpoints are served by: uvicorn, with the deadlines that it lacks."""
+"""HTTP server: uvicorn, with the deadlines that it lacks."""
 
 import asyncio
 import signal
@@ -15,44 +15,46 @@ from exporter.serving.http import Application
 from exporter.serving.listener import take_no_more
 
 CONNECTIONS = 1024
-"""How many connections of clients there may be at once."""
+"""Maximum number of client connections."""
 
-_QUEUE = 2048
+_QUEUE = 2048  # uvicorn's default
 _ACCEPTED_AT_ONCE = 16
+# The phases of a shutdown; with them the process ends within the 5 s that `stop` promises.
 _DRAIN_SECONDS = 0.5
 _ARRIVAL_SECONDS = 0.5
 _ANSWER_SECONDS = 2.5
-_SHUTDOWN_SECONDS = 3
-_CLOSE_SECONDS = 1
+_SHUTDOWN_SECONDS = 3  # longer than _ANSWER_SECONDS, so that uvicorn finds no open connection and logs no error
+
+_CLOSE_SECONDS = 1  # asyncio waits 30 s for the close_notify of TLS
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class _Loop(asyncio.SelectorEventLoop):
-    """Tells connections of their handshakes, which asyncio keeps to itself, and waits for no TLS goodbye for long."""
+    """Event loop that reports TLS handshakes to connections, and limits how long a TLS connection takes to close."""
 
-    async def create_server(self, *args: Any, **kwargs: Any) -> asyncio.Server:  # noqa: ANN401 - whatever uvicorn gives
+    async def create_server(self, *args: Any, **kwargs: Any) -> asyncio.Server:  # noqa: ANN401 - as uvicorn passes them
         if kwargs.get("ssl") is not None:
             kwargs["ssl_shutdown_timeout"] = _CLOSE_SECONDS
         return await super().create_server(*args, **kwargs)
 
-    def _make_ssl_transport(  # asyncio offers no other place; its name and arguments have stayed since Python 3.7
+    def _make_ssl_transport(  # asyncio has no public hook; this one is the same since Python 3.7
         self,
         rawsock: socket.socket,
         protocol: Connection,
         sslcontext: ssl.SSLContext,
         waiter: asyncio.Future[None],
-        **kwargs: Any,  # noqa: ANN401 - whatever asyncio gives
+        **kwargs: Any,  # noqa: ANN401 - as asyncio passes them
     ) -> asyncio.Transport:
         transport: asyncio.Transport = super()._make_ssl_transport(  # type: ignore[misc] # not in typeshed
             rawsock, protocol, sslcontext, waiter, **kwargs
         )
-        # Not before the transport has begun: until then it cannot be aborted.
+        # Deferred, because a transport cannot be aborted before asyncio has started it.
         self.call_soon(protocol.handshake_began, transport, waiter)
         return transport
 
 
 class Server(uvicorn.Server):
-    """Serves an application until it is told to stop.
+    """Serves an application until `stop` is called.
 
     Attributes:
         ready: set once requests are answered.
@@ -68,17 +70,16 @@ class Server(uvicorn.Server):
         request_timeout: float = 5.0,
         connections: int = CONNECTIONS,
     ) -> None:
-        """Serve nothing yet.
+        """Prepare to serve.
 
         Args:
-            app: what to serve.
-            sock: a socket that listens; it is closed at the end.
-            on_shutdown: called on the event loop's thread when shutdown begins; `Endpoints.stop`, at least.
-            tls: what to speak TLS with; None for plain HTTP.
-            request_timeout: seconds until a connection is closed whose request has not come whole; the handshake of
-                TLS and the first request have that time together.
-            connections: how many connections there may be, handshakes included; one more takes the place of one that
-                stalls.
+            app: the application.
+            sock: a listening socket; it is closed at the end.
+            on_shutdown: called on the event loop's thread when the shutdown begins; must call `Endpoints.stop`.
+            tls: the TLS context; None for plain HTTP.
+            request_timeout: seconds after which a connection without a complete request is closed; the TLS handshake
+                and the first request share this time.
+            connections: maximum number of connections, including handshakes; one more replaces a stalled one.
         """
         config = uvicorn.Config(
             app,
@@ -87,13 +88,14 @@ class Server(uvicorn.Server):
             lifespan="off",
             interface="asgi3",
             log_config=None,
-            log_level="error",  # its warnings are the clients' faults, as many as they like
+            log_level="error",  # its warnings report errors of clients, which could flood the log
             access_log=False,
-            backlog=_ACCEPTED_AT_ONCE,  # not more, as the limit of connections is enforced only after that
+            backlog=_ACCEPTED_AT_ONCE,  # asyncio accepts so many in a row before the limit is enforced
             proxy_headers=False,
             server_header=False,
             timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
         )
+        # After load(), which replaces it.
         config.load()
         config.ssl = tls
         super().__init__(config)
@@ -102,24 +104,23 @@ class Server(uvicorn.Server):
         self._on_shutdown = on_shutdown
 
     def stop(self, *_: object) -> None:
-        """Begin the shutdown; `run` returns soon after, within 5 s whatever the clients do."""
+        """Begin the shutdown; `run` returns within 5 s, even if clients stall."""
         self.should_exit = True
 
     def heed_signals(self, on_hangup: Callable[[], object]) -> None:
-        """Let SIGTERM and SIGINT call `stop`, and SIGHUP something else until then; only for the main thread.
-
-        These handlers stay: uvicorn raises the signals that it got once more when it is done, and they shall not decide
-        the exit code.
+        """Handle SIGTERM and SIGINT with `stop`, and SIGHUP with a callback until then; only for the main thread.
 
         Args:
-            on_hangup: called on the main thread, and on top of whatever that does.
+            on_hangup: called on the main thread; it may interrupt any code there.
         """
+        # These handlers stay installed: at its end uvicorn raises the signals that it caught again, and the default
+        # handlers would then decide the exit code.
         signal.signal(signal.SIGHUP, lambda *_: self.should_exit or on_hangup())
         for number in _SIGNALS:
             signal.signal(number, self._stop_by_signal)
 
     def _stop_by_signal(self, *_: object) -> None:
-        # The interpreter, as it ends, lets every handler go, and then a hangup would be what ends the process.
+        # The interpreter removes all handlers as it exits; after that a SIGHUP would kill the process.
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         self.stop()
 
@@ -127,22 +128,23 @@ class Server(uvicorn.Server):
         """Serve until `stop`, which may have been called already.
 
         Args:
-            sockets: further sockets to listen on.
+            sockets: additional listening sockets.
         """
         with asyncio.Runner(loop_factory=_Loop) as runner:
             runner.run(self.serve([self._sock, *(sockets or [])]))
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin to answer."""
+        """Start to accept connections."""
         await super().startup(sockets)
         for sock in sockets or []:
-            sock.listen(_QUEUE)  # the kernel's queue; asyncio has one figure for both
+            # asyncio has one number for both, and has set the kernel's queue to _ACCEPTED_AT_ONCE.
+            sock.listen(_QUEUE)
         self.ready.set()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Answer what waits and what still comes for a moment, and end."""
+        """Answer waiting and arriving requests for a moment, then close all connections."""
         self._on_shutdown()
-        # Whoever was told of this address only just now is answered too, and a load balancer sees that it is not ready.
+        # Clients that have just looked up this address are still answered, and load balancers see that it is not ready.
         await asyncio.sleep(_DRAIN_SECONDS)
         take_no_more(sockets or [])
         await asyncio.sleep(_ARRIVAL_SECONDS)
@@ -150,6 +152,6 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
     def _cut(self) -> None:
-        """Leave those that did not read their answers by now."""
+        """Abort the connections of clients that have not read their responses."""
         for client in tuple(self.server_state.connections):
             client.transport.abort()
