@@ -1,4 +1,4 @@
-"""Time, as a value that is handed in: tests tick their own."""
+"""Clock, which tests replace with a fake one."""
 
 import threading
 import time
@@ -6,22 +6,22 @@ from typing import Protocol
 
 
 class Stopped(Exception):  # noqa: N818 - not an error: the process is asked to end
-    """A wait was cut short because the process is shutting down."""
+    """A wait was ended early because the process is shutting down."""
 
 
 class Clock(Protocol):
-    """Where every other module gets the time from."""
+    """Source of time for all other modules."""
 
     def monotonic(self) -> float:
-        """Seconds that only move forward, for ages and deadlines."""
+        """Return seconds that never go backwards, for ages and deadlines."""
         ...
 
     def time(self) -> float:
-        """Seconds since the Unix epoch, for times that are exported."""
+        """Return seconds since the Unix epoch, for times that are exported."""
         ...
 
     def wait(self, seconds: float) -> None:
-        """Let that much time pass.
+        """Wait for some time.
 
         Raises:
             Stopped: the process is shutting down.
@@ -30,25 +30,26 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The machine's clocks; `stop` ends every wait, present and future."""
+    """Clocks of the operating system; `stop` ends all current and future waits."""
 
     def __init__(self) -> None:
         self._stopped = threading.Event()
 
     def monotonic(self) -> float:
-        """Seconds of the machine's monotonic clock."""
+        """Return seconds of the monotonic clock."""
         return time.monotonic()
 
     def time(self) -> float:
-        """Seconds of the machine's wall clock."""
+        """Return seconds of the wall clock."""
         return time.time()
 
     def wait(self, seconds: float) -> None:
         """Sleep, unless the process is shutting down.
 
         Raises:
-            Stopped: `stop` was called, before or meanwhile.
+            Stopped: `stop` was called, before or during the wait.
         """
+        # An event in place of time.sleep, which nothing can end early.
         if self._stopped.wait(max(0.0, seconds)):
             raise Stopped
 

@@ -1,4 +1,4 @@
-"""A fixed number of threads that never keep the process from ending."""
+"""Thread pool that does not delay the exit of the process."""
 
 import heapq
 import math
@@ -16,43 +16,46 @@ T = TypeVar("T")
 
 
 class Workers:
-    """Runs calls on daemon threads, the most urgent first, and of these the oldest.
+    """Pool of daemon threads that runs the most urgent call first, and the oldest one of equally urgent calls.
 
-    The standard library's pool is joined when the interpreter ends, so one call that hangs in the network, in a name
-    look-up say, would hold the whole process. Threads that nobody can give another call end after the last one.
+    When the pool is garbage-collected, its threads end after the calls that are queued.
     """
+
+    # The standard library's pool joins its threads when the interpreter exits: a call that hangs in the network, for
+    # example in a name look-up, would block the exit.
 
     def __init__(self, threads: int, name: str) -> None:
         """Start the threads.
 
         Args:
-            threads: how many calls run at once.
-            name: what the threads are called.
+            threads: number of calls that run at the same time.
+            name: prefix of the names of the threads.
         """
+        # The threads refer to the queue only: a reference to the pool would keep it alive forever.
         self._calls = _Calls()
         for number in range(threads):
             threading.Thread(target=_work, args=(self._calls,), name=f"{name}-{number}", daemon=True).start()
         weakref.finalize(self, _end, self._calls, threads).atexit = False
 
     def submit(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Queue a call that has time; its result or its exception is the future's."""
+        """Queue a call that is not urgent; the future gets its result or exception."""
         return self.submit_by(math.inf, function, *args, **kwargs)
 
     def submit_by(self, deadline: float, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Queue a call that goes before those with a later deadline; to keep it is the call's own affair."""
+        """Queue a call that runs before those with a later deadline; the call must enforce the deadline itself."""
         future: Future[T] = Future()
         self._calls.put(deadline, partial(_call, future, partial(function, *args, **kwargs)))
         return future
 
 
 class _Calls:
-    """Calls that wait for a thread; None asks it to end."""
+    """Queue of the calls that wait for a thread; None ends the thread that gets it."""
 
     def __init__(self) -> None:
-        # Reentrant: a signal's handler may submit while the thread that it interrupts does.
+        # Reentrant: a signal handler may submit a call while it interrupts this code.
         self._lock = threading.RLock()
         self._waiting: list[tuple[float, int, Callable[[], None] | None]] = []
-        self._order = count()
+        self._order = count()  # breaks ties of deadlines, as functions cannot be compared
         self._ready: SimpleQueue[None] = SimpleQueue()
 
     def put(self, deadline: float, call: Callable[[], None] | None) -> None:
@@ -69,7 +72,7 @@ class _Calls:
 def _work(calls: _Calls) -> None:
     while call := calls.get():
         call()
-        del call  # and with it what it refers to, however long the next one is in coming
+        del call  # frees the objects that it refers to, as the next call may come much later
 
 
 def _call(future: Future[T], function: Callable[[], T]) -> None:
@@ -77,9 +80,9 @@ def _call(future: Future[T], function: Callable[[], T]) -> None:
         return
     try:
         result = function()
-    except BaseException as error:  # noqa: BLE001 - it goes to whoever waits for the future
+    except BaseException as error:  # noqa: BLE001 - raised again where the future is awaited
         future.set_exception(error)
-        del future  # the error refers to this frame: all would live until the garbage collector comes by
+        del future  # breaks the cycle of future, error and this frame, which only the garbage collector would free
     else:
         future.set_result(result)
 

@@ -164,7 +164,7 @@ BROKEN_JSON = cases(
         "no length, closed early": sends(HEAD + b"\r\n" + GOOD[:-9]),
         "utf-16": says(GOOD.decode().encode("utf-16")),
     },
-    log=("the answer is not JSON",),
+    log=("the response is not JSON",),
 ) + cases(
     "A body whose gzip is damaged", "bad_json",
     {

@@ -88,7 +88,7 @@ def test_what_is_not_json_is_told_as_such(body):
 @pytest.mark.parametrize("constant", ["NaN", "Infinity", "-Infinity"])
 def test_a_constant_that_is_no_json_is_named(constant):
     """Python's decoder would take it."""
-    with pytest.raises(BadJsonError, match=f": {constant} is no JSON"):
+    with pytest.raises(BadJsonError, match=f": {constant} is not JSON"):
         decode_page(with_field(constant), NOW)
 
 

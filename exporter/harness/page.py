@@ -1,8 +1,8 @@
-"""One page of the List Artifacts API: how its JSON spells an artifact, and what is made of it.
+"""Page of the List Artifacts API, decoded from JSON.
 
-The API is read as it behaves, not as it is documented: required fields are missing, numbers come as text, times as
-milliseconds in text. A page goes through a fast typed decoder; only one that the decoder refuses is read once more,
-value by value, so that one odd value costs its own row and no other.
+Decoding follows the behaviour of the API, which differs from its documentation: required fields are missing, numbers
+are text, times are text with milliseconds. Pages are decoded by a fast typed decoder. A page that it rejects is decoded
+a second time, value by value, so that an invalid value affects only its own row.
 """
 
 import json
@@ -18,12 +18,12 @@ from exporter.harness.errors import BadJsonError, BadShapeError
 from exporter.labels import clean
 
 MAX_COUNT = 2**53
-"""The largest whole number that JSON and a float64 sample both keep exact; counts beyond it are rejected."""
+"""Largest integer that JSON and a float64 sample both represent exactly; larger counts are rejected."""
 
 _DAY = 86_400.0
 _EPOCH = datetime.fromtimestamp(0, UTC)
 _MILLISECOND = timedelta(milliseconds=1)
-_MAX_DIGITS = 16
+_MAX_DIGITS = 16  # of MAX_COUNT
 _NO_COUNT = (msgspec.ValidationError, UnicodeEncodeError)
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_COUNT)] | None
@@ -31,12 +31,13 @@ Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_COUNT)] | None
 if TYPE_CHECKING:
     Flag = bool | None
 else:
-    # The decoder takes 1 and "true" for True; whether an artifact is quarantined is never guessed.
+    # Any, as the lenient decoder would convert 1 and "true" to True: `isQuarantined` must be a real boolean.
     Flag = Any
 
 
+# gc=False in these classes: rows are never part of a reference cycle, so the garbage collector need not track them.
 class Deployments(msgspec.Struct, gc=False):
-    """In how many environments an artifact runs (`deploymentMetadata`).
+    """Numbers of environments that an artifact is deployed to (`deploymentMetadata`).
 
     Attributes:
         prod: `prodEnvCount`.
@@ -48,14 +49,14 @@ class Deployments(msgspec.Struct, gc=False):
 
 
 class Artifact(msgspec.Struct, gc=False):
-    """One row of the listing: one version of an artifact, its texts as the API spells them.
+    """Row of the listing: one version of an artifact, with texts as the API writes them.
 
     Attributes:
         artifact_type: `artifactType`: model or dataset, for some package types.
         deleted: `deletedAt`, milliseconds since the epoch; None for a live artifact.
-        deployments: `deploymentMetadata`; None without the module that counts deployments, which is not zero.
+        deployments: `deploymentMetadata`; None, which is not zero, if the account lacks the module that counts them.
         digests: `digestCount`.
-        downloads: `downloadsCount`; of the whole image where rows share an image.
+        downloads: `downloadsCount`; of the whole image if rows share an image.
         files: `fileCount`.
         firewall_mode: `firewallMode`: ENABLED, QUARANTINE, ALLOW, WARN, BLOCK and others.
         quarantined: `isQuarantined`.
@@ -69,11 +70,11 @@ class Artifact(msgspec.Struct, gc=False):
         registry_type: `registryType`: VIRTUAL or UPSTREAM.
         registry_uuid: `registryUUID`.
         scan_status: `scanStatus`: ALLOWED, WARN, BLOCKED and others.
-        uuid: `uuid`; rows of one image share it where images are listed by tag.
+        uuid: `uuid`; rows of one image share it if images are listed by tag.
         version: `version`; a tag or a digest for images.
     """
 
-    # By their names on the wire, as real answers are: the decoder looks for each key behind the last one that it found.
+    # In the order of the JSON names, as in real responses: the decoder searches for each key after the previous one.
     artifact_type: str | None = msgspec.field(name="artifactType", default=None)
     deleted: int | None = msgspec.field(name="deletedAt", default=None)
     deployments: Deployments | None = msgspec.field(name="deploymentMetadata", default=None)
@@ -97,12 +98,12 @@ class Artifact(msgspec.Struct, gc=False):
 
 
 class Rejected(NamedTuple):
-    """How much of what was read could not be used.
+    """Numbers of rows and values that could not be used.
 
     Attributes:
-        rows: rows without a name or a registry, or that do not tell whether they are quarantined.
-        counts: counts that are no whole number from 0 to `MAX_COUNT`.
-        times: times that are no time, not positive, or more than a day ahead.
+        rows: rows without a name or a registry, or with an `isQuarantined` that is not a boolean.
+        counts: counts that are not an integer from 0 to `MAX_COUNT`.
+        times: times that are malformed, not positive, or more than a day in the future.
     """
 
     rows: int = 0
@@ -111,14 +112,14 @@ class Rejected(NamedTuple):
 
 
 class Page(NamedTuple):
-    """One page of the listing.
+    """Page of the listing.
 
     Attributes:
         artifacts: the rows that can be used, in the API's order.
-        rows: the number of rows that the API sent, those that cannot be used included.
-        item_count: `itemCount`: rows of the whole listing, by the API's own count; None where it gave no usable one.
-        page_size: `pageSize`: the size in force; None where the API gave no usable one.
-        rejected: what could not be used.
+        rows: number of rows that the API sent, including those that cannot be used.
+        item_count: `itemCount`: rows of the whole listing as counted by the API; None if there is no usable count.
+        page_size: `pageSize`: the size in force; None if there is no usable one.
+        rejected: numbers of rows and values that could not be used.
     """
 
     artifacts: list[Artifact]
@@ -140,16 +141,16 @@ class _Envelope(msgspec.Struct, gc=False):
     data: _Data | None = None
 
 
-# Not strict: numbers come as text.
+# Not strict, because the API sends numbers as text.
 _ENVELOPE = msgspec.json.Decoder(_Envelope, strict=False)
 
 
 def decode_page(body: bytes, now: float) -> Page:
-    """Read one answer of the API.
+    """Return the page that a response of the API holds.
 
     Args:
-        body: the answer's body, decompressed.
-        now: the wall clock's time in seconds, to tell times that lie ahead.
+        body: the decompressed body of the response.
+        now: the wall clock's time in seconds, to recognize times in the future.
 
     Raises:
         BadJsonError: the body is not JSON.
@@ -161,14 +162,15 @@ def decode_page(body: bytes, now: float) -> Page:
     except (msgspec.DecodeError, UnicodeDecodeError):
         answer = tolerant.decode(body)
     except RecursionError:
-        raise BadJsonError("the answer is nested too deep") from None
+        raise BadJsonError("the response is nested too deeply") from None
     if answer.status != "SUCCESS":
         message = clean(answer.message or "no message")
-        raise BadShapeError(f"the API answered status {clean(answer.status)!r}: {message}")
+        raise BadShapeError(f"the API returned status {clean(answer.status)!r}: {message}")
     data = answer.data
     if data is None or data.artifacts is msgspec.UNSET:
-        raise BadShapeError("the answer has no data.artifacts")
+        raise BadShapeError("the response has no data.artifacts")
     rows = data.artifacts or []
+    # `is False` first: that is the usual value, and isinstance takes longer.
     artifacts = [
         row
         for row in rows
@@ -187,7 +189,7 @@ def decode_page(body: bytes, now: float) -> Page:
 
 
 def error_message(body: bytes) -> str:
-    """Return what an error's body says, as one printable line; empty where it says nothing that can be read."""
+    """Return the message in the body of an error as one printable line; empty if there is no readable one."""
     try:
         envelope = json.loads(body)
     except (ValueError, RecursionError):
@@ -197,12 +199,13 @@ def error_message(body: bytes) -> str:
 
 
 def _drop_odd_times(artifacts: list[Artifact], latest: int) -> int:
-    """Forget the times of all rows that cannot be used, and return how many they are.
+    """Remove the unusable times of all rows, and return their number.
 
     Args:
         artifacts: rows.
-        latest: milliseconds since the epoch; later times cannot be used, nor those that are not positive.
+        latest: milliseconds since the epoch; later times cannot be used, and neither can those that are not positive.
     """
+    # Written out for each field: a loop over the names would cost every row more time.
     odd = 0
     for row in artifacts:
         if (modified := row.modified) is not None and not 0 < modified <= latest:
@@ -218,13 +221,13 @@ def _drop_odd_times(artifacts: list[Artifact], latest: int) -> int:
 
 
 def _count(value: object) -> int | None:
-    """Read a whole number from 0 to `MAX_COUNT`, or none, as the typed decoder does.
+    """Return an integer from 0 to `MAX_COUNT`, or None for None, as the typed decoder does.
 
     Raises:
-        msgspec.ValidationError: it is neither.
-        UnicodeEncodeError: it is half a character.
+        msgspec.ValidationError: the value is neither.
+        UnicodeEncodeError: the value is a text with a lone surrogate.
     """
-    # The decoder takes no leading zeros. Longer texts are no count, and Python may refuse to convert them.
+    # msgspec refuses leading zeros. Longer texts exceed MAX_COUNT, and Python may refuse to convert them.
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= _MAX_DIGITS:
         value = int(value)
     number: int | None = msgspec.convert(value, Count, strict=False)
@@ -245,7 +248,7 @@ _TEXTS = _WIRE_NAMES.keys() - {"quarantined", "deployments", *_TIMES, *_COUNTS}
 
 
 class _TolerantDecoder:
-    """Reads a page that the typed decoder refuses, value by value, and counts what has to be rejected."""
+    """Decoder that reads a page value by value, and counts the rows and counts that it rejects."""
 
     def __init__(self) -> None:
         self.rejected_rows = 0
@@ -254,14 +257,14 @@ class _TolerantDecoder:
     def decode(self, body: bytes) -> _Envelope:
         document = _load(body)
         if not isinstance(document, dict):
-            raise BadShapeError("the answer is no JSON object")
+            raise BadShapeError("the response is not a JSON object")
         status, message = _text(document.get("status")) or "", _text(document.get("message"))
         data = document.get("data")
         if not isinstance(data, dict) or "artifacts" not in data:
             return _Envelope(status, message)
-        rows = data["artifacts"] if data["artifacts"] is not None else []
+        rows = data["artifacts"] if data["artifacts"] is not None else []  # null is an empty list
         if not isinstance(rows, list):
-            raise BadShapeError("data.artifacts is no list")
+            raise BadShapeError("data.artifacts is not a list")
         artifacts = [artifact for row in rows if (artifact := self._artifact(row)) is not None]
         self.rejected_rows = len(rows) - len(artifacts)
         return _Envelope(status, message, _Data(artifacts, data.get("itemCount"), data.get("pageSize")))
@@ -294,11 +297,12 @@ class _TolerantDecoder:
 
 
 def _milliseconds(value: object) -> int | None:
-    """Return a time in milliseconds since the epoch, UTC where a text names no zone; None if it is absent, 0 if odd."""
+    """Return a time in milliseconds since the epoch; None if it is absent, 0 if it is malformed."""
     with suppress(*_NO_COUNT):
         return _count(value)
     try:
         time = datetime.fromisoformat(value if isinstance(value, str) else "")
+        # A text without a time zone is in UTC.
         return ((time if time.tzinfo else time.replace(tzinfo=UTC)) - _EPOCH) // _MILLISECOND
     except (ValueError, OverflowError):
         return 0
@@ -306,25 +310,26 @@ def _milliseconds(value: object) -> int | None:
 
 def _load(body: bytes) -> object:
     try:
+        # Invalid UTF-8 costs only its own text. NaN and Infinity are not JSON, but Python accepts them.
         return json.loads(body.decode(errors="replace"), parse_int=_parse_int, parse_constant=_refuse_constant)
     except ValueError as error:
-        raise BadJsonError(f"the answer is not JSON: {clean(str(error))}") from None
+        raise BadJsonError(f"the response is not JSON: {clean(str(error))}") from None
     except RecursionError:
-        raise BadJsonError("the answer is nested too deep") from None
+        raise BadJsonError("the response is nested too deeply") from None
 
 
 def _parse_int(digits: str) -> int | float:
-    """Convert a whole number, unless it is so long that Python may refuse to: nothing here is that large."""
+    """Return the integer; infinity if it has so many digits that Python may refuse to convert it."""
     return int(digits) if len(digits) <= sys.int_info.str_digits_check_threshold else math.inf
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not JSON")
 
 
 def _text(value: object) -> str | None:
-    """Return a text; a number stands for its digits, as far as it has them, anything else is as good as absent."""
+    """Return a text; a number as its digits; None for anything else."""
     if isinstance(value, int | float) and not isinstance(value, bool):
-        # Nobody sends an infinity: it stands for digits that were not converted.
+        # Infinity stands for a number that was not converted, or is too large for a float: its digits are lost.
         return None if value in {math.inf, -math.inf} else str(value)
     return value if isinstance(value, str) else None

@@ -1,4 +1,4 @@
-"""The artifacts that someone must act on: the most urgent ones of a walk, however many there are."""
+"""Findings of a walk: the artifacts that someone must act on, the most urgent ones only."""
 
 import heapq
 from collections import defaultdict
@@ -11,7 +11,7 @@ from exporter.labels import FINDINGS, clean
 
 
 class Findings:
-    """Keeps the rows to act on, never many more than the limit."""
+    """Collection of the most urgent findings; holds at most twice the limit."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -19,24 +19,23 @@ class Findings:
         self._reasons: dict[int, str] = {}
 
     def keep(self, identity: int, row: Artifact, kind: Kind) -> None:
-        """Keep a row, or what is new about it when it was kept before: its kind, and a reason where it had none."""
+        """Keep a row; if it is already kept, replace its kind and add a missing reason."""
         kept, _ = self._found.get(identity, (row, kind))
         kept.quarantine_reason = self._reasons.get(identity) or kept.quarantine_reason or row.quarantine_reason
         self._found[identity] = (kept, kind)
+        # Twice the limit, so that the sorting is not repeated for every row.
         if len(self._found) > 2 * self._limit:
             self._found = dict(heapq.nsmallest(self._limit, self._found.items(), key=_urgency))
 
     def drop(self, identity: int, row: Artifact) -> None:
-        """Forget a row that is no finding, one that is warned of, say, when it is blocked after all.
-
-        Why it is quarantined stays known: listed again, it may be a finding for another reason.
-        """
+        """Drop a row that is not a finding, or no longer one: blocked now, for example, if only `warn` is wanted."""
+        # Its quarantine reason is kept: if the row is listed again, it may become a finding of another kind.
         kept, _ = self._found.pop(identity, (row, None))
         if reason := kept.quarantine_reason or row.quarantine_reason:
             self._reasons.setdefault(identity, reason)
 
     def most_urgent(self) -> tuple[Finding, ...]:
-        """Return the findings in order of urgency; rows whose labels are equal make one."""
+        """Return the findings in order of urgency; rows with equal labels are one finding."""
         alike: defaultdict[tuple[RegistryKey, str, str], list[tuple[Artifact, Kind]]] = defaultdict(list)
         for _, (row, kind) in heapq.nsmallest(self._limit, self._found.items(), key=_urgency):
             key = RegistryKey.of(row.registry, row.package_type)
@@ -45,7 +44,8 @@ class Findings:
 
 
 def _urgency(item: tuple[int, tuple[Artifact, Kind]]) -> tuple[bool | int | str, ...]:
-    """Sort what runs in production first, then by what was found, then by name: the same ones in every walk."""
+    """Return the sort key: production first, then the kind of finding, then names."""
+    # Names make the order independent of the listing, so that every walk keeps the same findings.
     _, (row, kind) = item
     worst = FINDINGS.index(kind.findings[0])
     texts = (row.name, row.version, row.registry, row.package_type, row.artifact_type, row.registry_uuid)
@@ -53,7 +53,7 @@ def _urgency(item: tuple[int, tuple[Artifact, Kind]]) -> tuple[bool | int | str,
 
 
 def _finding(key: RegistryKey, artifact: str, version: str, rows: list[tuple[Artifact, Kind]]) -> Finding:
-    """Make one finding of rows whose labels are equal; its texts are those of the first by name."""
+    """Return one finding for rows with equal labels; its texts are those of the first row by name."""
     row, kind = min(rows, key=lambda row_and_kind: (row_and_kind[0].name, row_and_kind[0].version or ""))
     found = {finding for _, kind in rows for finding in kind.findings}
     return Finding(

@@ -1,4 +1,4 @@
-"""Refreshes of spaces: who may start one, who waits for it, and how long its snapshot counts.
+"""Refreshes of spaces, which scrapes start and share.
 
 A space is in one of five states:
 
@@ -7,7 +7,7 @@ A space is in one of five states:
 - `due`: the snapshot is older, or outdated by a reload. A scrape starts a refresh, and waits only if the last walk was
   short enough.
 - `failing`: the last refresh failed, and the last good snapshot is served. A scrape is answered immediately.
-- `expired`: the last good snapshot is too old to be served. As `cold`.
+- `expired`: the last good snapshot is too old to be served. A scrape behaves as in `cold`.
 
 After a failure the next refresh waits for a back-off. Ages count from the end of a walk.
 """
@@ -29,7 +29,7 @@ _FIRST_BACKOFF = 5.0
 _LONGEST_BACKOFF = 300.0
 
 Walk = Callable[[threading.Event], Snapshot]
-"""Reads one space; raises `RefreshError`, or `Stopped` at shutdown or after the event was set, which cancels it."""
+"""Function that reads one space, until the event is set; raises `RefreshError`, or `Stopped` if it was cancelled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +38,11 @@ class Failure:
 
     Attributes:
         reason: one of `errors.REASONS`.
-        message: what happened, one printable line.
+        message: the error as one printable line.
         hint: what the operator can change; may be empty.
-        time: when, monotonic clock, for its age.
+        time: time of the failure, monotonic clock, for its age.
         pause: seconds from then until the next refresh may start.
-        traceback: where in the exporter it happened; only for a bug in the exporter. The text of the exception is left
-            out, as it may hold anything, the key included.
+        traceback: stack of a bug in the exporter, without the text of the exception; empty for other failures.
     """
 
     reason: str
@@ -79,7 +78,7 @@ class SpaceStatus:
 
 @dataclass(frozen=True, slots=True)
 class CacheCounts:
-    """Scrapes of a space, and those that a fresh snapshot answered."""
+    """Numbers of scrapes of a space, and of those that a fresh snapshot answered."""
 
     requests: int
     hits: int
@@ -120,10 +119,10 @@ class Refresher:
 
         Args:
             walks: the walk of each space.
-            submit: queues a call for a space on a thread that may stay busy as long as a walk takes.
+            submit: queues a call for a space on a thread that a whole walk may occupy.
             clock: source of time.
             cache_ttl: seconds that a snapshot counts as fresh.
-            max_stale: seconds that a snapshot is served at all; never less than `cache_ttl`.
+            max_stale: seconds that a snapshot is served at all; `cache_ttl` if that is longer.
             jitter: spreads the back-off after a failure.
             on_refresh: called with a space after each refresh, and when a scrape finds its data expired.
         """
@@ -161,7 +160,7 @@ class Refresher:
             walks: the walk of each space.
             submit: queues a call for a space.
             reset: spaces that start cold; only their counters continue.
-            outdated: spaces whose data stays but is due whatever its age; a refresh starts immediately.
+            outdated: spaces whose data stays but is due regardless of its age; a refresh starts immediately.
             cache_ttl: seconds that a snapshot counts as fresh.
             max_stale: seconds that a snapshot is served at all.
         """
@@ -188,7 +187,7 @@ class Refresher:
                 space.cancelled.set()
 
     def __contains__(self, space: str) -> bool:
-        """Return whether a space is one of these."""
+        """Return whether a space belongs to this refresher."""
         return space in self._spaces
 
     def scrape(self, budget: float, space: str | None = None) -> list[Future[None]]:
@@ -196,8 +195,9 @@ class Refresher:
 
         Args:
             budget: seconds that the scrape has.
-            space: the one space that it asks for; None for all.
+            space: the only space of the scrape; None for all.
         """
+        # Without the lock: the callback writes to the log, which may block.
         for status in self.statuses(space):
             if status.state == "expired":
                 self._on_refresh(status)
@@ -237,6 +237,7 @@ class Refresher:
         self._start_if_due(name, space)
         if state in {"cold", "expired"}:
             return space.running
+        # Waiting for a walk that takes longer than the budget would delay the scrape without newer data.
         short = state == "due" and (space.refresh_seconds or 0.0) <= budget
         return space.running if short else None
 
@@ -259,10 +260,12 @@ class Refresher:
             forget_calls(error)
             result = error
         except Exception as error:  # noqa: BLE001 - a bug in one space must not stop the others or the scrape
+            # The stack only: the text of the exception may contain anything, including the key.
             where = "".join(traceback.format_tb(error.__traceback__))
             forget_calls(error)
             result = InternalError(type(error).__name__)
         with self._lock:
+            # A reload has replaced or removed the space while it was read: the result belongs to old settings.
             if space.cancelled.is_set():
                 return
             space.running = None
@@ -283,7 +286,9 @@ class Refresher:
 
     def _failed(self, space: _Space, error: RefreshError, where: str) -> None:
         longest = min(self._cache_ttl, _LONGEST_BACKOFF)
+        # Beyond 2 ** 10 every back-off is the longest one, and a huge power would overflow a float.
         backoff = min(_FIRST_BACKOFF * 2 ** min(space.failures_in_a_row, 10), longest)
+        # The jitter keeps spaces that failed together from being read together again.
         pause = max(backoff * self._jitter.uniform(0.5, 1), error.retry_after or 0.0)
         space.failures_in_a_row += 1
         space.not_before = self._clock.monotonic() + pause
@@ -313,7 +318,7 @@ class Refresher:
             return "cold"
         age = self._clock.monotonic() - space.good_since
         if age >= max(self._cache_ttl, self._max_stale):
-            space.snapshot = None
+            space.snapshot = None  # frees its memory, and keeps it expired if a reload raises max_stale
         if space.snapshot is None:
             return "expired"
         if age < self._cache_ttl and not space.outdated:
@@ -322,7 +327,7 @@ class Refresher:
 
 
 def _successor(space: _Space, walk: Walk, *, reset: bool, outdated: bool) -> _Space:
-    """Return what a space continues as after a reload; a new object ignores the refresh that runs."""
+    """Return a space as it continues after a reload; a new object ignores the refresh that runs."""
     if reset:
         return _Space(walk, failures=space.failures, requests=space.requests, hits=space.hits)
     if outdated:

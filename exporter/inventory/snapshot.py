@@ -1,4 +1,4 @@
-"""What one walk of a space found: totals by registry, and the artifacts that someone must act on. Frozen and pure."""
+"""Snapshot of a space: totals by registry, and the findings. All classes are immutable."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,19 +9,20 @@ from exporter.labels import clean
 
 
 class RegistryKey(NamedTuple):
-    """What every total is by: a registry of the space and a package type in it, both fit to be labels."""
+    """Key of all totals: a registry of the space and a package type in it, as label values."""
 
     registry: str
     package_type: str
 
     @classmethod
     def of(cls, registry: str, package_type: str | None) -> Self:
-        """Return the key of texts as the API spells them; a package type that is absent is UNKNOWN."""
+        """Return the key for texts as the API writes them; an absent package type is UNKNOWN."""
+        # Cleaned before counting: registries with equal labels are added up instead of exported twice.
         return cls(clean(registry), clean(package_type or "UNKNOWN"))
 
 
 class Cell(NamedTuple):
-    """What artifact versions are counted by within a registry, both fit to be labels."""
+    """Labels that artifact versions are counted by within a registry."""
 
     scan_status: str
     firewall_mode: str
@@ -29,23 +30,23 @@ class Cell(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RegistryTotals:
-    """The numbers of one registry and package type.
+    """Totals of one registry and package type.
 
     Attributes:
-        artifacts: live artifact versions; empty where the listing has only deleted ones.
-        quarantined: those that are quarantined; the same keys as `artifacts`.
-        deployed: versions that are deployed, by (`prod` or `nonprod`, risk); all ten keys, or none without artifacts.
-        environments: environments by `prod` and `nonprod`; empty where the API sends no counts.
-        downloads: sum over images and versions; None where the API sends no counts.
-        files: sum; None where the API sends no counts.
-        digests: sum; None where the API sends no counts.
-        deleted: listed versions that are deleted, which count nowhere else.
-        stale_scans: for each configured age, as the user spells it, the scanned versions whose last scan is older.
-        newest_modified: seconds since the epoch; None where no time is known, as with the next two.
+        artifacts: live artifact versions; empty if the listing has only deleted ones.
+        quarantined: the quarantined ones; the same keys as `artifacts`.
+        deployed: deployed versions by (`prod` or `nonprod`, risk); all ten keys, or none without artifacts.
+        environments: environments by `prod` and `nonprod`; empty if the API sends no counts.
+        downloads: sum over images and versions; None if the API sends no counts.
+        files: sum; None if the API sends no counts.
+        digests: sum; None if the API sends no counts.
+        deleted: deleted versions that are still listed; not counted in any other attribute.
+        stale_scans: scanned versions whose last scan is older, for each configured age as the user writes it.
+        newest_modified: seconds since the epoch; None if no time is known, as for the next two.
         newest_scan: seconds since the epoch.
         oldest_scan: seconds since the epoch.
-        registry_type: of the newest version, fit to be a label.
-        registry_uuid: of the newest version, fit to be a label.
+        registry_type: type of the registry in the newest row, as a label value.
+        registry_uuid: UUID of the registry in the newest row, as a label value.
     """
 
     artifacts: Mapping[Cell, int]
@@ -66,20 +67,20 @@ class RegistryTotals:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One artifact version that someone must act on, its texts fit to be labels.
+    """Artifact version that someone must act on, with texts as label values.
 
     Attributes:
         key: its registry and package type.
         artifact: its name.
         version: its version.
-        kinds: why: `quarantined`, `blocked`, `warn`; at least one.
-        environments: environments by `prod` and `nonprod`; only what the API sends.
-        downloads: None where the API sends no count.
-        scan_status: as spelled by the API, or what its absence means.
-        firewall_mode: as spelled by the API, or what its absence means.
-        reason: why it is quarantined; empty where the API does not say.
+        kinds: one or more of `quarantined`, `blocked` and `warn`.
+        environments: environments by `prod` and `nonprod`, as far as the API sends them.
+        downloads: None if the API sends no count.
+        scan_status: as the API writes it, or the value for an absent one.
+        firewall_mode: as the API writes it, or the value for an absent one.
+        reason: the reason of the quarantine; empty if the API sends none.
         purl: its package URL; may be empty.
-        uuid: its identity in the API; may be empty.
+        uuid: its UUID in the API; may be empty.
     """
 
     key: RegistryKey
@@ -97,13 +98,13 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Inventory:
-    """What the rows of a listing add up to.
+    """Totals and findings of a listing.
 
     Attributes:
         registries: totals by registry and package type, in sorted order.
-        findings: the artifacts to act on, the most urgent first, at most the configured number.
-        findings_dropped: artifacts to act on beyond that number.
-        artifacts: rows without duplicates, deleted ones included.
+        findings: the findings, the most urgent first, at most the configured number.
+        findings_dropped: number of findings beyond that number.
+        artifacts: number of rows, without duplicates, including deleted ones.
     """
 
     registries: Mapping[RegistryKey, RegistryTotals]
@@ -114,17 +115,17 @@ class Inventory:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Inventory of a space as one whole walk found it.
+    """Inventory of a space, read by one complete walk.
 
     Attributes:
         began: when the walk began, wall clock, seconds since the epoch.
         began_monotonic: the same moment on the monotonic clock, for ages.
-        inventory: sums and findings of all rows.
-        pages: pages that were read, the second reading of page 0 included.
+        inventory: totals and findings of all rows.
+        pages: pages that were read, including the second reading of page 0.
         page_size: rows per page in force.
         duplicates: rows that repeat an earlier one, without those of the second reading of page 0.
         rejected: rows and values that could not be used.
-        reported: rows by the API's own count (`itemCount`), the last usable one; None if it gave none.
+        reported: rows as counted by the API (`itemCount`), its last usable count; None if there was none.
         complete: the walk read as many rows as the API reported, and that number did not change.
     """
 

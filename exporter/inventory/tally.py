@@ -1,8 +1,8 @@
-"""Adds up the rows of one walk, each artifact once and without an object per row.
+"""Tally of the rows of one walk, which counts each artifact once.
 
-Rows that are alike in every trait share one `Kind`, so a row costs a few look-ups and leaves behind no more than its
-identity, 64 bits, and a reference to its kind. That reference lets a row that is listed again, with another quarantine
-reason or a worse scan status, move from one kind to another.
+Rows with equal traits share one `Kind`. A row costs a few look-ups, and only its identity, 64 bits, and a reference to
+its kind are kept. If the row is listed again with another quarantine reason or a worse scan status, that reference
+allows it to move to another kind.
 """
 
 import math
@@ -16,21 +16,22 @@ from exporter.inventory.traits import Kind, Traits
 
 
 class Tally:
-    """The rows of one walk so far."""
+    """Counts of the rows that a walk has read so far."""
 
     def __init__(
         self, began: float, *, findings: Collection[str], findings_limit: int, stale_ages: Mapping[str, float]
     ) -> None:
-        """Start at nothing.
+        """Start without rows.
 
         Args:
-            began: the wall clock's time that the ages of scans are measured from.
-            findings: which of `FINDINGS` to name.
-            findings_limit: how many artifacts to name at most.
-            stale_ages: ages in seconds, ascending, that scans are counted by, by what they are called.
+            began: the start of the walk, wall clock, for the ages of scans.
+            findings: the kinds of `FINDINGS` to list.
+            findings_limit: maximum number of findings.
+            stale_ages: ages in seconds by their names, ascending; older scans are counted.
         """
         self._wanted = findings
         self._limit = findings_limit
+        # Milliseconds, as the API sends them: converting the few limits is cheaper than converting every row.
         self._stale_before = {label: math.ceil(1000 * (began - age)) for label, age in stale_ages.items()}
         self._kind_of: dict[int, Kind] = {}
         self._kinds: dict[tuple[object, ...], tuple[Kind, RegistrySums]] = {}
@@ -38,10 +39,11 @@ class Tally:
         self._findings = Findings(findings_limit)
 
     def add(self, rows: Iterable[Artifact]) -> int:
-        """Add rows, and return how many of them were not there before."""
+        """Add rows, and return how many of them are new."""
         before = len(self._kind_of)
         for row in rows:
             kind, sums = self._kind(row)
+            # A hash, because keeping the texts of every row would take much more memory.
             identity = hash((kind.namespace, row.name, row.version))
             known = self._kind_of.get(identity)
             if known is not None:
@@ -58,7 +60,7 @@ class Tally:
         return len(self._kind_of) - before
 
     def inventory(self) -> Inventory:
-        """Return what the rows add up to."""
+        """Return the totals and findings of all rows."""
         found = sum(kind.rows for kind, _ in self._kinds.values() if kind.findings)
         return Inventory(
             registries={key: self._sums[key].totals() for key in sorted(self._sums)},
@@ -68,7 +70,8 @@ class Tally:
         )
 
     def _kind(self, row: Artifact) -> tuple[Kind, RegistrySums]:
-        """Return what a row is like, and where rows like it are added up."""
+        """Return the kind of a row, and the sums that it is added to."""
+        # A plain tuple is the key, because creating a Traits for each row would take longer.
         deployments = row.deployments
         prod = deployments.prod if deployments is not None else None
         nonprod = deployments.nonprod if deployments is not None else None
@@ -96,7 +99,7 @@ class Tally:
         return kind, sums
 
     def _merged(self, known: Kind, again: Kind) -> Kind:
-        """Return the kind of a row that is listed twice: quarantined if any says so, with the worst scan status."""
+        """Return the kind of a row that is listed twice: quarantined if either is, with the worse scan status."""
         if known is again:
             return known
         traits = known.traits._replace(

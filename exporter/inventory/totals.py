@@ -1,4 +1,4 @@
-"""The running sums of one registry and package type, and the totals that they make."""
+"""Sums of one registry and package type."""
 
 import math
 from bisect import bisect_right
@@ -11,12 +11,13 @@ from exporter.inventory.snapshot import Cell, RegistryTotals
 from exporter.inventory.traits import Kind
 from exporter.labels import RISKS, clean
 
+# Statuses that are exported even at 0: an absent series could also mean missing data.
 _ALWAYS_PRESENT = ("ALLOWED", "WARN", "BLOCKED")
 _PRESENT_WHERE_SCANNED = (*_ALWAYS_PRESENT, "UNSCANNED")
 
 
 class RegistrySums:
-    """Adds up the live rows of one registry and package type; a number that no row has stays None."""
+    """Running sums of the live rows of one registry and package type; a sum stays None if no row has the value."""
 
     __slots__ = (
         "_digests", "_downloads", "_files", "_image_downloads", "_newest", "_newest_scan", "_nonprod", "_oldest_scan",
@@ -24,10 +25,10 @@ class RegistrySums:
     )  # fmt: skip
 
     def __init__(self, stale_before: Mapping[str, int]) -> None:
-        """Start at nothing.
+        """Start without rows.
 
         Args:
-            stale_before: times in milliseconds since the epoch, descending, by what scans before them are called.
+            stale_before: times in milliseconds since the epoch by the names of their ages, descending.
         """
         self.kinds: list[Kind] = []
         self._stale_labels = tuple(stale_before)
@@ -44,8 +45,8 @@ class RegistrySums:
         self._nonprod: int | None = None
 
     def add(self, row: Artifact) -> None:
-        """Add one live row, which was not added before."""
-        # A quarter of what a row costs: calls would take longer than what they do.
+        """Add one new live row."""
+        # A quarter of the time of a row: function calls would take longer than the additions.
         if (files := row.files) is not None:
             self._files = (self._files or 0) + files
         if (digests := row.digests) is not None:
@@ -59,13 +60,15 @@ class RegistrySums:
             if not self._oldest_scan <= scanned <= self._newest_scan:
                 self._newest_scan, self._oldest_scan = max(self._newest_scan, scanned), min(self._oldest_scan, scanned)
             self._scans_by_age[bisect_right(self._stale_before, scanned)] += 1
+        # Of rows with the same time the largest type and UUID count, so that the order of the rows has no effect.
         if (row.modified or 0) >= self._newest[0]:
             self._newest = max(self._newest, (row.modified or 0, row.registry_type or "", row.registry_uuid or ""))
         if (downloads := row.downloads) is not None:
             self._downloads = (self._downloads or 0) + self._new_downloads(row.uuid, downloads)
 
     def _new_downloads(self, image: str | None, downloads: int) -> int:
-        """Return what a row adds: all rows of an image repeat its downloads, the largest number counts once."""
+        """Return the downloads that a row adds."""
+        # All rows of an image repeat its downloads, so only the largest number counts, once.
         if not image or not downloads:
             return downloads
         key = hash(image)
@@ -76,9 +79,10 @@ class RegistrySums:
         return downloads - before
 
     def totals(self) -> RegistryTotals:
-        """Return the sums so far, with zeros where a reader would expect a series."""
+        """Return the totals, including zeros for the series that are always exported."""
         live = [kind for kind in self.kinds if kind.traits.live and kind.rows]
         modified, registry_type, registry_uuid = self._newest
+        # Cumulative, from the oldest age on; the last number counts all scans.
         *stale, _ = accumulate(self._scans_by_age)
         environments = {"prod": self._prod, "nonprod": self._nonprod}
         return RegistryTotals(
@@ -100,12 +104,12 @@ class RegistrySums:
 
 
 def _seconds(milliseconds: float) -> float | None:
-    """Return a time in seconds; None for what stands for no time at all."""
+    """Return a time in seconds; None for the initial values of the sums."""
     return milliseconds / 1000 if 0 < milliseconds < math.inf else None
 
 
 def _by_cell(live: Sequence[Kind], counted: Iterable[Kind]) -> dict[Cell, int]:
-    """Count rows by cell; every firewall mode of the live rows has its expected scan statuses, at 0 if need be."""
+    """Count rows by cell; every firewall mode of the live rows has all expected scan statuses, even at 0."""
     scanned = any(kind.traits.scanning_applies for kind in live)
     expected = _PRESENT_WHERE_SCANNED if scanned else _ALWAYS_PRESENT
     rows = Counter({Cell(status, kind.cell.firewall_mode): 0 for kind in live for status in expected})
@@ -116,7 +120,7 @@ def _by_cell(live: Sequence[Kind], counted: Iterable[Kind]) -> dict[Cell, int]:
 
 
 def _deployed(live: Sequence[Kind]) -> dict[tuple[str, str], int]:
-    """Count deployed rows by where to and by risk; all combinations are there once there is any live row."""
+    """Count deployed rows by environment and risk; all combinations are present if there are live rows."""
     rows = Counter(dict.fromkeys(product(("prod", "nonprod"), RISKS) if live else (), 0))
     for kind in live:
         rows["prod", kind.risk] += kind.rows * kind.traits.in_prod

@@ -1,4 +1,4 @@
-"""What the statuses of a row mean: its labels, its risk, and whether someone must act on it."""
+"""Traits of a row, and the labels, risk and findings that follow from them."""
 
 from collections.abc import Collection
 from typing import NamedTuple
@@ -16,7 +16,7 @@ _RISK_OF_SCAN_STATUS = {"BLOCKED": "blocked", "WARN": "warn", _UNSCANNED: "unsca
 
 
 class Traits(NamedTuple):
-    """What tells rows apart but for name and version, as the API spells it."""
+    """Properties that distinguish rows, except name and version, as the API writes them."""
 
     registry: str
     registry_uuid: str | None
@@ -32,22 +32,22 @@ class Traits(NamedTuple):
 
     @property
     def scanning_applies(self) -> bool:
-        """Whether the registry is of a kind that is scanned, so that a missing status means something."""
+        """Whether registries of this type are scanned, so that a missing status means unscanned."""
         upstream = (self.registry_type or "").upper() == "UPSTREAM"
         return upstream and (self.package_type or "").upper() in SCANNED_PACKAGE_TYPES
 
 
 class Kind:
-    """Rows that share all their traits: what follows from these, and how many rows there are.
+    """Kind of rows: their common traits, and the number of rows.
 
     Attributes:
-        traits: what the rows have in common.
-        namespace: 64 bits that tell which rows of one name and version are one artifact.
-        cell: their labels within a registry.
-        risk: the worst that is wrong with them.
-        findings: why someone must act on them, the worst first; empty where nobody must, or nobody wants to know.
-        scan_rank: sorts kinds by how bad their scan status is; by its text where two are as bad.
-        rows: how many there are.
+        traits: the common traits.
+        namespace: 64 bits; rows with the same namespace, name and version are one artifact.
+        cell: the labels within a registry.
+        risk: the highest risk.
+        findings: the wanted kinds of findings that apply, the worst first; may be empty.
+        scan_rank: sort key by severity of the scan status, and by its text if two are equally severe.
+        rows: number of rows.
     """
 
     __slots__ = ("cell", "findings", "namespace", "risk", "rows", "scan_rank", "traits")
@@ -56,13 +56,14 @@ class Kind:
         """Start without rows.
 
         Args:
-            traits: what the rows have in common.
-            findings: which of `FINDINGS` are wanted.
+            traits: the common traits.
+            findings: the kinds of `FINDINGS` that are wanted.
         """
         scan_status = traits.scan_status or (_UNSCANNED if traits.scanning_applies else _NOT_APPLICABLE)
+        # The risk ignores case; the label keeps the text of the API.
         scan_risk = _RISK_OF_SCAN_STATUS.get(scan_status.upper(), "none")
         self.traits = traits
-        # Without `uuid`, which all tags of an image share.
+        # Not identified by `uuid`, as all tags of an image share it.
         self.namespace = hash(
             (traits.registry_uuid or traits.registry, traits.package_type, traits.artifact_type, traits.live)
         )

@@ -39,13 +39,14 @@ class Exposition:
     """Renders pages; a space is rendered once per refresh, not once per scrape. Safe to share between threads."""
 
     def __init__(self, spaces: Callable[[], tuple[SpaceView, ...]], process: Callable[[], ProcessView]) -> None:
-        """Render nothing yet.
+        """Start without rendered pages.
 
         Args:
-            spaces: returns every space; equal while nothing changed.
-            process: returns the process.
+            spaces: returns the view of every space; an unchanged space must give an equal view.
+            process: returns the view of the process.
         """
         self._spaces = spaces
+        # Not the global registry of the library, which would be shared by all instances in one process.
         self._process = CollectorRegistry(auto_describe=False)
         self._process.register(FamilyCollector(PROCESS_FAMILIES, lambda: [process()]))
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
@@ -76,6 +77,7 @@ class _SpacePage:
 
     def __init__(self, content_type: str) -> None:
         self._content_type = content_type
+        # HELP and TYPE of each family, as there are no spaces. Without them a rendered family is its samples.
         self._heads = self._families(())
         self._samples: dict[str, tuple[SpaceView, tuple[bytes, ...]]] = {}
         self._views: Sequence[SpaceView] = ()
@@ -85,6 +87,7 @@ class _SpacePage:
         """Return the families without the end marker of OpenMetrics; the same object while nothing changed."""
         if views != self._views:
             self._samples = {view.space: self._samples_of(view) for view in views}
+            # The formats require all samples of a family in one block, so spaces are joined family by family.
             columns = zip(self._heads, *(samples for _, samples in self._samples.values()), strict=True)
             self._body = b"".join(chain.from_iterable(columns))
             self._views = views
@@ -106,7 +109,7 @@ class _SpacePage:
 
 
 def _generate(collector: Collector, content_type: str) -> bytes:
-    # The renderers only call collect(), which every collector has; their types ask for a whole registry.
+    # The renderers only call collect(), which every collector has, although their types require a registry.
     registry = cast("CollectorRegistry", collector)
     if content_type == OPENMETRICS:
         return cast("bytes", openmetrics.generate_latest(registry))  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""Metric family: its declaration, the source of each label, and the collector of a table of families."""
+"""Metric families: the row of a table, the source of each label, and the collector."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,18 +10,18 @@ from prometheus_client.registry import Collector
 T = TypeVar("T")
 
 Sample = tuple[tuple[str, ...], float]
-"""The values of a family's labels, in the family's order, and the sample's value."""
+"""Label values in the order of the family's labels, and the value of the sample."""
 
 
 @dataclass(frozen=True, slots=True)
 class Family(Generic[T]):
-    """One metric family.
+    """Metric family.
 
     Attributes:
-        name: its name, with `_total` for a counter.
+        name: the name, with `_total` for a counter.
         type: `gauge`, `counter` or `histogram`.
-        labels: the names of its labels; without the `le` of a histogram.
-        help: its HELP text.
+        labels: the names of the labels; without the `le` of a histogram.
+        help: the HELP text.
         samples: returns the samples of a source.
     """
 
@@ -33,7 +33,7 @@ class Family(Generic[T]):
 
 
 LABELS: Mapping[str, str] = {
-    "space": "the configured scope without `/+`; never taken from an answer",
+    "space": "the configured scope without `/+`; never taken from a response",
     "registry": "`registryIdentifier`",
     "package_type": "`packageType` as the API writes it; absent: `UNKNOWN`",
     "scan_status": "`scanStatus` as the API writes it; absent: `UNSCANNED` if scanning applies, else `NOT_APPLICABLE`",
@@ -46,44 +46,46 @@ LABELS: Mapping[str, str] = {
     "registry_uuid": "`registryUUID` of the newest row",
     "url": "the setting `link_template`, filled in",
     "account": "first segment of the space",
-    "org": "second segment of the space, empty where there is none",
-    "project": "third segment of the space, empty where there is none",
+    "org": "second segment of the space, empty if there is none",
+    "project": "third segment of the space, empty if there is none",
     "artifact": "`name`",
-    "version": "`version`; of `har_exporter_build_info` the exporter's own",
+    "version": "`version`; in `har_exporter_build_info` the version of the exporter",
     "finding": "`quarantined` from `isQuarantined`, `blocked` and `warn` from `scanStatus`",
     "reason": "of a finding: `quarantineReason`; of rejected values: `row`, `count`, `time`; of failures and retries: "
     "one of a closed set",
     "purl": "`purl`",
     "uuid": "`uuid`",
     "source": "`fetched` or `reported` (`itemCount`)",
-    "code": "HTTP status of the answer, `error` without one",
+    "code": "HTTP status of the response, `error` without one",
     "revision": "local part of the exporter's version",
-    "python_version": "of the interpreter",
+    "python_version": "version of the Python interpreter",
 }
 """Source of the values of each label."""
 
 
 class FamilyCollector(Collector, Generic[T]):
-    """Collector that asks for its sources at each collection."""
+    """Collector of a table of families, which fetches its sources at each collection."""
 
     def __init__(self, families: Sequence[Family[T]], sources: Callable[[], Iterable[T]]) -> None:
-        """Collect nothing yet.
+        """Start without samples.
 
         Args:
-            families: rows of a table.
-            sources: returns what to export.
+            families: the rows of a table.
+            sources: returns the views to export.
         """
         self._families = families
         self._sources = sources
 
     def collect(self) -> Iterator[Metric]:
         """Return every family with the samples of all sources."""
+        # Fetched once, so that all families show the same state.
         sources = tuple(self._sources())
         for family in self._families:
             yield _metric(family, sources)
 
 
 def _metric(family: Family[T], sources: Iterable[T]) -> Metric:
+    # The renderers of the library append `_total` to the name of a counter.
     metric = Metric(family.name.removesuffix("_total"), family.help, family.type)
     for source in sources:
         for values, number in family.samples(source):

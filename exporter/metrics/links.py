@@ -13,8 +13,8 @@ class RegistryLink:
     """Link to the registries of one space.
 
     Attributes:
-        template: an address with `{base}`, `{account}`, `{org}`, `{project}` and `{registry}`; empty for no links.
-        base_url: what `{base}` stands for.
+        template: URL with `{base}`, `{account}`, `{org}`, `{project}` and `{registry}`; empty for no links.
+        base_url: value of `{base}`.
         space: `account`, `account/org` or `account/org/project`.
     """
 
@@ -23,9 +23,9 @@ class RegistryLink:
     space: str
 
     def __call__(self, registry: str) -> str:
-        """Return the address of a registry's page as a label value.
+        """Return the URL of a registry's page as a label value.
 
-        A pair of segments such as `/orgs/{org}` is left out where the space has no organization, or no project.
+        A pair of segments such as `/orgs/{org}` is omitted if the space has no organization or no project.
         """
         account, org, project = parts_of(self.space)
         template = self.template
@@ -33,6 +33,7 @@ class RegistryLink:
             if not value:
                 template = re.sub(rf"/[^/{{}}]+/\{{{name}\}}", "", template)
         names = {"account": account, "org": org, "project": project, "registry": registry}
+        # No safe characters: each value is a single segment, so a slash in it must be escaped too.
         return clean(
             template.format(base=self.base_url, **{name: quote(text, safe="") for name, text in names.items()})
         )

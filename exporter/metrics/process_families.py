@@ -12,7 +12,7 @@ from exporter.metrics.family import Family, Sample
 
 @dataclass(frozen=True, slots=True)
 class ProcessView:
-    """The process as a whole.
+    """State of the process at one moment.
 
     Attributes:
         version: the exporter's version.
@@ -20,7 +20,7 @@ class ProcessView:
         api: counts of the requests to the API.
         cache: scrapes and cache hits by space.
         reload_succeeded: whether settings and key files could be used when they were last read.
-        reload_time: when the settings were last read successfully, wall clock, seconds since the epoch.
+        reload_time: time of the last successful read of the settings, wall clock, seconds since the epoch.
     """
 
     version: str
@@ -42,13 +42,14 @@ def _by_key(numbers: Callable[[ProcessView], Mapping[str, float]]) -> Callable[[
 
 def _api_durations(view: ProcessView) -> Iterator[Sample]:
     bounds = [*map(str, BUCKETS), "+Inf"]
-    counts = list(accumulate(view.api.durations))
+    counts = list(accumulate(view.api.durations))  # buckets of a histogram are cumulative
     for bound, count in zip(bounds, counts, strict=True):
         yield ("_bucket", bound), count
     yield ("_count",), counts[-1]
     yield ("_sum",), view.api.duration_sum
 
 
+# Not formatted, so that each family starts with its name, type and labels on one line.
 PROCESS_FAMILIES: tuple[Family[ProcessView], ...] = (
     Family(
         "har_exporter_build_info", "gauge", ("version", "revision", "python_version"),

@@ -14,12 +14,12 @@ from exporter.scopes import parts_of
 
 @dataclass(frozen=True, slots=True)
 class SpaceView:
-    """One space as it is exported: its status, and what the settings add.
+    """State of a space at one moment: its status, and the settings that are exported.
 
     Attributes:
         status: the status of the space.
         refresh_interval: seconds that a snapshot counts as fresh.
-        link: returns the address of a registry's page.
+        link: returns the URL of a registry's page.
     """
 
     status: SpaceStatus
@@ -33,7 +33,7 @@ class SpaceView:
 
     @property
     def snapshots(self) -> tuple[Snapshot, ...]:
-        """The snapshot that is served, if any."""
+        """The served snapshot, if there is one."""
         return (self.status.snapshot,) if self.status.snapshot else ()
 
     @property
@@ -81,6 +81,7 @@ def _per_snapshot(number: Callable[[Snapshot], float]) -> Callable[[SpaceView], 
     return lambda view: (((view.space,), number(snapshot)) for snapshot in view.snapshots)
 
 
+# The API sends these counts only if the account has the module that counts deployments: absent is not 0.
 def _environments(view: SpaceView) -> Iterator[Sample]:
     for labels, totals in view.registries:
         for deployed_to, number in totals.environments.items():
@@ -89,6 +90,7 @@ def _environments(view: SpaceView) -> Iterator[Sample]:
 
 def _stale_scans(view: SpaceView) -> Iterator[Sample]:
     for labels, totals in view.registries:
+        # A registry with only deleted rows has no artifacts to scan.
         if totals.artifacts:
             for older_than, number in totals.stale_scans.items():
                 yield (*labels, older_than), number
@@ -97,6 +99,7 @@ def _stale_scans(view: SpaceView) -> Iterator[Sample]:
 def _registry_info(view: SpaceView) -> Iterator[Sample]:
     for labels, totals in view.registries:
         _, registry, _ = labels
+        # Type and UUID are those of live rows.
         if totals.artifacts:
             yield (*labels, totals.registry_type, totals.registry_uuid, view.link(registry)), 1
 
@@ -105,6 +108,7 @@ def _space_info(view: SpaceView) -> Iterator[Sample]:
     yield (view.space, *parts_of(view.space)), 1
 
 
+# Details have a family of their own: as labels here, a change of one would start a new series and a new alert.
 def _findings(view: SpaceView) -> Iterator[Sample]:
     for labels, finding in view.findings:
         for kind in finding.kinds:
@@ -138,11 +142,13 @@ def _snapshot_artifacts(view: SpaceView) -> Iterator[Sample]:
 
 def _snapshot_rejected(view: SpaceView) -> Iterator[Sample]:
     for snapshot in view.snapshots:
+        # In the order of the attributes of Rejected.
         for reason, number in zip(("row", "count", "time"), snapshot.rejected, strict=True):
             yield (view.space, reason), number
 
 
 def _refresh_duration(view: SpaceView) -> Iterator[Sample]:
+    # Absent before the first refresh has ended: 0 would look like a very fast one.
     if view.status.refresh_seconds is not None:
         yield (view.space,), view.status.refresh_seconds
 
@@ -157,6 +163,7 @@ _REGISTRY = (*_SPACE, "registry", "package_type")
 _STATUSES = ("scan_status", "firewall_mode")
 _ARTIFACT = (*_REGISTRY, "artifact", "version")
 
+# Not formatted, so that each family starts with its name, type and labels on one line.
 SPACE_FAMILIES: tuple[Family[SpaceView], ...] = (
     Family(
         "har_artifacts", "gauge", (*_REGISTRY, *_STATUSES),

@@ -32,8 +32,8 @@ from exporter.serving.http import (
 from exporter.workers import Workers
 
 _TIMEOUT_HEADER = b"x-prometheus-scrape-timeout-seconds"
-_DEFAULT_TIMEOUT = 10.0
-_READY_AFTER = 30.0
+_DEFAULT_TIMEOUT = 10.0  # Prometheus's default
+_READY_AFTER = 30.0  # so that a slow first refresh does not keep the other spaces from being scraped
 _SCRAPES = 64
 _PIECE = 131_072
 
@@ -45,7 +45,7 @@ class Route(NamedTuple):
 
     Attributes:
         methods: the methods that it accepts; any other gets 405.
-        handler: makes the response.
+        handler: returns the response.
     """
 
     methods: tuple[str, ...]
@@ -76,7 +76,7 @@ class Endpoints:
         version: str,
         reload: Callable[[], Future[tuple[str, ...]] | None] = lambda: None,
     ) -> None:
-        """Start to serve; the time to become ready starts here.
+        """Create the endpoints; `/-/ready` counts its 30 seconds from here.
 
         Args:
             refresher: the spaces of /metrics.
@@ -85,7 +85,7 @@ class Endpoints:
             clock: source of time.
             scrape_timeout_offset: returns the seconds to subtract from the scrape timeout.
             version: the exporter's version.
-            reload: reloads the settings, and returns what is wrong with them; None if that is not enabled.
+            reload: reloads the settings, and returns their errors; None if that is not enabled.
         """
         self._refresher = refresher
         self._exposition = exposition
@@ -98,6 +98,7 @@ class Endpoints:
         self._stopping = asyncio.Event()
         self._scrapes = 0
         self._ends: WeakKeyDictionary[Future[None], asyncio.Event] = WeakKeyDictionary()
+        # A single thread, because a Gzip is not safe to share between threads.
         self._renderer = Workers(1, "render")
         self._gzips: dict[str, Gzip] = {}
         read = ("GET", "HEAD")
@@ -118,6 +119,7 @@ class Endpoints:
         """Answer one request."""
         status, parts, headers = await self._respond(scope, receive)
         headers = (*headers, (b"content-length", str(sum(map(len, parts))).encode()), _NO_SNIFFING)
+        # A client that reused the connection would send its next request while it is being closed.
         if self._stopping.is_set():
             headers = (*headers, (b"connection", b"close"))
         await send({"type": "http.response.start", "status": status, "headers": headers})
@@ -150,7 +152,7 @@ class Endpoints:
         reload = self._reload()
         if reload is None:
             return _NO_LIFECYCLE
-        # Others may wait for the same reload: a client that leaves must not cancel it.
+        # Other clients may wait for the same reload, so one that leaves must not cancel it.
         faults = await asyncio.shield(asyncio.wrap_future(reload))
         if not faults:
             return _OK
@@ -168,6 +170,7 @@ class Endpoints:
     async def _limited(
         self, handler: Callable[[Scope, Receive], Awaitable[Response]], scope: Scope, receive: Receive
     ) -> Response:
+        # A plain integer suffices, as only the thread of the event loop changes it.
         if self._scrapes >= _SCRAPES:
             return _BUSY
         self._scrapes += 1
@@ -190,6 +193,7 @@ class Endpoints:
         if probe is None:
             return _NO_ROOM
         render = partial(self._exposition.render_only, probe.views)
+        # A new dictionary, so that no compressor is kept: the next probe may be of another space.
         return await self._scrape(scope, receive, probe.scrape, render, {})
 
     async def _scrape(
@@ -200,7 +204,7 @@ class Endpoints:
         render: Callable[[str], Rendering],
         gzips: dict[str, Gzip],
     ) -> Response:
-        """Start what is due, wait for it while there is time, and return the data that is there."""
+        """Start the refreshes that are due, wait for them within the budget, and return the current data."""
         budget = _budget(header_values(scope, _TIMEOUT_HEADER), self._offset())
         await self._wait(start(budget), budget, receive)
         content_type = OPENMETRICS if accepts_openmetrics(scope) else TEXT
@@ -223,7 +227,8 @@ class Endpoints:
                 wait.cancel()
 
     def _end_of(self, refresh: Future[None]) -> asyncio.Event:
-        """Return the event that is set when a refresh ends; shared by scrapes, as a future keeps every callback."""
+        """Return the event that is set when a refresh ends."""
+        # Shared by all scrapes: a future keeps every callback until it is done, and a refresh may hang for long.
         end = self._ends.get(refresh)
         if end is None:
             self._ends[refresh] = end = asyncio.Event()
@@ -252,7 +257,9 @@ def _set_from_thread(loop: asyncio.AbstractEventLoop, ended: asyncio.Event, _: F
 
 
 def _pieces(parts: Iterable[bytes]) -> Iterator[memoryview]:
-    """Cut a body into pieces: few, as each may wait for the interpreter; small, as the server copies what is unsent."""
+    """Split a body into pieces."""
+    # Few, because the event loop may have to wait for other threads after each; small, because the server copies unsent
+    # data, which a client that does not read would hold in memory.
     for part in _joined(parts):
         for start in range(0, len(part), _PIECE):
             yield memoryview(part)[start : start + _PIECE]
@@ -269,12 +276,14 @@ def _joined(parts: Iterable[bytes]) -> Iterator[bytes]:
     yield b"".join(small)
 
 
+# The ASGI server reports the end of the connection as a message after those of the request.
 async def _client_left(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
 
 
 def _budget(timeouts: Sequence[str], offset: float) -> float:
+    # Clients control the header: it may be missing, repeated, malformed, infinite or negative.
     try:
         (timeout,) = map(float, timeouts)
     except ValueError:

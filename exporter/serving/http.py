@@ -1,4 +1,4 @@
-"""HTTP: the types of ASGI, a whole response, and what a client accepts."""
+"""HTTP: types of ASGI, complete responses, and the formats that a client accepts."""
 
 import re
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
@@ -11,17 +11,17 @@ Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 PLAIN = (b"content-type", b"text/plain; charset=utf-8")
-"""Header of a plain text."""
+"""Content-Type header of plain text."""
 
 _WEIGHT = re.compile(r"\s*q\s*=\s*([01](?:\.[0-9]*)?)\s*", re.IGNORECASE)
 
 
 class Response(NamedTuple):
-    """Whole response; its Content-Length is added when it is sent.
+    """Complete response; its Content-Length is added when it is sent.
 
     Attributes:
         status: the HTTP status.
-        parts: the body in parts; parts that many responses share are in memory once, even for slow readers.
+        parts: the body in parts; parts that many responses share are in memory once, even if clients read slowly.
         headers: names and values.
     """
 
@@ -37,6 +37,7 @@ def header_values(scope: Scope, name: bytes) -> list[str]:
 
 def accepts_openmetrics(scope: Scope) -> bool:
     """Return whether a client prefers OpenMetrics to plain text."""
+    # A header that is repeated is one list (RFC 9110, 5.3).
     accepted = _weights(",".join(header_values(scope, b"accept")))
     openmetrics = accepted.get("application/openmetrics-text", 0.0)
     text = next((accepted[media] for media in ("text/plain", "text/*", "*/*") if media in accepted), 0.0)
@@ -52,10 +53,11 @@ def accepts_gzip(scope: Scope) -> bool:
 def _weights(header: str) -> dict[str, float]:
     """Return the weight of each choice of a header, in lower case and without its parameters (RFC 9110, 12.4.2).
 
-    A choice that is repeated, with different versions, has its largest weight; one whose weight is malformed, 1.
+    A malformed weight is 1.
     """
     found: dict[str, float] = {}
     for choice, weight in _choices(header):
+        # Prometheus repeats a media type with different versions; the largest weight counts.
         found[choice] = max(weight, found.get(choice, 0.0))
     return found
 

@@ -1,7 +1,7 @@
-"""Page at `/`, for people: the state of each space, complete in itself and without scripts.
+"""Landing page at `/`: the state of each space, without scripts or external files.
 
-On a narrow screen each row of the table is a card. The template writes out the roles of the table, as browsers drop
-those of a table that is laid out as something else.
+On a narrow screen each row of the table is a card. The template sets the ARIA roles of the table explicitly, because
+browsers drop them if CSS changes the layout of a table.
 """
 
 import base64
@@ -32,7 +32,7 @@ _MEANINGS = {
 _URGENCY = {state: rank for rank, state in enumerate(_MEANINGS)}
 
 _UNITS = (("d", 86_400, 2), ("h", 3_600, 1), ("min", 60, 1))
-"""Units of times: the name, its seconds, and from how many on it is used."""
+"""Units of times: name, seconds, and the smallest number that is shown in this unit."""
 
 
 def _content_security_policy() -> str:
@@ -43,16 +43,16 @@ def _content_security_policy() -> str:
 
 
 CONTENT_SECURITY_POLICY = _content_security_policy()
-"""Allows the page its own style and nothing else."""
+"""Content-Security-Policy that allows only the style of the page."""
 
 
 def page(statuses: Sequence[SpaceStatus], *, version: str, now: float) -> bytes:
-    """Return the whole page as UTF-8; spaces whose last refresh failed come first.
+    """Return the page as UTF-8; spaces whose last refresh failed come first.
 
     Args:
         statuses: the status of every space.
         version: the exporter's version.
-        now: monotonic time, for ages, as the wall clock may jump.
+        now: monotonic time, for ages.
     """
     of_state = Counter(status.state for status in statuses)
     text = _template().render(
@@ -63,7 +63,7 @@ def page(statuses: Sequence[SpaceStatus], *, version: str, now: float) -> bytes:
         meanings=_MEANINGS,
         now=now,
     )
-    # Texts from the API may hold halves of surrogate pairs, which have no UTF-8 encoding.
+    # Texts of the API may contain lone surrogates, which UTF-8 cannot encode.
     return text.encode(errors="replace")
 
 
@@ -71,8 +71,8 @@ def page(statuses: Sequence[SpaceStatus], *, version: str, now: float) -> bytes:
 def _template() -> Template:
     environment = Environment(
         loader=FileSystemLoader(_FOLDER),
-        autoescape=True,
-        undefined=StrictUndefined,
+        autoescape=True,  # texts of the API may contain HTML
+        undefined=StrictUndefined,  # a misspelled name is an error instead of an empty text
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
@@ -96,7 +96,7 @@ def _completeness(snapshot: Snapshot) -> str:
 
 
 def _span(seconds: float) -> str:
-    """Return a time with its largest unit."""
+    """Return a duration in its largest unit."""
     for name, length, at_least in _UNITS:
         if seconds >= at_least * length:
             return f"{int(seconds) // length} {name}"
