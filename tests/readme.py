@@ -48,7 +48,7 @@ def reload_effects() -> str:
 
 
 def modules() -> str:
-    """List the packages from the top layer down, then the ground floor; each file with the first line of its docstring."""
+    """List the files from the top layer down, each with the first line of its docstring."""
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
     names = [name.strip() for layer in contracts[0]["layers"] for name in re.split("[|:]", layer)]
     paths = [path for name in names for path in _files(ROOT / "exporter" / name)]

@@ -15,7 +15,8 @@ import exporter
 ROOT = Path(__file__).parent.parent
 NAME = "harness-artifact-registry-exporter"
 STEM = f"{NAME.replace('-', '_')}-{exporter.__version__}"
-MODULES = {str(path.relative_to(ROOT)) for path in (ROOT / "exporter").rglob("*.py")}
+KINDS = {".py", ".j2", ".css"}
+MODULES = {str(path.relative_to(ROOT)) for path in (ROOT / "exporter").rglob("*") if path.suffix in KINDS}
 
 
 def make(*arguments):

@@ -12,7 +12,9 @@ import trustme
 import urllib3.exceptions
 from rawserver import HEAD, RawServer, drips, hangs, sends, stalls
 from requests import exceptions as requests_exceptions
+from urllib3.connection import HTTPConnection
 
+from exporter.harness.deadlines import Exchange
 from exporter.harness.errors import RefreshError
 from exporter.harness.transport import Transport, _translated
 
@@ -281,6 +283,92 @@ def test_connections_are_kept():
         transport = Transport(url, connections=1)
         assert [transport.get(url, {}, 5).status for _ in range(2)] == [200, 200]
         assert server.connections == 1
+
+
+def serves(*responses):
+    """Return the behaviour that answers the requests of a connection one by one."""
+
+    def behave(server, sock):
+        for response in responses:
+            if not server.read(sock):
+                return
+            sock.sendall(response)
+
+    return behave
+
+
+EMPTY = HEAD + b"Content-Length: 2\r\n\r\n{}"
+OTHER = HEAD + b'Content-Length: 10\r\n\r\n{"a": "b"}'
+
+
+@pytest.mark.parametrize("status", [100, 102, 103, 199])
+def test_interim_responses_before_the_real_one_are_skipped(status):
+    interim = b"HTTP/1.1 %d Wait\r\nLink: </x>\r\n\r\n" % status
+    with RawServer(serves(interim * 3 + EMPTY, interim + EMPTY)) as server:
+        url = f"http://{server.address}"
+        transport = Transport(url, connections=1)
+        assert [transport.get(url, {}, 5).body for _ in range(2)] == [b"{}", b"{}"]
+        assert server.connections == 1
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        EMPTY + EMPTY,
+        EMPTY + OTHER[:20],
+        HEAD + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n" + EMPTY,
+        b"HTTP/1.1 204 None\r\nContent-Length: 2\r\n\r\n{}",
+        b"HTTP/1.1 304 Same\r\n\r\n" + EMPTY,
+        b"HTTP/1.1 404 None\r\nContent-Length: 2\r\n\r\n{}",
+    ],
+    ids=["doubled", "surplus", "surplus after chunks", "204 with a body", "304 with a body", "an error"],
+)
+def test_a_connection_ends_with_anything_but_a_clean_200(first):
+    """What is left of one response must never be taken for the response to another request."""
+    with RawServer(serves(first, OTHER)) as server:
+        url = f"http://{server.address}"
+        transport = Transport(url, connections=1)
+        transport.get(url, {}, 5)
+        server.behave = serves(EMPTY)
+        assert transport.get(url, {}, 5).body == b"{}"
+        assert server.connections == 2
+
+
+@pytest.mark.parametrize("size", [b"-1", b"-5"])
+def test_a_chunk_of_a_negative_size_is_not_read_without_a_limit(size):
+    """http.client would read to the end of the connection, whatever the limit of the body."""
+    endless = HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + size + b"\r\n"
+
+    def floods(server, sock):
+        server.read(sock)
+        sock.sendall(endless)
+        while not server.over.is_set():
+            sock.sendall(b"x" * 2**20)
+
+    assert reason_of(floods, timeout=20) == "connect"
+
+
+def test_cookies_are_refused():
+    with RawServer(serves(HEAD + b"Set-Cookie: a=b; Path=/\r\nContent-Length: 2\r\n\r\n{}", EMPTY)) as server:
+        url = f"http://{server.address}"
+        transport = Transport(url, connections=1)
+        for _ in range(2):
+            transport.get(url, {}, 5)
+        assert b"cookie" not in server.requests[1].lower()
+
+
+def test_an_exchange_that_is_over_does_not_end_the_next_one_on_its_connection():
+    """A body that was read returns its connection to the pool before its exchange ends."""
+    exchanges = [Exchange(time.monotonic() + 60) for _ in range(2)]
+    with socket.socket() as sock:
+        connection = HTTPConnection("har.example")
+        connection.sock = sock
+        for exchange in exchanges:
+            exchange.use(connection)
+        exchanges[0].use(None)  # as the connection does when its next request begins
+        for exchange in exchanges:
+            exchange.expire()
+    assert [exchange.expired for exchange in exchanges] == [False, True]
 
 
 def test_netrc_is_not_read(monkeypatch, tmp_path):

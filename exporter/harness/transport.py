@@ -1,32 +1,17 @@
-"""One HTTP exchange that ends in time, whatever the other side does.
+"""One HTTP exchange with a server: a GET through requests, read whole, in time, or an error with its reason."""
 
-No timeout of requests or urllib3 bounds a whole call: each address, the handshake and every read has its own, and a
-name look-up has none. The connections here carry one deadline through all of them.
-"""
-
-import http.client
-import io
 import ipaddress
-import socket
-import ssl
-import threading
-import time
 import zlib
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from http import HTTPStatus
+from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
-from typing import Any, Self, cast
 from urllib.parse import urlsplit
 
 import requests
-import urllib3
-from requests.adapters import HTTPAdapter
 from requests.exceptions import InvalidProxyURL, InvalidSchema
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import (
     ConnectTimeoutError,
     HTTPError,
@@ -38,9 +23,8 @@ from urllib3.exceptions import (
 )
 from urllib3.exceptions import ProxyError as UrllibProxyError
 from urllib3.response import BaseHTTPResponse
-from urllib3.util import Timeout
-from urllib3.util.connection import create_connection
 
+from exporter.harness.deadlines import DeadlineAdapter, Exchange, Watchdog
 from exporter.harness.errors import (
     BadJsonError,
     BadShapeError,
@@ -59,10 +43,10 @@ MAX_BODY = 16 * 2**20
 """Bytes of the largest body that is read, before and after decompression."""
 
 _MAX_ERROR_BODY = 64 * 2**10
-# Small, because the library holds many times what it is asked for where chunks are tiny.
+# Small, because the library holds many times what it is asked for if chunks are tiny.
 _STEP = 2**16
 _GZIP = 31
-_LATE = 0.02  # seconds that a read may go on beyond its deadline
+_ADDRESSES = 3  # a share of the time for each address, so that one that swallows packets leaves time for the next
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +71,15 @@ class Response:
         return replace(self, content_type=self.content_type.replace(secret.lower(), "(key)"), body=body)
 
 
+class _Session(requests.Session):
+    """Session that does not even parse the target of a redirect, which may be no URL."""
+
+    def get_redirect_target(self, resp: requests.Response) -> None:  # noqa: ARG002 - as in the base class
+        return None
+
+
 class Transport:
-    """A pool of connections to one server; safe to share between threads."""
+    """Session with one server; safe to share between threads."""
 
     def __init__(
         self,
@@ -104,92 +95,101 @@ class Transport:
         Args:
             base_url: the server that all URLs belong to.
             connections: how many connections are kept open.
-            ca_file: certificate authorities to trust in place of the public ones.
-            client_cert: files of the certificate and the key to show; without a key file the first holds both.
+            ca_file: certificate authorities to trust instead of the public ones.
+            client_cert: files of the certificate and the key to present; without a key file the first holds both.
             proxy_url: the proxy for every request; None for what the environment says.
         """
-        self._base_url = base_url
-        self._origin = urlsplit(base_url)._replace(path="", query="", fragment="").geturl()
-        self._adapter = _DeadlineAdapter(pool_connections=1, pool_maxsize=connections)
-        self._pool: HTTPConnectionPool | None = None
+        self._session = _Session()
+        self._session.trust_env = False  # else ~/.netrc adds credentials, and REQUESTS_CA_BUNDLE replaces ca_file
+        self._session.headers.clear()
+        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))  # spaces share the session
+        for scheme in ("http://", "https://"):
+            self._session.mount(scheme, DeadlineAdapter(pool_connections=1, pool_maxsize=connections))
+        self._watchdog = Watchdog()
         self._verify = str(ca_file) if ca_file else True
-        # Without a key file of its own OpenSSL would ask the terminal for the key's password, if it has one.
+        # Without a key file of its own OpenSSL would ask the terminal for the password of the key, if it has one.
         self._cert = (str(client_cert[0]), str(client_cert[1] or client_cert[0])) if client_cert else None
         self._proxies = _proxies(base_url, proxy_url)
 
     def get(self, url: str, headers: dict[str, str], timeout: float) -> Response:
-        """Send one GET and read the whole answer; redirects are not followed.
+        """Send one GET and read the whole response; redirects are not followed.
 
         Args:
             url: what to get.
-            headers: what to send along.
+            headers: headers to send.
             timeout: seconds that the whole exchange may take, name look-up included.
 
         Raises:
-            RefreshError: there was no whole answer; the subclass says why.
+            RefreshError: there was no whole response; the subclass is the reason.
         """
-        try:
-            self._pool = self._pool or self._opened_pool()
-            # Not through requests, which takes longer over a request than all the rest over a page of 100 rows, and
-            # whose session follows redirects and reads ~/.netrc.
-            response = self._pool.urlopen(
-                "GET",
-                url if self._pool.proxy and self._pool.scheme == "http" else url.removeprefix(self._origin),
-                headers={"Accept-Encoding": "gzip", **headers},
-                retries=False,
-                redirect=False,
-                assert_same_host=False,
-                timeout=_WholeTimeout(timeout),
-                preload_content=False,
-                decode_content=False,
-            )
-            with response:
-                return _read_response(response)
-        except (requests.RequestException, HTTPError, OSError) as error:
+        with self._watchdog.exchange(timeout) as exchange:
             try:
-                raise _translated(error) from None
-            finally:
-                forget_calls(error)
+                response = self._session.get(
+                    url,
+                    headers={"Accept-Encoding": "gzip", **headers},
+                    timeout=(timeout / _ADDRESSES, timeout),
+                    allow_redirects=False,
+                    stream=True,
+                    verify=self._verify,
+                    cert=self._cert,
+                    proxies=self._proxies,
+                )
+                with response:
+                    return _read(response.raw, exchange)
+            except (requests.RequestException, HTTPError, OSError) as error:
+                try:
+                    raise _translated(error, expired=exchange.expired) from None
+                finally:
+                    forget_calls(error)
 
-    def _opened_pool(self) -> HTTPConnectionPool:
-        """Let requests decide on proxy and certificates; the same pool for every thread that asks."""
-        request = requests.Request("GET", self._base_url).prepare()
-        pool = self._adapter.get_connection_with_tls_context(request, self._verify, self._proxies, self._cert)
-        self._adapter.cert_verify(pool, self._base_url, self._verify, self._cert)  # type: ignore[no-untyped-call]
-        return cast("HTTPConnectionPool", pool)
+
+def _read(raw: BaseHTTPResponse, exchange: Exchange) -> Response:
+    """Read a response, and close its connection unless it is a clean 200: nothing of it may reach the next exchange."""
+    try:
+        response = _read_response(raw)
+        clean_end = response.status == HTTPStatus.OK and not exchange.surplus
+    except ValueError:
+        exchange.close_connection()
+        raise ConnectError("the response is malformed") from None
+    except BaseException:
+        exchange.close_connection()
+        raise
+    if not clean_end:
+        exchange.close_connection()
+    return response
 
 
-def _read_response(response: BaseHTTPResponse) -> Response:
-    encoding = response.headers.get("Content-Encoding", "").lower()
+def _read_response(raw: BaseHTTPResponse) -> Response:
+    encoding = raw.headers.get("Content-Encoding", "").lower()
     pieces: list[bytes] = []
-    if response.status == HTTPStatus.OK:
+    if raw.status == HTTPStatus.OK:
         if encoding not in {"", "identity", "gzip"}:
-            raise BadShapeError("the answer has a Content-Encoding that was not asked for")
-        pieces.extend(_body(response, encoding, MAX_BODY))
+            raise BadShapeError("the response has a Content-Encoding that was not requested")
+        pieces.extend(_body(raw, encoding, MAX_BODY))
     else:
-        # The status tells what is wrong, whatever becomes of the text.
+        # The status is the reason, even if the text cannot be read.
         with suppress(BadJsonError, TooLargeError):
-            pieces.extend(_body(response, encoding, _MAX_ERROR_BODY))
+            pieces.extend(_body(raw, encoding, _MAX_ERROR_BODY))
     return Response(
-        status=response.status,
-        content_type=response.headers.get("Content-Type", "").partition(";")[0].strip().lower(),
-        retry_after=response.headers.get("Retry-After"),
+        status=raw.status,
+        content_type=raw.headers.get("Content-Type", "").partition(";")[0].strip().lower(),
+        retry_after=raw.headers.get("Retry-After"),
         body=b"".join(pieces),
     )
 
 
-def _body(response: BaseHTTPResponse, encoding: str, limit: int) -> Iterator[bytes]:
-    """Yield a body piece by piece; neither as it was sent nor decompressed it goes beyond the limit.
+def _body(raw: BaseHTTPResponse, encoding: str, limit: int) -> Iterator[bytes]:
+    """Return a body in pieces; neither as it was sent nor decompressed it exceeds the limit.
 
     Raises:
         BadJsonError: it is not the gzip that it claims to be.
-        TooLargeError: there is more of it.
+        TooLargeError: it exceeds the limit.
     """
     step = _STEP
-    if not encoding and response.length_remaining:
-        # At one stroke, for after each step the thread may have to wait for the one that decodes.
-        step = min(response.length_remaining, limit + 1)
-    sent = _within(limit, iter(lambda: response.read(step, decode_content=False), b""))
+    if not encoding and raw.length_remaining:
+        # In one piece: after each one the thread may have to wait for the thread that decodes.
+        step = min(raw.length_remaining, limit + 1)
+    sent = _within(limit, iter(lambda: raw.read(step, decode_content=False), b""))
     return _within(limit, _decompressed(sent)) if encoding == "gzip" else sent
 
 
@@ -198,7 +198,7 @@ def _within(limit: int, pieces: Iterable[bytes]) -> Iterator[bytes]:
     for piece in pieces:
         size += len(piece)
         if size > limit:
-            raise TooLargeError(f"the answer is larger than {limit} bytes")
+            raise TooLargeError(f"the response is larger than {limit} bytes")
         yield piece
 
 
@@ -207,15 +207,15 @@ def _decompressed(pieces: Iterable[bytes]) -> Iterator[bytes]:
     try:
         for piece in pieces:
             yield gzip.decompress(piece, _STEP)
-            # A small piece can hold an endless text.
+            # A small piece can decompress to an endless text.
             while gzip.unconsumed_tail and not gzip.eof:
                 yield gzip.decompress(gzip.unconsumed_tail, _STEP)
             if gzip.unused_data:
                 break
     except zlib.error:
-        raise BadJsonError("the answer is not the gzip that it claims to be") from None
+        raise BadJsonError("the response is not the gzip that it claims to be") from None
     if not gzip.eof or gzip.unused_data:
-        raise BadJsonError("the answer's gzip does not end where the answer does")
+        raise BadJsonError("the gzip of the response does not end where the response does")
 
 
 def _proxies(base_url: str, proxy_url: str | None) -> dict[str, str]:
@@ -237,29 +237,31 @@ _ERRORS: tuple[tuple[type[Exception], type[RefreshError], str], ...] = (
     (SSLError, TlsError, "no TLS connection"),
     (NewConnectionError, ConnectError, "no connection"),
     (ConnectTimeoutError, RequestTimeout, "no connection in time"),
-    (ReadTimeoutError, RequestTimeout, "no whole answer in time"),
+    (ReadTimeoutError, RequestTimeout, "no complete response in time"),
     (HTTPError, ConnectError, "the connection broke"),
     (InvalidProxyURL, ProxyError, "the address of the proxy cannot be used"),
     (InvalidSchema, ProxyError, "proxies of this kind cannot be used"),
     (requests.RequestException, ConnectError, "the request could not be sent"),
     (OSError, TlsError, "a certificate file cannot be used"),
 )
-"""What the libraries raise, and what it means; the first row that fits decides."""
+"""Errors of the libraries, and what they mean; the first row that matches counts."""
 
 
-def _translated(error: Exception) -> RefreshError:
-    """Say in this program's words why there was no answer."""
+def _translated(error: Exception, *, expired: bool = False) -> RefreshError:
+    """Return the error of this program that an error of the libraries stands for."""
     cause = _cause(error)
-    kind, text = next((kind, text) for caught, kind, text in _ERRORS if isinstance(cause, caught))
     root = _root(cause)
+    if expired:
+        return RequestTimeout("no complete response in time")
+    kind, text = next((kind, text) for caught, kind, text in _ERRORS if isinstance(cause, caught))
     if root is cause:
         return kind(text)
-    # The system's texts are its own; those of libraries quote what came, or was sent.
+    # Texts of the system are safe to show; those of libraries quote what was received or sent.
     return kind(f"{text}: {clean(str(root)) if isinstance(root, OSError) else type(root).__name__}")
 
 
 def _cause(error: Exception) -> Exception:
-    """Unpack what requests and urllib3 wrap around the error that tells."""
+    """Return the error that requests and urllib3 wrapped."""
     inner = error.reason if isinstance(error, MaxRetryError) else None
     if isinstance(error, requests.RequestException):
         inner = next((arg for arg in error.args if isinstance(arg, HTTPError | OSError)), None)
@@ -267,171 +269,6 @@ def _cause(error: Exception) -> Exception:
 
 
 def _root(error: BaseException) -> BaseException:
-    """Follow an error to the one that it began with."""
+    """Return the error that another one began with."""
     inner = error.__cause__ or next((arg for arg in reversed(error.args) if isinstance(arg, Exception)), None)
     return _root(inner) if inner else error
-
-
-class _WholeTimeout(Timeout):
-    """One timeout for a whole exchange, which starts at once: the way through a proxy counts too."""
-
-    def __init__(self, seconds: float) -> None:
-        super().__init__(total=seconds)
-        super().start_connect()
-
-    def clone(self) -> Self:
-        return self
-
-    def start_connect(self) -> float:
-        return time.monotonic()
-
-
-class _DeadlineReader(io.RawIOBase):
-    """Reads from a socket until the time that is left on it has passed, however slowly bytes come.
-
-    Attributes:
-        in_head: status and headers are being read, which must not end with the connection.
-    """
-
-    def __init__(self, raw: io.RawIOBase, sock: socket.socket) -> None:
-        self._raw = raw
-        self._sock = sock
-        self._deadline = time.monotonic() + (sock.gettimeout() or 0.0)
-        self.in_head = False
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int | None:  # noqa: ANN401 - as the base class has it
-        left = self._deadline - time.monotonic()
-        if left <= 0:
-            raise TimeoutError("timed out")
-        # Not each time: that lets other threads go first, and this one waits for its turn again.
-        if (self._sock.gettimeout() or 0.0) - left > _LATE:
-            self._sock.settimeout(left)
-        read = self._raw.readinto(buffer)
-        if read == 0 and self.in_head:
-            raise ConnectionResetError("the other side hung up before its answer began")
-        return read
-
-    def close(self) -> None:
-        self._raw.close()
-        super().close()
-
-
-class _DeadlineResponse(http.client.HTTPResponse):
-    """Reads its status, headers and body within the time that was left once the request had been sent."""
-
-    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
-        super().__init__(sock, *args, **kwargs)
-        self._reader = _DeadlineReader(self.fp.detach(), sock)
-        self.fp = io.BufferedReader(self._reader)
-
-    def begin(self) -> None:
-        # The library takes headers that break off for whole ones, and what they say of the body for all there is.
-        self._reader.in_head = True
-        super().begin()
-        self._reader.in_head = False
-
-    def _read_next_chunk_size(self) -> int:
-        size: int = super()._read_next_chunk_size()  # type: ignore[misc]
-        if size < 0:
-            # The library would read to the end, without any limit.
-            raise ValueError("a chunk of a negative size")
-        return size
-
-
-class _DeadlineConnection(HTTPConnection):
-    """Looks up its host, connects, and talks to a proxy, all within its one timeout."""
-
-    response_class = _DeadlineResponse
-
-    def _new_conn(self) -> socket.socket:
-        self._deadline = time.monotonic() + cast("float", self.timeout)
-        addresses = self._look_up()
-        error: HTTPError | None = None
-        for number, address in enumerate(addresses):
-            try:
-                # A share for each address, so that one that swallows packets leaves time for the next.
-                share = self._left() / (len(addresses) - number)
-                sock = create_connection((address, self.port), share, socket_options=self.socket_options)
-            except TimeoutError as problem:
-                error = ConnectTimeoutError(self, f"{address} does not answer")
-                error.__cause__ = problem
-            except OSError as problem:
-                error = NewConnectionError(self, f"{address} refuses")
-                error.__cause__ = problem
-            else:
-                sock.settimeout(self._left())
-                return sock
-        raise error or NewConnectionError(self, "the host has no address")
-
-    def _look_up(self) -> list[str]:
-        answer: Future[list[Any]] = Future()
-        host = self._dns_host.strip("[]")  # a proxy's IPv6 address comes with them
-
-        def look_up() -> None:
-            try:
-                answer.set_result(socket.getaddrinfo(host, self.port, type=socket.SOCK_STREAM))
-            except (OSError, UnicodeError) as error:
-                answer.set_exception(socket.gaierror(str(error)))
-
-        # On a thread of its own: a look-up cannot be told when to give up.
-        threading.Thread(target=look_up, name="name-lookup", daemon=True).start()
-        try:
-            return list(dict.fromkeys(info[4][0] for info in answer.result(self._left())))
-        except TimeoutError:
-            raise ConnectTimeoutError(self, "the name look-up does not end") from None
-        except socket.gaierror as error:
-            raise NameResolutionError(self.host, self, error) from error
-
-    def _tunnel(self) -> None:
-        self.sock.settimeout(self._left())
-        try:
-            super()._tunnel()
-        except (OSError, http.client.HTTPException) as error:
-            raise UrllibProxyError("no tunnel", error) from error
-        self.sock.settimeout(self._left())
-
-    def _left(self) -> float:
-        left = self._deadline - time.monotonic()
-        if left <= 0:
-            raise ConnectTimeoutError(self, "the time is up")
-        return left
-
-
-class _DeadlineTlsConnection(_DeadlineConnection, HTTPSConnection):
-    """The same with TLS; a handshake that does not end is a fault of TLS, one that is hung up on is not."""
-
-    def connect(self) -> None:
-        try:
-            super().connect()
-        except ssl.SSLEOFError as error:
-            raise ConnectionResetError("the other side hung up during the TLS handshake") from error
-        except (TimeoutError, FileNotFoundError, IsADirectoryError, PermissionError) as error:
-            raise SSLError(error) from error
-
-
-class _DeadlinePool(HTTPConnectionPool):
-    ConnectionCls = _DeadlineConnection
-
-
-class _DeadlineTlsPool(HTTPSConnectionPool):
-    ConnectionCls = _DeadlineTlsConnection
-
-
-class _DeadlineAdapter(HTTPAdapter):
-    """Makes requests use these connections, to the server and through a proxy alike."""
-
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - as the base class has it
-        super().init_poolmanager(*args, **kwargs)
-        _use_deadlines(self.poolmanager)
-
-    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> urllib3.ProxyManager:  # noqa: ANN401
-        manager = cast("urllib3.ProxyManager", super().proxy_manager_for(proxy, **kwargs))
-        _use_deadlines(manager)
-        return manager
-
-
-def _use_deadlines(manager: urllib3.PoolManager) -> None:
-    manager.pool_classes_by_scheme = {"http": _DeadlinePool, "https": _DeadlineTlsPool}
