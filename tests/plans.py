@@ -1,4 +1,4 @@
-"""Ways to read one large estate: what each promises by arithmetic, and what a simulation makes of it."""
+"""Plans for one large estate: the formulas for their duration and the age of data, and a simulation of each."""
 
 import gc
 import random
@@ -18,13 +18,13 @@ from exporter.scopes import shard_of
 
 HOUR = 60 * MINUTE
 LIMIT = 400
-"""Requests that the API allows a key in a minute."""
+"""Requests per minute that the API allows a key."""
 
 _SCRAPE_BUDGET = 9.5
 
 
 def _estate() -> Iterator[tuple[str, int]]:
-    """10 large spaces hold almost half of it, 900 small ones a tenth."""
+    """Yield spaces with their sizes: 10 large ones hold almost half of the artifacts, 900 small ones a tenth."""
     for number in range(1_000):
         sizes = {0: 460_000} if number % 100 == 0 else {0: 50_000}
         yield f"acct/org_{number // 50}/project_{number}", sizes.get(number % 10, 1_000)
@@ -36,14 +36,14 @@ ESTATE: Mapping[str, int] = dict(_estate())
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What an operator decides; defaults are the exporter's. Times are seconds.
+    """Settings of a plan, in seconds; the defaults are those of the exporter.
 
     Attributes:
-        keys: keys that the spaces are spread over; of several shards each has one of its own.
-        shards: processes.
-        rate: requests a minute for a key, in each process that uses it.
-        kept: the share of artifacts that filters leave.
-        probed: Prometheus asks for each space by itself, at moments that it spreads over the interval.
+        keys: number of keys that the spaces are distributed over; several shards use one each.
+        shards: number of processes.
+        rate: requests per minute for a key, in each process that uses it.
+        kept: share of the artifacts that filters keep.
+        probed: Prometheus probes each space separately, distributed over the interval.
     """
 
     keys: int = 1
@@ -61,16 +61,16 @@ class Plan:
 
     @cached_property
     def requests(self) -> Mapping[str, int]:
-        """The requests of a walk by space."""
+        """Requests of a walk, by space."""
         return {space: requests_of(self.artifacts(space), self.page_size) for space in self.estate}
 
     def artifacts(self, space: str) -> int:
-        """Return how many artifacts of a space the filters leave."""
+        """Return the number of artifacts of a space that the filters keep."""
         return round(self.estate[space] * self.kept)
 
     @cached_property
     def placed(self) -> Mapping[tuple[int, int], list[str]]:
-        """The spaces by process and key: shards by hash, several keys of one process by who has the least to do."""
+        """Spaces by process and key: shards are assigned by hash, keys of one process by the smallest load."""
         placed: defaultdict[tuple[int, int], list[str]] = defaultdict(list)
         load = Counter(dict.fromkeys(range(self.keys), 0))
         for space in sorted(self.estate, key=lambda space: (-self.requests[space], space)):
@@ -78,45 +78,46 @@ class Plan:
             key = shard % self.keys if self.shards > 1 else min(load, key=lambda key: (load[key], key))
             load[key] += self.requests[space]
             placed[shard, key].append(space)
-        # As a configuration would have them, whose order is by name.
+        # By name, as in a usual configuration.
         return {where: sorted(spaces) for where, spaces in placed.items()}
 
     @cached_property
     def lap(self) -> float:
-        """The longest that all walks of a key in a process take, one after the other."""
+        """Longest time that all walks of a key in a process take, one after the other."""
         return max(self._time_of(sum(self.requests[space] for space in spaces)) for spaces in self.placed.values())
 
     @cached_property
     def walk(self) -> float:
-        """The longest that one walk takes where as many others as may run at once are as long as the longest."""
+        """Longest time of one walk, if all concurrent walks are as long as the longest one."""
         longest = self._time_of(self.concurrency * max(self.requests.values()))
         return min(longest, self.lap)
 
     @property
     def warm_up(self) -> float:
-        """How long it takes until every space was read, or the first one is gone again."""
+        """Time until every space has been read, or the data of the first one has expired."""
         return min(self.lap, self.max_stale) + self.scrape_interval
 
     @property
     def promised(self) -> float:
-        """How old data is at most when it is scraped, as long as no refresh fails."""
+        """Maximum age of scraped data if no refresh fails."""
         return self.cache_ttl + self.scrape_interval + self.lap + 2 * self.walk
 
     def _time_of(self, requests: int) -> float:
-        """A window that is used up already passes first; what waits neither for that nor for a turn has its latency."""
+        """Return the seconds that requests take, if the first window is already used up."""
+        # Requests that wait neither for a window nor for another request take their latency.
         return MINUTE * -(-requests // self.rate) + 3 * LATENCY
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a plan.
+    """Outcome of a simulated plan.
 
     Attributes:
-        sent: for each key, when each of its requests was sent, in order.
-        ages: by space, how old its data was at each scrape after the warm-up; None where there was none.
-        alarming: how often a space was as old at a scrape as HarnessARSnapshotStale allows no space to be.
-        failed: refreshes that failed, by reason.
-        hours: how long it went on.
+        sent: times of the requests of each key, in order.
+        ages: ages of the data of each space at the scrapes after the warm-up; None if there was no data.
+        alarming: number of ages above the limit of HarnessARSnapshotStale.
+        failed: failed refreshes by reason.
+        hours: duration of the simulation.
     """
 
     sent: Mapping[int, list[float]]
@@ -127,7 +128,7 @@ class Outcome:
 
     @cached_property
     def most_a_minute(self) -> int:
-        """The most requests of any key in any minute."""
+        """Largest number of requests of a key in any minute."""
         return max(
             number - bisect_left(sent, time - MINUTE + 1e-6) + 1
             for sent in self.sent.values()
@@ -140,18 +141,18 @@ class Outcome:
 
     @cached_property
     def gaps(self) -> float:
-        """The share of spaces and scrapes without data."""
+        """Share of spaces and scrapes without data."""
         ages = list(chain.from_iterable(self.ages.values()))
         return ages.count(None) / len(ages)
 
     def age(self, quantile: float) -> float:
-        """A quantile of the ages of what there was."""
+        """Return a quantile of the ages, without scrapes that found no data."""
         ages = sorted(age for age in chain.from_iterable(self.ages.values()) if age is not None)
         return ages[min(int(quantile * len(ages)), len(ages) - 1)]
 
 
 def turns(plan: Plan, timeline: Timeline, key: Key, space: str) -> Walk:
-    """Return a walk through a space that only asks for its turns."""
+    """Return a walk through a space that only sends simulated requests."""
     return Turns(
         key, timeline, plan.artifacts(space),
         page_size=plan.page_size, concurrency=plan.concurrency, timeout=plan.refresh_timeout,
@@ -159,7 +160,7 @@ def turns(plan: Plan, timeline: Timeline, key: Key, space: str) -> Walk:
 
 
 def run(plan: Plan, walk_of: Callable[[Plan, Timeline, Key, str], Walk] = turns) -> Outcome:
-    """Let a plan warm up, and then go on for as long as data may be old."""
+    """Simulate a plan: the warm-up, and then the time in which data reaches its maximum age."""
     timeline = Timeline()
     keys: list[tuple[int, Key]] = []
     scrapers: list[Scraper] = []
@@ -190,7 +191,7 @@ def run(plan: Plan, walk_of: Callable[[Plan, Timeline, Key, str], Walk] = turns)
 
 @contextmanager
 def _no_cycles() -> Iterator[None]:
-    """Keep the garbage collector from going through a million live objects: it takes longer than the simulation."""
+    """Disable the garbage collector, which would take longer than the simulation to traverse a million live objects."""
     gc.disable()
     try:
         yield
@@ -210,11 +211,11 @@ def _refresher(plan: Plan, timeline: Timeline, key: Key, walks: Mapping[str, Wal
 
 
 class Scraper:
-    """Scrapes again and again, and notes how old everything is.
+    """Scraper that records the ages of all data.
 
     Attributes:
-        ages: by space, its age at each scrape after the warm-up; None where there was no data.
-        alarming: how many of them are over the limit of HarnessARSnapshotStale.
+        ages: ages of the data of each space at the scrapes after the warm-up; None if there was no data.
+        alarming: number of ages above the limit of HarnessARSnapshotStale.
     """
 
     def __init__(self, timeline: Timeline, refresher: Refresher, plan: Plan, offset: float) -> None:
@@ -227,7 +228,7 @@ class Scraper:
 
     @property
     def failed(self) -> Counter[str]:
-        """Refreshes that failed, by reason."""
+        """Failed refreshes by reason."""
         return sum((Counter(status.failures) for status in self._refresher.statuses()), Counter())
 
     def _scrape(self) -> None:
@@ -252,7 +253,7 @@ _FILTERED = {**_SHARDED, "kept": 0.2}
 
 PLANS = {
     "defaults": Plan(),
-    "one key, patient": Plan(
+    "one key, long `cache_ttl`": Plan(
         cache_ttl=6 * HOUR, max_stale=24 * HOUR, refresh_timeout=3 * HOUR, scrape_interval=5 * MINUTE
     ),
     "one key, pages of 1,000": Plan(page_size=1_000, cache_ttl=45 * MINUTE, max_stale=4 * HOUR),
@@ -262,14 +263,14 @@ PLANS = {
     "8 keys in one process": Plan(
         keys=8, concurrency=20, cache_ttl=45 * MINUTE, max_stale=4 * HOUR, refresh_timeout=2 * HOUR
     ),
-    "8 shards, a key each": Plan(**_SHARDED, cache_ttl=80 * MINUTE, max_stale=7 * HOUR, refresh_timeout=2 * HOUR),
-    "the same, filters leave a fifth": Plan(**_FILTERED, cache_ttl=20 * MINUTE, max_stale=2 * HOUR),
-    "the same, pages of 1,000": Plan(**_FILTERED, page_size=1_000),
-    "the same, probed every 5 minutes": Plan(
+    "8 shards, one key each": Plan(**_SHARDED, cache_ttl=80 * MINUTE, max_stale=7 * HOUR, refresh_timeout=2 * HOUR),
+    "as above, filters keep a fifth": Plan(**_FILTERED, cache_ttl=20 * MINUTE, max_stale=2 * HOUR),
+    "as above, pages of 1,000": Plan(**_FILTERED, page_size=1_000),
+    "as above, probed every 5 minutes": Plan(
         **_FILTERED, page_size=1_000, cache_ttl=4 * MINUTE, scrape_interval=5 * MINUTE, probed=True
     ),
-    "the same, `cache_ttl` as long as the interval": Plan(
+    "as above, `cache_ttl` equal to the interval": Plan(
         **_FILTERED, page_size=1_000, cache_ttl=5 * MINUTE, scrape_interval=5 * MINUTE, probed=True
     ),
 }
-"""Ways to read the estate; all but the first can do it."""
+"""Plans by name; all except the first can read the estate."""

@@ -1,4 +1,4 @@
-"""The tables of docs/scaling.md: `make scaling` writes them, a test holds them equal to what the code does."""
+"""Generated tables of docs/scaling.md: `make scaling` writes them, and a test compares them with the code."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
@@ -23,9 +23,9 @@ def series_of_space(cells: Sequence[int], findings: int = 0, second_reasons: int
     """Return the series of one space whose artifacts have every field.
 
     Args:
-        cells: of each registry and package type the pairs of scan status and firewall mode, those at 0 included.
-        findings: artifacts that are named.
-        second_reasons: those of them that are both quarantined and blocked, or quarantined and warned of.
+        cells: pairs of scan status and firewall mode of each registry and package type, including those at 0.
+        findings: number of findings.
+        second_reasons: findings of two kinds: quarantined, and blocked or warn.
     """
     registries = sum(SERIES_OF_REGISTRY + SERIES_OF_CELL * number for number in cells)
     return SERIES_OF_SPACE + registries + SERIES_OF_FINDING * findings + second_reasons
@@ -33,7 +33,7 @@ def series_of_space(cells: Sequence[int], findings: int = 0, second_reasons: int
 
 @cache
 def outcomes() -> Mapping[str, Outcome]:
-    """Simulate every plan, once."""
+    """Return the outcome of every plan, simulated once."""
     return {name: run(plan) for name, plan in PLANS.items()}
 
 
@@ -59,7 +59,7 @@ def walks() -> str:
 
 
 def laps() -> str:
-    """Round what a lap asks for up to what one would write down."""
+    """Return the minimum settings for a lap, rounded up."""
 
     def rows() -> Iterator[tuple[str, ...]]:
         for artifacts in (10_000, 50_000, 100_000, 500_000, 1_000_000, 5_000_000):
@@ -84,14 +84,14 @@ def _up(seconds: float, step: float) -> float:
 
 
 _MEASURES: tuple[tuple[str, dict[str, float], str], ...] = (
-    ("nothing", {}, "data may be as old as a lap or two"),
-    ("`latest_version: true`, a fifth left", {"kept": 0.2}, "old versions need no alert"),
-    ("`registries` or `package_types`, half left", {"kept": 0.5}, "whole registries need no alert"),
-    ("`page_size` 500", {"page_size": 500}, "the server accepts it: `har_snapshot_pages` tells"),
-    ("`page_size` 1,000", {"page_size": 1_000}, "the same"),
-    ("8 keys in one process", {"keys": 8, "concurrency": 20}, "there may be several service accounts"),
-    ("8 keys, 8 shards", {"keys": 8, "shards": 8}, "the same, and one process is not enough"),
-    ("8 shards, one key, 37/m each", {"shards": 8, "rate": 37}, "never for speed: the key is the limit"),
+    ("nothing", {}, "data may be one or two laps old"),
+    ("`latest_version: true`, keeps a fifth", {"kept": 0.2}, "old versions need no alert"),
+    ("`registries` or `package_types`, keep half", {"kept": 0.5}, "whole registries need no alert"),
+    ("`page_size` 500", {"page_size": 500}, "the server accepts it; check `har_snapshot_pages`"),
+    ("`page_size` 1,000", {"page_size": 1_000}, "as above"),
+    ("8 keys in one process", {"keys": 8, "concurrency": 20}, "you can create several service accounts"),
+    ("8 keys, 8 shards", {"keys": 8, "shards": 8}, "as above, and one process is not enough"),
+    ("8 shards, one key, 37/m each", {"shards": 8, "rate": 37}, "never to save time: the key is the limit"),
 )  # fmt: skip
 
 
@@ -101,7 +101,7 @@ def measures() -> str:
             plan = Plan(**changes)  # type: ignore[arg-type]
             yield name, f"{sum(plan.requests.values()):,}", _time(plan.lap), when
 
-    return table(("measure", "requests of a lap", "lap of the fullest key", "when"), rows())
+    return table(("measure", "requests of a lap", "longest lap of a key", "when"), rows())
 
 
 def plans() -> str:
@@ -116,15 +116,15 @@ def plans() -> str:
 
     return table(
         (
-            "plan", "settings", "lap", "most requests of a key in a minute", "requests an hour, all keys",
-            "age, median", "age, p95", "oldest", "promised", "without data",
+            "plan", "settings", "lap", "maximum requests of a key in a minute", "requests per hour, all keys",
+            "age, median", "age, p95", "age, maximum", "promised", "without data",
         ),
         rows(),
     )  # fmt: skip
 
 
 def _settings(plan: Plan) -> str:
-    """Name what differs from the defaults, and how often Prometheus scrapes."""
+    """Return the settings that differ from the defaults, and the scrape interval."""
     values = {
         "rate_limit": f"{plan.rate}/m",
         "page_size": str(plan.page_size),
@@ -143,7 +143,7 @@ def _duration(seconds: float) -> str:
 
 
 def series() -> str:
-    """Show three estates: 5 registries a space, scanned, of one firewall mode each, 50 findings a space."""
+    """List the series of spaces with 5 scanned registries of one firewall mode each, and 50 findings."""
 
     def rows() -> Iterator[tuple[str, ...]]:
         for spaces in (10, 100, 1_000):
@@ -152,13 +152,13 @@ def series() -> str:
             gigabytes = samples * 86_400 * 15 * 1.5 / 1e9
             yield f"{spaces:,}", f"{number:,}", f"{samples:,.0f}", f"{gigabytes:.1f} GB"
 
-    return table(("spaces", "series", "samples a second at 1m", "disk for 15 days"), rows())
+    return table(("spaces", "series", "samples per second at 1m", "disk for 15 days"), rows())
 
 
 def estate() -> str:
     sizes = sorted(set(ESTATE.values()), reverse=True)
     counts = {size: sum(artifacts == size for artifacts in ESTATE.values()) for size in sizes}
-    return table(("spaces", "artifacts of each"), ((str(counts[size]), f"{size:,}") for size in sizes))
+    return table(("spaces", "artifacts per space"), ((str(counts[size]), f"{size:,}") for size in sizes))
 
 
 PARTS: Mapping[str, Callable[[], str]] = {
