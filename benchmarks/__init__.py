@@ -1,1 +1,1 @@
-"""What the exporter costs beside what it could cost: `make bench` runs all of it and prints one table."""
+"""Benchmarks of the exporter next to reference programs; `make bench` runs them and prints one table."""

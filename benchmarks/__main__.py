@@ -1,6 +1,6 @@
-"""Measure what the exporter costs: `make bench`, or some of it: `make bench ROWS="walks starting"`.
+"""Run the benchmarks: all with `make bench`, or some with `make bench ROWS="walks starting"`.
 
-Prints one table, and ends with 1 when a target is missed. `make bench WRITE=1` keeps it in docs/benchmarks.md.
+Prints one table, and exits with 1 if a target is missed. `make bench WRITE=1` writes it to docs/benchmarks.md.
 """
 
 import argparse
@@ -32,13 +32,13 @@ _PARTS: dict[str, Callable[[], Iterator[Section]]] = {
 
 
 def main() -> int:
-    """Measure the wanted parts, or all, and return the exit code."""
+    """Run the requested parts, or all of them, and return the exit code."""
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
-    parser.add_argument("parts", nargs="*", help=f"some of {', '.join(_PARTS)}; all without any")
-    parser.add_argument("--write", action="store_true", help=f"keep the table in docs/{DOCUMENT.name}")
+    parser.add_argument("parts", nargs="*", help=f"any of {', '.join(_PARTS)}; default: all")
+    parser.add_argument("--write", action="store_true", help=f"write the table to docs/{DOCUMENT.name}")
     options = parser.parse_args()
     if unknown := set(options.parts) - _PARTS.keys():
-        parser.error(f"no part {', '.join(sorted(unknown))}; there are {', '.join(_PARTS)}")
+        parser.error(f"unknown part {', '.join(sorted(unknown))}; the parts are {', '.join(_PARTS)}")
     errors = Console(stderr=True)
     sections: list[Section] = []
     for name in options.parts or _PARTS:
@@ -52,22 +52,22 @@ def main() -> int:
 
 
 def written(document: str, block: str) -> str:
-    """Return the document with another table between its marks."""
+    """Return the document with the table between its markers replaced."""
     before, _, rest = document.partition(BEGIN)
     _, _, after = rest.partition(END)
     return f"{before}{BEGIN}\n{block}\n{END}{after}"
 
 
 def _machine() -> str:
-    """Return what this was measured on, as a sentence."""
+    """Return a sentence with the date, the machine and its load."""
     models = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
     model = models[0].partition(":")[2].strip() if models else platform.machine()
     load = ", ".join(f"{figure:.1f}" for figure in os.getloadavg())
     python = f"{platform.python_implementation()} {platform.python_version()}"
     now = datetime.now(UTC)
     return (
-        f"{now.day} {now:%B %Y}, {os.cpu_count()} cores of {model}, Linux {platform.release()}, {python}; load of the "
-        f"last 1, 5 and 15 minutes, at the end: {load}."
+        f"{now.day} {now:%B %Y}, {os.cpu_count()} cores of {model}, Linux {platform.release()}, {python}; load "
+        f"averages at the end: {load}."
     )
 
 

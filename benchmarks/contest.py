@@ -1,4 +1,4 @@
-"""Programs that do the same thing side by side, turn by turn, so that a busy machine is busy for all of them."""
+"""Comparison of programs that take turns, so that other load on the machine affects all of them."""
 
 import json
 import statistics
@@ -11,7 +11,7 @@ from benchmarks.process import Process
 
 
 class Spread(NamedTuple):
-    """Some measurements of one thing."""
+    """Median and range of repeated measurements."""
 
     median: float
     low: float
@@ -19,27 +19,27 @@ class Spread(NamedTuple):
 
     @classmethod
     def of(cls, measured: Sequence[float]) -> "Spread":
-        """Return the median of some measurements, and the ends between which they lie."""
+        """Return the median, the minimum and the maximum of measurements."""
         return cls(statistics.median(measured), min(measured), max(measured))
 
 
 class Measured(NamedTuple):
-    """What turns took, by contestant, in seconds; the same place in each list is the same round."""
+    """Durations of turns by contestant, in seconds; equal positions in the lists are the same round."""
 
     seconds: Mapping[str, Sequence[float]]
 
     def median(self, name: str) -> float:
-        """Return the seconds that a turn of one of them takes."""
+        """Return the median duration of a contestant's turns."""
         return statistics.median(self.seconds[name])
 
     def ratio(self, name: str, *others: str) -> Spread:
-        """Return how many times longer than another one, or others together, it takes, round by round."""
+        """Return the ratio of a contestant's duration to the total of others, per round."""
         turns = zip(self.seconds[name], *(self.seconds[other] for other in others), strict=True)
         return Spread.of([seconds / sum(of_others) for seconds, *of_others in turns])
 
 
 def rounds(turns: Mapping[str, Callable[[], float]], repetitions: int) -> Measured:
-    """Let each take its turn, over and over; the first round warms up and does not count."""
+    """Run all turns repeatedly; the first round warms up and does not count."""
     seconds: dict[str, list[float]] = {name: [] for name in turns}
     for repetition in range(repetitions + 1):
         for name, turn in turns.items():
@@ -50,7 +50,7 @@ def rounds(turns: Mapping[str, Callable[[], float]], repetitions: int) -> Measur
 
 
 def take_turns(turn: Callable[[], int]) -> None:
-    """Be a contestant: for each line of the input take a turn, and say how long it took and what came of it."""
+    """Act as a contestant: take a turn for each line of the input, and print its duration and result."""
     for _ in sys.stdin:
         began = time.perf_counter()
         result = turn()
@@ -58,12 +58,12 @@ def take_turns(turn: Callable[[], int]) -> None:
 
 
 def turn_of(process: Process, result: int) -> float:
-    """Let a contestant take one turn, and return the seconds that it took.
+    """Request one turn of a contestant, and return its duration.
 
     Raises:
-        ValueError: something else came of it than what is right.
+        ValueError: the result is wrong.
     """
     said = json.loads(process.line("go"))
     if said["result"] != result:
-        raise ValueError(f"a turn came to {said['result']} where {result} is right")
+        raise ValueError(f"a turn returned {said['result']} instead of {result}")
     return float(said["seconds"])

@@ -1,4 +1,4 @@
-"""What one artifact costs the processor, once its page is in memory."""
+"""CPU time per artifact for pages in memory."""
 
 import gc
 import json
@@ -24,7 +24,7 @@ _Sums = dict[tuple[str, str], dict[str, Any]]
 
 
 def sections(artifacts: int = 50_000) -> Iterator[Section]:
-    """Measure the exporter beside plain dictionaries."""
+    """Compare the exporter with plain dictionaries."""
     listing = Listing(0, artifacts)
     pages = [listing.body(page, _SIZE) for page in range(listing.pages(_SIZE))]
     now = time.time()
@@ -38,15 +38,15 @@ def sections(artifacts: int = 50_000) -> Iterator[Section]:
     rows = [
         Row(f"{ours} / {plain}", measured.ratio(ours, plain), "x", "at most", 0.5),
         *(
-            Row(f"{name}, an artifact", Spread.of([second / artifacts * 1e6 for second in seconds]), "µs")
+            Row(f"{name}, per artifact", Spread.of([second / artifacts * 1e6 for second in seconds]), "µs")
             for name, seconds in measured.seconds.items()
         ),
     ]
-    yield Section(f"Processor time of decoding and adding up, {_SIZE:,} a page", tuple(rows))
+    yield Section(f"CPU time of decoding and adding up, {_SIZE:,} per page", tuple(rows))
 
 
 def tallied(pages: Sequence[bytes], now: float) -> int:
-    """Decode and add up as the exporter does, and return how many artifacts there are."""
+    """Decode and add up pages as the exporter does, and return the number of artifacts."""
     tally = Tally(now, findings=FINDINGS, findings_limit=500, stale_ages={str(age): age for age in _STALE_AGES})
     for page in pages:
         tally.add(decode_page(page, now).artifacts)
@@ -54,10 +54,10 @@ def tallied(pages: Sequence[bytes], now: float) -> int:
 
 
 def looped(pages: Sequence[bytes], now: float) -> int:
-    """Add up the same with plain dictionaries, but tell no artifact that comes twice, and name none.
+    """Add up pages with plain dictionaries, without detecting duplicates or listing findings.
 
     Returns:
-        How many artifacts there are.
+        The number of artifacts.
     """
     registries: _Sums = {}
     for page in pages:

@@ -1,4 +1,4 @@
-"""The floor: download the pages on so many connections, by raw sockets, and look at nothing but their length."""
+"""Lower bound: downloads pages over raw sockets, and checks only their length."""
 
 import re
 import socket
@@ -14,14 +14,14 @@ _LENGTH = re.compile(rb"content-length: (\d+)", re.IGNORECASE)
 
 
 def drain(url: str, size: int, connections: int, *, in_order: bool) -> int:
-    """Download a listing once, and return how many pages came whole.
+    """Download a listing once, and return the number of complete pages.
 
     Args:
-        url: the listing's address.
-        size: rows a page.
-        connections: how many there are.
-        in_order: page 0 before all others, which tells how many there are, and once more after all others, as a walk
-            must; otherwise each page once, all as early as there is a connection free.
+        url: URL of the listing.
+        size: rows per page.
+        connections: number of connections.
+        in_order: download page 0 before all others, and again after them, as a walk must, which learns the number of
+            pages from it; otherwise download each page once, as soon as a connection is free.
     """
     address = urlsplit(url)
     pages = Listing.at(address.path).pages(size)
@@ -39,7 +39,7 @@ def _all(clients: list["_Client"], pages: Iterator[int]) -> int:
     whole: list[int] = []
 
     def run(client: _Client) -> None:
-        # `next` of a range is one step of the interpreter, so no page goes to two clients.
+        # `next` of a range iterator is atomic, so no page goes to two clients.
         whole.extend(client.fetch(page) for page in pages)
 
     threads = [threading.Thread(target=run, args=[client]) for client in clients]

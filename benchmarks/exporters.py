@@ -1,4 +1,4 @@
-"""`har-exporter serve` as a user runs it, and scrapes of it."""
+"""Processes of `har-exporter serve`, and a client that scrapes them."""
 
 import re
 import socket
@@ -19,11 +19,11 @@ _LENGTH = re.compile(rb"content-length: (\d+)", re.IGNORECASE)
 
 
 class Served(NamedTuple):
-    """A program that serves metrics.
+    """Program that serves metrics.
 
     Attributes:
         process: the program.
-        port: where it listens on 127.0.0.1.
+        port: its port on 127.0.0.1.
     """
 
     process: Process
@@ -32,7 +32,7 @@ class Served(NamedTuple):
 
 @contextmanager
 def serving(url: str, spaces: str, **settings: str) -> Iterator[Served]:
-    """Run the exporter over an upstream until the block ends; settings are named as in its file."""
+    """Run the exporter against an upstream until the block ends; settings have the names of its file."""
     settings = {
         "base_url": url,
         "api_key": KEY,
@@ -45,7 +45,7 @@ def serving(url: str, spaces: str, **settings: str) -> Iterator[Served]:
     }
     variables = {f"HAR_EXPORTER_{name.upper()}": value for name, value in settings.items()}
     inherited = {name: value for name, value in environment().items() if not name.startswith("HAR_EXPORTER_")}
-    # Its log goes to the error output, which is joined to what it prints: nothing.
+    # The log goes to stderr, and stdout is empty, so both can share one pipe.
     command = ["/bin/sh", "-c", 'exec "$0" -m exporter serve 2>&1', sys.executable]
     with running(command, inherited | variables) as process:
         while not (found := _LISTENS.search(process.line())):
@@ -54,30 +54,30 @@ def serving(url: str, spaces: str, **settings: str) -> Iterator[Served]:
 
 
 class Scraper:
-    """Scrapes over one connection, as Prometheus does, into one buffer: what it costs itself is not to be measured."""
+    """Scraper that uses one connection, as Prometheus does, and one buffer, so that it costs little itself."""
 
     def __init__(self, port: int, *, gzip: bool = False) -> None:
         self._sock = socket.create_connection(("127.0.0.1", port), timeout=_PATIENCE)
         encoding = "gzip" if gzip else "identity"
-        # So little time that no scrape waits for a walk.
+        # Too short for a scrape to wait for a walk.
         self._headers = f"Host: x\r\nAccept-Encoding: {encoding}\r\nX-Prometheus-Scrape-Timeout-Seconds: 0.1\r\n\r\n"
         self._buffer = bytearray(_LARGEST)
         self._received = 0
 
     def get(self, path: str = "/metrics") -> bytes:
-        """Return the body of an answer, as it was sent."""
+        """Return the body of a response as it was sent."""
         start = self._read(path)
         return bytes(memoryview(self._buffer)[start : self._received])
 
     def _read(self, path: str) -> int:
-        """Read an answer, and return where in the buffer its body starts."""
+        """Read a response, and return the position of its body in the buffer."""
         self._sock.sendall(f"GET {path} HTTP/1.1\r\n{self._headers}".encode())
         self._received = 0
         while (end := self._buffer.find(_END, 0, self._received)) < 0:
             self._receive()
         start = end + len(_END)
         found = _LENGTH.search(self._buffer, 0, end)
-        # Sent in chunks where there is no length; the last is empty, and nothing follows it before the next request.
+        # Without a length the body is chunked: it ends with an empty chunk. Nothing follows before the next request.
         while self._received < start + int(found[1]) if found else not self._ends_in(b"0\r\n\r\n"):
             self._receive()
         return start
@@ -85,31 +85,31 @@ class Scraper:
     def _receive(self) -> None:
         received = self._sock.recv_into(memoryview(self._buffer)[self._received :])
         if not received:
-            raise ConnectionResetError("the answer breaks off")
+            raise ConnectionResetError("the response is incomplete")
         self._received += received
 
     def _ends_in(self, end: bytes) -> bool:
         return self._buffer.endswith(end, 0, self._received)
 
     def seconds(self, path: str = "/metrics") -> float:
-        """Return how long a scrape takes."""
+        """Return the duration of a scrape."""
         began = time.perf_counter()
         self._read(path)
         return time.perf_counter() - began
 
     def close(self) -> None:
-        """End the connection."""
+        """Close the connection."""
         self._sock.close()
 
 
 def until(true: Callable[[], object]) -> None:
-    """Poll until something is true.
+    """Poll until a condition is true.
 
     Raises:
-        TimeoutError: it did not become so.
+        TimeoutError: it did not become true in time.
     """
     deadline = time.monotonic() + _PATIENCE
     while not true():
         if time.monotonic() > deadline:
-            raise TimeoutError("a walk does not end")
+            raise TimeoutError("a walk did not end in time")
         time.sleep(0.02)

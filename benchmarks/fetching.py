@@ -1,4 +1,4 @@
-"""Pages fetched one after the other on one connection, each as the exporter does: what that takes without a crowd."""
+"""Pages fetched as the exporter does, but one after the other on one connection."""
 
 import sys
 from http import HTTPStatus
@@ -12,7 +12,7 @@ _PATIENCE = 30.0
 
 
 def fetch_all(url: str, size: int) -> int:
-    """Fetch a listing once, and return how many pages came."""
+    """Fetch a listing once, and return the number of pages."""
     address = urlsplit(url)
     transport = Transport(f"{address.scheme}://{address.netloc}", connections=1)
     pages = Listing.at(address.path).pages(size)

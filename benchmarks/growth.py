@@ -1,4 +1,4 @@
-"""Time and memory as the listing grows, of the real process."""
+"""Time and memory of the real process as the listing grows."""
 
 import re
 import statistics
@@ -21,12 +21,12 @@ _SECONDS = re.compile(r"^har_refresh_duration_seconds\{.* (\S+)$", re.MULTILINE)
 
 
 class Walked(NamedTuple):
-    """What the first walk of a process came to.
+    """Result of the first walk of a process.
 
     Attributes:
-        seconds: how long it took.
-        peak: the most memory that the process ever had, MiB.
-        artifacts: how many its metrics tell of.
+        seconds: its duration.
+        peak: peak memory of the process, MiB.
+        artifacts: number of artifacts in its metrics.
     """
 
     seconds: float
@@ -35,18 +35,20 @@ class Walked(NamedTuple):
 
 
 def sections(sizes: Sequence[int] = _SIZES, repetitions: int = _REPETITIONS) -> Iterator[Section]:
-    """Walk through ever larger listings, each time by a process of its own."""
+    """Walk through listings of increasing size, each in a new process."""
     walked: dict[int, list[Walked]] = {size: [] for size in sizes}
     with upstream() as url:
         for _ in range(repetitions + 1):
             for size in sizes:
                 walked[size].append(walk(url, Listing(0, size)))
     # The first round warms up the upstream.
-    yield Section("Growth, 0 ms away, 1,000 a page, 8 in flight", tuple(_rows({n: w[1:] for n, w in walked.items()})))
+    yield Section(
+        "Growth, 0 ms latency, 1,000 per page, 8 in flight", tuple(_rows({n: w[1:] for n, w in walked.items()}))
+    )
 
 
 def walk(url: str, listing: Listing) -> Walked:
-    """Walk through a listing once, by a process of its own."""
+    """Walk through a listing once, in a new process."""
     with serving(url, listing.space) as served, closing(Scraper(served.port)) as scraper:
         until(lambda: scraper.get("/-/ready") == b"OK\n")
         page = scraper.get().decode()
@@ -58,13 +60,13 @@ def _rows(walked: dict[int, list[Walked]]) -> Iterator[Row]:
     sizes = sorted(walked)
     an_artifact = {size: [walk.seconds / size * 1e6 for walk in walked[size]] for size in sizes}
     for size in sizes:
-        yield Row(f"walk of {size:,}, an artifact", Spread.of(an_artifact[size]), "µs")
+        yield Row(f"walk of {size:,}, per artifact", Spread.of(an_artifact[size]), "µs")
     for smaller, larger in pairwise(sizes):
         ratios = [b / a for a, b in zip(an_artifact[smaller], an_artifact[larger], strict=True)]
-        yield Row(f"an artifact of {larger:,} / of {smaller:,}", Spread.of(ratios), "x", "at most", 1.2)
+        yield Row(f"per artifact, {larger:,} / {smaller:,}", Spread.of(ratios), "x", "at most", 1.2)
     for size in sizes:
         peaks = Spread.of([walk.peak for walk in walked[size]])
         yield Row(f"peak memory at {size:,}", peaks, "MiB", *_MEMORY.get(size, ()))
     for size in sizes:
         off = statistics.mean(abs(walk.artifacts - size) for walk in walked[size])
-        yield Row(f"artifacts that /metrics is off by at {size:,}", Spread(off, off, off), "", "at most", 0)
+        yield Row(f"error of the count in /metrics at {size:,}", Spread(off, off, off), "", "at most", 0)

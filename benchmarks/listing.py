@@ -1,4 +1,4 @@
-"""The listing that all walk through: pages as bytes, in which only two numbers differ from page to page."""
+"""Listing for all walks: pages as prepared bytes, in which only two numbers differ."""
 
 import json
 import random
@@ -14,12 +14,12 @@ _TAGS = 5
 
 
 class Listing(NamedTuple):
-    """A listing, and how far away it is; its space is named so.
+    """Listing, whose properties are encoded in the name of its space.
 
     Attributes:
-        milliseconds: between a request and its answer.
+        milliseconds: latency of a response.
         artifacts: rows of the whole listing.
-        registries: registries that they are spread over.
+        registries: number of registries that the rows are distributed over.
     """
 
     milliseconds: int
@@ -28,15 +28,15 @@ class Listing(NamedTuple):
 
     @property
     def space(self) -> str:
-        """The name of its space, as the settings want it."""
+        """Name of the space, as in the settings."""
         return "/".join(map(str, self))
 
     @classmethod
     def at(cls, path: str) -> Self:
-        """Return the listing whose space a path is of.
+        """Return the listing of the space in a path.
 
         Raises:
-            ValueError: it is of none.
+            ValueError: the path has none.
         """
         found = _SPACE.search(path)
         if not found:
@@ -44,7 +44,7 @@ class Listing(NamedTuple):
         return cls(*map(int, found.groups()))
 
     def pages(self, size: int) -> int:
-        """Return how many pages of that size there are."""
+        """Return the number of pages of a size."""
         return -(-self.artifacts // size)
 
     def body(self, page: int, size: int) -> bytes:
@@ -62,7 +62,7 @@ def _template(registries: int, rows: int) -> bytes:
 
 
 def _row(row: int, registries: int) -> dict[str, Any]:
-    """Return a row as real answers have it: by key, times as text, the newest first, much that nobody reads."""
+    """Return a row as in real responses: sorted by key, times as text, the newest first, with many unused fields."""
     dice = random.Random(row)
     registry = row % registries
     package_type = _PACKAGE_TYPES[registry % len(_PACKAGE_TYPES)]

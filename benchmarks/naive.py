@@ -1,4 +1,4 @@
-"""The script that everybody would write first: requests, `.json()`, a gauge for each row, one page after the other."""
+"""Naive script for comparison: requests, `.json()`, a gauge call for each row, one page after the other."""
 
 import sys
 
@@ -9,7 +9,7 @@ from benchmarks.contest import take_turns
 
 
 def walk(url: str, size: int) -> int:
-    """Walk through a listing once, and return how many artifacts there are."""
+    """Walk through a listing once, and return the number of artifacts."""
     registry = CollectorRegistry()
     labels = ("registry", "package_type", "scan_status", "firewall_mode")
     artifacts = Gauge("artifacts", "Artifacts.", labels, registry=registry)

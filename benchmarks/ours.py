@@ -1,4 +1,4 @@
-"""The exporter, from settings to a snapshot: all that a walk of it costs, on connections of its own each time."""
+"""Walk of the exporter, from settings to a snapshot, on new connections each time."""
 
 import gc
 import sys
@@ -12,11 +12,11 @@ from exporter.config.sources import load
 from exporter.engine.app import App
 
 KEY = "pat.AbCdEfGhIjKlMnOpQrStUv.64f1c2d3e4f5a6b7c8d9e0f1.Zk3mPq9sTvWxYz012345"
-"""As long as real ones, for each answer is searched for it."""
+"""As long as a real key, because every response is searched for it."""
 
 
 def settings(url: str, space: str, size: int, connections: int) -> Settings:
-    """Return settings to walk through a listing as fast as it goes."""
+    """Return settings for the fastest walk through a listing."""
     flags = {
         "base_url": url,
         "spaces": space,
@@ -28,12 +28,12 @@ def settings(url: str, space: str, size: int, connections: int) -> Settings:
 
 
 def walk(settings: Settings) -> int:
-    """Walk through a listing once, and return how many artifacts there are."""
+    """Walk through a listing once, and return the number of artifacts."""
     app = App(settings, SystemClock())
     wait(app.refresher.start())
     (status,) = app.refresher.statuses()
     if status.snapshot is None or not status.snapshot.complete:
-        raise RuntimeError(f"no whole walk: {status.last_failure}")
+        raise RuntimeError(f"incomplete walk: {status.last_failure}")
     return status.snapshot.inventory.artifacts
 
 

@@ -1,4 +1,4 @@
-"""Programs beside this one, and what the system knows of them."""
+"""Child processes, and their memory."""
 
 import os
 import re
@@ -12,13 +12,13 @@ _ROOT = Path(__file__).parent.parent
 
 
 class Process:
-    """A program that runs, and speaks by lines."""
+    """Running program that reads and writes lines."""
 
     def __init__(self, process: "subprocess.Popen[str]") -> None:
         self._process = process
 
     def line(self, sent: str = "") -> str:
-        """Send a line if there is one to send, and return the next line of the program's output.
+        """Send a line, unless it is empty, and return the next line of the program's output.
 
         Raises:
             ChildProcessError: the program has ended.
@@ -32,19 +32,20 @@ class Process:
         return line
 
     def peak(self) -> float:
-        """Return the most memory that it ever had, MiB."""
+        """Return the peak memory, MiB."""
         status = Path(f"/proc/{self._process.pid}/status").read_text()
         return int(re.findall(r"VmHWM:\s+(\d+)", status)[0]) / 1024
 
 
 def environment() -> dict[str, str]:
-    """Return the variables for a program: Python may write bytecode to start from, as pip does, whatever ours say."""
+    """Return the environment for programs."""
+    # Python may write bytecode, so that programs start from it, as in an installation by pip.
     return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
 @contextmanager
 def running(command: Sequence[str], variables: Mapping[str, str] | None = None) -> Iterator[Process]:
-    """Run a program until the block ends; its errors go where ours go."""
+    """Run a program until the block ends; it inherits stderr."""
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=_ROOT, env=variables or environment()
     ) as process:

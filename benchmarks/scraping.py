@@ -1,4 +1,4 @@
-"""/metrics with 10,000 series, beside the pushgateway with the same ones, and while a walk runs."""
+"""Scrapes of /metrics with 10,000 series, compared with the pushgateway, and during a walk."""
 
 import re
 import shutil
@@ -27,13 +27,13 @@ _OF_SPACES = re.compile(rb"(?:# (?:HELP|TYPE) )?har_(?!exporter_)")
 
 
 def sections(series: Listing = _SERIES, large: Listing = _LARGE, repetitions: int = _REPETITIONS) -> Iterator[Section]:
-    """Scrape the exporter in turns with the pushgateway, and then while it walks."""
+    """Scrape the exporter in turns with the pushgateway, and then during a walk."""
     with upstream() as url:
         with serving(url, series.space) as served, _ready(served.port) as scraper:
             page = scraper.get()
             number = sum(not line.startswith(b"#") for line in page.splitlines())
             yield _beside_pushgateway(served.port, page, f"/metrics with {number:,} series", repetitions)
-        # Walked through once, so that the upstream has all pages.
+        # One walk in advance, so that the upstream has prepared all pages.
         with serving(url, large.space) as served, _ready(served.port):
             pass
         yield _while_walking(url, series, large)
@@ -50,7 +50,7 @@ def _beside_pushgateway(port: int, page: bytes, title: str, repetitions: int) ->
             for encoding in ("plain", "gzip")
         }
         measured = rounds(turns, repetitions)
-    missing = () if _PUSHGATEWAY in ports else (f"Left out: {_PUSHGATEWAY}, which is not installed.",)
+    missing = () if _PUSHGATEWAY in ports else (f"Omitted: {_PUSHGATEWAY} is not installed.",)
     return Section(title, tuple(_rows(measured)), missing)
 
 
@@ -60,12 +60,12 @@ def _rows(measured: Measured) -> Iterator[Row]:
         if peer in measured.seconds:
             yield Row(f"{_PUSHGATEWAY} / har-exporter, {encoding}", measured.ratio(peer, ours), "x", "at least", 5.0)
     for name, seconds in measured.seconds.items():
-        yield Row(f"{name} alone", Spread.of([1000 * second for second in seconds]), "ms")
+        yield Row(f"{name}, duration", Spread.of([1000 * second for second in seconds]), "ms")
 
 
 @contextmanager
 def _pushgateway(page: bytes) -> Iterator[int]:
-    """Run a pushgateway that has the series of the spaces; yields its port."""
+    """Run a pushgateway with the series of the spaces; yields its port."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     with running([_PUSHGATEWAY, f"--web.listen-address=127.0.0.1:{port}", "--log.level=error"]):
@@ -97,16 +97,16 @@ def _while_walking(url: str, series: Listing, large: Listing) -> Section:
             for _ in range(_IDLE_SCRAPES):
                 idle.append(scraper.seconds())
                 time.sleep(_PAUSE)
-    text = "99 of 100 scrapes answered within, of {}"
+    text = "99th percentile of {} scrapes"
     rows = (
         Row(text.format(len(walking)), _once(_p99(walking)), "ms", "at most", max(15.0, 10 * _p99(idle))),
         Row(f"{text.format(len(idle))} without a walk", _once(_p99(idle)), "ms"),
     )
-    return Section(f"The same while {large.artifacts:,} artifacts are walked through, 0 ms away", rows)
+    return Section(f"/metrics during a walk of {large.artifacts:,} artifacts, 0 ms latency", rows)
 
 
 def _known(listing: Listing) -> bytes:
-    """Return what a page has once the first walk through a listing has ended."""
+    """Return text that a page contains after the first walk through a listing."""
     return f'har_snapshot_artifacts{{source="fetched",space="{listing.space}"}} '.encode()
 
 
@@ -118,7 +118,7 @@ def _ready(port: int) -> Iterator[Scraper]:
 
 
 def _p99(seconds: list[float]) -> float:
-    """Return the milliseconds that 99 of 100 stay within."""
+    """Return the 99th percentile, in milliseconds."""
     return sorted(seconds)[int(len(seconds) * 0.99)] * 1000
 
 

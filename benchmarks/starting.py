@@ -1,4 +1,4 @@
-"""How long it takes to start."""
+"""Time to start."""
 
 import subprocess
 import sys
@@ -24,7 +24,7 @@ def sections(repetitions: int = _REPETITIONS) -> Iterator[Section]:
         measured = rounds(turns, repetitions)
     spreads = {name: Spread.of(seconds) for name, seconds in measured.seconds.items()}
     rows = (
-        Row("start to the first answer of /-/healthy", spreads["healthy"], "s", "at most", 0.7),
+        Row("start to the first response of /-/healthy", spreads["healthy"], "s", "at most", 0.7),
         Row("har-exporter --help", spreads["help"], "s", "at most", 0.5),
         Row("Python alone", spreads["python"], "s"),
     )

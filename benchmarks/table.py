@@ -1,4 +1,4 @@
-"""The table: a figure for each target, and whether it is reached."""
+"""Table of measurements and their targets."""
 
 from collections.abc import Iterable
 from typing import Literal, NamedTuple
@@ -9,13 +9,13 @@ Bound = Literal["at most", "at least"]
 
 
 class Row(NamedTuple):
-    """A figure, and what it has to be.
+    """Measurement with an optional target.
 
     Attributes:
-        text: what is measured; a ratio says what by what.
-        figure: the median, and between what all measurements lie.
-        unit: of the figure; `x` for a ratio.
-        bound: on which side of the limit the target is; None where there is no target.
+        text: the measured quantity; `a / b` for a ratio.
+        figure: the median, minimum and maximum of the measurements.
+        unit: the unit; `x` for a ratio.
+        bound: the side of the limit that reaches the target; None without a target.
         limit: the target.
     """
 
@@ -27,13 +27,13 @@ class Row(NamedTuple):
 
     @property
     def reached(self) -> bool:
-        """Whether the target is reached, where there is one."""
+        """Whether the target is reached; true without a target."""
         if self.bound is None:
             return True
         return self.figure.median <= self.limit if self.bound == "at most" else self.figure.median >= self.limit
 
     def cells(self) -> tuple[str, str, str, str, str]:
-        """Return what the table says: what, the median, the spread, the target, the verdict."""
+        """Return the cells of the table, in the order of `HEADINGS`."""
         low, high = _digits(self.figure.low), _digits(self.figure.high)
         spread = "" if self.figure.low == self.figure.high else f"{low} to {high}"
         target = f"{self.bound} {self.limit:.4g} {self.unit}" if self.bound else ""
@@ -42,17 +42,17 @@ class Row(NamedTuple):
 
 
 def _digits(number: float) -> str:
-    """Spell a number with three digits, or whole; never as a power of ten."""
-    return f"{number:.3g}" if number < 999.5 else f"{number:,.0f}"  # noqa: PLR2004 - what three digits can tell
+    """Format a number with three digits, or as an integer; never as a power of ten."""
+    return f"{number:.3g}" if number < 999.5 else f"{number:,.0f}"  # noqa: PLR2004 - limit of three digits
 
 
 class Section(NamedTuple):
     """Rows that are measured together.
 
     Attributes:
-        title: of all of them.
-        rows: as they are measured.
-        notes: what was left out, and why.
+        title: the heading.
+        rows: the measurements.
+        notes: omitted measurements, with the reason.
     """
 
     title: str
@@ -60,7 +60,7 @@ class Section(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-HEADINGS = ("what", "median", "spread", "target", "verdict")
+HEADINGS = ("measurement", "median", "spread", "target", "verdict")
 
 
 def markdown(sections: Iterable[Section]) -> str:

@@ -1,4 +1,4 @@
-"""A static server in a process of its own: answers stand ready as bytes, and come as late as their space says."""
+"""Static upstream server in a separate process, with prepared responses and the latency of their space."""
 
 import re
 import socket
@@ -33,7 +33,7 @@ def main() -> None:
 
 
 def _serve(client: socket.socket) -> None:
-    # Blocking calls on a thread for each client: the kernel sends a whole page while other threads run.
+    # Blocking calls on a thread for each client, so that the kernel sends a page while other threads run.
     client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     with suppress(ConnectionError), client, client.makefile("rb") as requests:
         while request := requests.readline():

@@ -1,4 +1,4 @@
-// The same walk in Go: typed encoding/json, a goroutine for each page in flight. Speaks as contest.py does.
+// Walk in Go for comparison: typed encoding/json, a goroutine for each page in flight. Uses the protocol of contest.py.
 package main
 
 import (

@@ -1,4 +1,4 @@
-"""Walks of 100,000 artifacts, 8 pages in flight: the exporter beside what others would take for it."""
+"""Walks of 100,000 artifacts with 8 pages in flight: the exporter compared with other programs."""
 
 import shutil
 import subprocess
@@ -31,13 +31,13 @@ FETCHING = "fetching"
 
 
 class Course(NamedTuple):
-    """What is walked through, and against whom.
+    """Listing to walk through, and the targets.
 
     Attributes:
         listing: the listing.
-        size: rows a page.
-        repetitions: rounds that count.
-        naive: how many times faster than the naive script the exporter shall be; None where that is left out.
+        size: rows per page.
+        repetitions: number of rounds that count.
+        naive: required speed-up over the naive script; None to omit that script.
     """
 
     listing: Listing
@@ -47,9 +47,9 @@ class Course(NamedTuple):
 
     @property
     def title(self) -> str:
-        """The heading of its table."""
-        rows = f"{self.listing.artifacts:,} artifacts, {self.size:,} a page"
-        return f"Walk of {rows}, {self.listing.milliseconds} ms away, {_CONNECTIONS} in flight"
+        """Heading of the table."""
+        rows = f"{self.listing.artifacts:,} artifacts, {self.size:,} per page"
+        return f"Walk of {rows}, {self.listing.milliseconds} ms latency, {_CONNECTIONS} in flight"
 
 
 COURSES = (
@@ -61,12 +61,12 @@ COURSES = (
 
 
 def sections(courses: Sequence[Course] = COURSES) -> Iterator[Section]:
-    """Walk each course in turns."""
+    """Run each course, with all contestants taking turns."""
     with _go_program() as go:
         for course in courses:
             with upstream() as url, _turns(course, url, go) as turns:
                 measured = rounds(turns, course.repetitions)
-            missing = tuple(f"Left out: {name}, which is not installed." for name in (CURL, GO) if name not in turns)
+            missing = tuple(f"Omitted: {name} is not installed." for name in (CURL, GO) if name not in turns)
             yield Section(course.title, tuple(_rows(course, measured)), missing)
 
 
@@ -130,13 +130,13 @@ def _rows(course: Course, measured: Measured) -> Iterator[Row]:
         yield Row(f"{NAIVE} / ({ADDING} + {FETCHING})", measured.ratio(NAIVE, ADDING, FETCHING), "x")
     yield _upstream_check(course, measured)
     for name, seconds in measured.seconds.items():
-        yield Row(f"{name} alone", Spread.of([1000 * second for second in seconds]), "ms")
+        yield Row(f"{name}, duration", Spread.of([1000 * second for second in seconds]), "ms")
 
 
 def _upstream_check(course: Course, measured: Measured) -> Row:
-    """Return whether it is the contestants that are measured, and not the upstream."""
+    """Return the row that shows whether the upstream is fast enough not to limit the contestants."""
     if not course.listing.milliseconds:
         return Row(f"check of the upstream: {DRAIN} / {OURS}", measured.ratio(DRAIN, OURS), "x", "at most", 0.33)
     distance = -(-course.listing.pages(course.size) // _CONNECTIONS) * course.listing.milliseconds / 1000
     over = Spread.of([second / distance for second in measured.seconds[DRAIN]])
-    return Row(f"check of the upstream: {DRAIN} / distance alone", over, "x", "at most", 1.2)
+    return Row(f"check of the upstream: {DRAIN} / latency only", over, "x", "at most", 1.2)

@@ -57,8 +57,8 @@ def test_every_contestant_walks_and_those_that_are_missing_are_named(monkeypatch
     assert next(row.text for row in far.rows if row.bound) == "har-exporter / drain"
     assert next(row.text for row in near.rows if row.bound) == "naive script / har-exporter"
     texts = {row.text for row in near.rows}
-    assert texts >= {f"{name} alone" for name in ("drain in order", "adding up", "fetching", "naive script")}
-    assert near.notes == tuple(f"Left out: {name}, which is not installed." for name in (walks.CURL, walks.GO))
+    assert texts >= {f"{name}, duration" for name in ("drain in order", "adding up", "fetching", "naive script")}
+    assert near.notes == tuple(f"Omitted: {name} is not installed." for name in (walks.CURL, walks.GO))
 
 
 def test_curl_and_go_walk_where_they_are_installed():
@@ -103,9 +103,9 @@ def test_a_target_is_reached_by_the_median(bound, limit, reached):
 
 
 def test_a_table_is_written_between_its_marks_and_nowhere_else():
-    block = markdown([Section("Title", (Row("a / b", Spread(1, 1, 1), "x", "at most", 2),), ("Left out: c.",))])
-    assert "### Title\n\n| what |" in block
-    assert "| a / b | 1 x |  | at most 2 x | reached |\n\nLeft out: c." in block
+    block = markdown([Section("Title", (Row("a / b", Spread(1, 1, 1), "x", "at most", 2),), ("Omitted: c.",))])
+    assert "### Title\n\n| measurement |" in block
+    assert "| a / b | 1 x |  | at most 2 x | reached |\n\nOmitted: c." in block
     document = f"before\n{bench.BEGIN}old\n{bench.END}after\n"
     once = bench.written(document, block)
     assert once == f"before\n{bench.BEGIN}\n{block}\n{bench.END}after\n"
@@ -116,7 +116,7 @@ def test_the_document_keeps_a_whole_table():
     table = bench.DOCUMENT.read_text().partition(bench.BEGIN)[2].partition(bench.END)[0]
     for course in walks.COURSES:
         assert f"### {course.title}\n" in table
-    for title in ("Processor time", "Growth", "/metrics", "The same", "Start"):
+    for title in ("CPU time", "Growth", "/metrics with", "/metrics during", "Start"):
         assert f"### {title}" in table
 
 
@@ -124,5 +124,5 @@ def test_a_turn_that_comes_to_the_wrong_number_ends_the_run():
     turn = 'import sys; print(\'{"seconds": 1.5, "result": 3}\', flush=True)\nfor _ in sys.stdin: pass'
     with running([sys.executable, "-c", turn]) as process:
         assert turn_of(process, 3) == 1.5
-    with running([sys.executable, "-c", turn]) as process, pytest.raises(ValueError, match="3 where 4 is right"):
+    with running([sys.executable, "-c", turn]) as process, pytest.raises(ValueError, match="3 instead of 4"):
         turn_of(process, 4)
