@@ -1,8 +1,8 @@
-"""How many faults in the rules their unit tests notice: `make rule-mutants` prints the figure and what survived.
+"""Mutation tests of the alerting rules: `make rule-mutants` prints the survivors and the share of killed mutants.
 
 Each mutant is one small change of one rule: an operator, a number, a window, an aggregation, a label, a `for`, a
-matcher or part of an annotation. It is killed when `promtool test rules` fails. Mutants that no input can tell apart
-from the original are named in `EQUIVALENT`, with the reason.
+matcher or part of an annotation. It is killed if `promtool test rules` fails. Mutants that behave like the original for
+every input are listed in `EQUIVALENT`, with the reason.
 """
 
 import copy
@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-Rules = dict[str, Any]  # a rule, or a file of them, as the YAML has it
+Rules = dict[str, Any]  # a rule, or a file of rules, parsed from YAML
 
 RULES = Path(__file__).parent.parent / "grafana" / "rules"
 RULE_FILE, TEST_FILE = "har-exporter.rules.yaml", "har-exporter.test.yaml"
@@ -86,7 +86,7 @@ SWAPS = (
     (r"401\|403", "401"),
     (r"401\|403", "403"),
 )
-"""What is replaced in expressions, at each place on its own, and by what."""
+"""Patterns in expressions, each match of which is replaced separately, and their replacements."""
 
 TEXT_SWAPS = (
     (r"max by \([^)]*\) \(", "sum ("),
@@ -103,7 +103,7 @@ TEXT_SWAPS = (
     (r"\(\w+\)", ""),
     (r"^(?!\{\{)\w+", "Mutant"),
 )
-"""What is replaced in annotations."""
+"""Patterns in annotations, and their replacements."""
 
 EQUIVALENT: dict[str, str] = {
     "registry:har_scan_coverage:ratio: 'sum by' #1 -> 'max by'": "a registry has one series of that status",
@@ -122,20 +122,20 @@ EQUIVALENT: dict[str, str] = {
     "HarnessARScanCoverageLow: '[30m]' #2 -> '[2h]'": "both records come and go together, and the other one ends",
     "HarnessARInventoryDropped: '[30m]' #3 -> '[2h]'": "both records come and go together, and the other one ends",
     "HarnessARAPIErrors: '>' #1 -> '>='": "one minus a binary fraction is never exactly 0.1",
-    "HarnessARAuthFailing: 'min by' #1 -> 'avg by'": "both are 1 only when all are 1",
-    "HarnessARAuthFailing: 'sum by' #1 -> 'max by'": "both are above 0 only when one is",
+    "HarnessARAuthFailing: 'min by' #1 -> 'avg by'": "both are 1 only if all are 1",
+    "HarnessARAuthFailing: 'sum by' #1 -> 'max by'": "both are above 0 only if one is",
     "HarnessARAuthFailing: 'increase' #1 -> 'rate'": "both are above 0 at the same time",
 }
-"""By the mutant's name, why no series can tell it from the original."""
+"""Reasons why mutants are equivalent to the original, by the name of the mutant."""
 
 
 class Mutant(NamedTuple):
-    """One change of one rule.
+    """Rules with one change of one rule.
 
     Attributes:
         rule: the name of the rule.
-        change: the place in it, and what was changed into what.
-        rules: all rules, with that change.
+        change: the place in it, the old and the new text.
+        rules: all rules, with the change.
     """
 
     rule: str
@@ -144,7 +144,7 @@ class Mutant(NamedTuple):
 
     @property
     def name(self) -> str:
-        """What tells it from all others."""
+        """Unique name."""
         return f"{self.rule}: {self.change}"
 
 
@@ -163,7 +163,7 @@ def _name(rule: Rules) -> str:
 
 
 def _under_test(rules: Rules, test: str) -> set[str]:
-    """Return the names of the rules that a test looks at: all records, or an alert and the records that it needs."""
+    """Return the names of the rules that a test covers: all records, or an alert and the records that it needs."""
     all_rules = {_name(rule): rule for group in rules["groups"] for rule in group["rules"]}
     records = {name for name, rule in all_rules.items() if "record" in rule}
     if test == RECORD_TESTS:
@@ -214,7 +214,7 @@ def _put(rule: Rules, path: tuple[str, ...], value: str) -> None:
 
 
 class Tests:
-    """The unit tests, each run over the rules that it looks at and no others, which would only cost time."""
+    """Unit tests of the rules; each test runs only with the rules that it covers, to save time."""
 
     def __init__(self, promtool: str, rules: Rules) -> None:
         self._promtool = promtool
@@ -227,11 +227,11 @@ class Tests:
         return [test for test in self._looks_at if self._fails(test, rules)]
 
     def kill(self, mutant: Mutant) -> bool:
-        """Return whether any test notices a mutant, the quickest one first."""
+        """Return whether any test fails with a mutant, trying the fastest test first."""
         return any(self._fails(test, mutant.rules) for test, rules in self._looks_at.items() if mutant.rule in rules)
 
     def _cost(self, name: str) -> int:
-        """Return how many steps a test takes."""
+        """Return the number of steps of a test."""
         checks = [
             check
             for test in self._file["tests"]
@@ -254,15 +254,15 @@ class Tests:
 
 
 def main() -> int:
-    """Try every mutant; return 0 if enough of them are killed."""
+    """Test every mutant; return 0 if enough of them are killed."""
     promtool = shutil.which("promtool")
     if promtool is None:
-        print("promtool is not installed (Debian has it, in prometheus)")
+        print("promtool is not installed (Debian package: prometheus)")
         return 2
     rules = yaml.safe_load((RULES / RULE_FILE).read_text())
     tests = Tests(promtool, rules)
     if broken := tests.broken(rules):
-        print(f"fails without any mutant: {', '.join(broken)}")
+        print(f"these tests fail without a mutant: {', '.join(broken)}")
         return 2
     tried = list(mutants(rules))
     with ThreadPoolExecutor(PARALLEL) as pool:
@@ -274,7 +274,7 @@ def _verdict(tried: set[str], dead: set[str]) -> int:
     for name in sorted(tried - dead - EQUIVALENT.keys()):
         print(f"survived  {name}")
     for name in sorted(dead & EQUIVALENT.keys()):
-        print(f"not equivalent, since it was killed  {name}")
+        print(f"killed, so not equivalent  {name}")
     share = len(dead) / len(tried - EQUIVALENT.keys())
     print(
         f"{len(dead)} of {len(tried)} mutants killed, {len(EQUIVALENT)} are equivalent: {share:.1%} (goal {GOAL:.0%})"

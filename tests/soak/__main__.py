@@ -1,6 +1,6 @@
-"""Measure the promises that need time, over real processes: `make soak`, or some of it: `make soak ROWS=slow-clients`.
+"""Run the soak tests with real processes: all with `make soak`, or some with `make soak ROWS=slow-clients`.
 
-Prints one table, and ends with 1 when a promise is broken. The figures are those of a machine that does nothing else.
+Prints one table, and exits with 1 if a promise is broken. The required figures assume a machine without other load.
 """
 
 import sys
@@ -21,10 +21,10 @@ _ROWS = {
 
 
 def main(wanted: list[str]) -> int:
-    """Measure the wanted rows, or all, and return the exit code."""
+    """Measure the requested rows, or all of them, and return the exit code."""
     errors = Console(stderr=True)
     if unknown := set(wanted) - _ROWS.keys():
-        errors.print(f"soak: no rows {', '.join(sorted(unknown))}; there are {', '.join(_ROWS)}")
+        errors.print(f"soak: unknown rows {', '.join(sorted(unknown))}; the rows are {', '.join(_ROWS)}")
         return 2
     promises: list[Promise] = []
     for name in wanted or _ROWS:

@@ -1,4 +1,4 @@
-"""Clients that stall, as many as wanted all the time."""
+"""Crowd of stalling clients, constant in number."""
 
 import selectors
 import socket
@@ -7,12 +7,12 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-_PAUSE = 0.01  # between two who come, as they are to stall and not to storm
+_PAUSE = 0.01  # between two new clients, as they should stall, not flood, the server
 
 
 @contextmanager
 def crowd(address: tuple[str, int], clients: int, sent: bytes, *, reads: bool) -> Iterator[list[float]]:
-    """Keep so many clients, who come again when they are closed; yields how long each closed one lived."""
+    """Keep a number of clients connected, and reconnect those that are closed; yields the lifetimes of closed ones."""
     lives: list[float] = []
     stop = threading.Event()
     with ExitStack() as stack, selectors.DefaultSelector() as selector:

@@ -1,4 +1,4 @@
-"""Scrapes are answered before the scraper gives up, though the upstream hangs."""
+"""Scrapes are answered before their timeout even if the upstream hangs."""
 
 import time
 from collections.abc import Iterator
@@ -10,11 +10,11 @@ from upstream import Upstream, make_rows
 
 _OFFSET = 0.5
 _MARGIN = 0.05
-_TIMEOUTS = {0.1: 20, 0.5: 20, 1: 6, 2: 4, 10: 2}  # and how many scrapes of each
+_TIMEOUTS = {0.1: 20, 0.5: 20, 1: 6, 2: 4, 10: 2}  # with the number of scrapes
 
 
 def rows() -> Iterator[Promise]:
-    """Scrape over a hanging upstream: while there is nothing to show, and while there is a snapshot that is due."""
+    """Scrape while the upstream hangs: without a snapshot, and with one that is due."""
     with Upstream(make_rows(300)) as upstream:
         settings = {"api_key": upstream.key, "spaces": upstream.space, "cache_ttl": "1s", "request_timeout": "1h"}
         upstream.hold = _Forever()
@@ -29,7 +29,7 @@ def rows() -> Iterator[Promise]:
 
 
 class _Forever:
-    """Holds each answer until the process is gone."""
+    """Event that is never set, so that no response is sent."""
 
     def wait(self, _: float) -> None:
         time.sleep(120)

@@ -1,4 +1,4 @@
-"""TLS handshakes that stall keep no scrape from its answer, and leave nothing behind."""
+"""Stalled TLS handshakes do not delay scrapes, and leak no resources."""
 
 import ssl
 import tempfile
@@ -14,11 +14,11 @@ from upstream import Upstream, make_rows
 
 _SECONDS = 15.0
 _HANDSHAKE_SECONDS = 6.0
-_STALLED = {"say nothing": b"", "break off within their hello": b"\x16\x03\x01\x02\x00\x01\x00"}
+_STALLED = {"send nothing": b"", "stop within their ClientHello": b"\x16\x03\x01\x02\x00\x01\x00"}
 
 
 def rows() -> Iterator[Promise]:
-    """Scrape over TLS beside handshakes that do not go on."""
+    """Scrape over TLS next to handshakes that stall."""
     with tempfile.TemporaryDirectory() as folder, Upstream(make_rows(300)) as upstream:
         config, tls = _tls(Path(folder))
         settings = {"api_key": upstream.key, "spaces": upstream.space, "web_config_file": str(config)}
@@ -31,7 +31,7 @@ def rows() -> Iterator[Promise]:
 
 
 def _tls(folder: Path) -> tuple[Path, ssl.SSLContext]:
-    """Write a web config file, and return it with what trusts its certificate."""
+    """Write a web config file, and return it with a TLS context that trusts its certificate."""
     authority = trustme.CA()
     authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(str(folder / "server.pem"))
     config = folder / "web.yml"
@@ -49,7 +49,7 @@ def _promises(
         scrapes = scrape_for(_SECONDS, running.address, tls)
     faults = [done.fault for done in scrapes if done.fault]
     yield exactly(f"{text}: failed scrapes of {len(scrapes)}", len(faults), 0)
-    yield at_most(f"{text}: 99 of 100 scrapes within", p99(scrapes), limit, " s")
+    yield at_most(f"{text}: 99th percentile of scrapes", p99(scrapes), limit, " s")
     yield at_most(f"{text}: closed within", max(lives, default=_SECONDS), _HANDSHAKE_SECONDS, " s")
     until(lambda: running.usage().descriptors <= before.descriptors)
     after = running.usage()

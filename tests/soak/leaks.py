@@ -1,4 +1,4 @@
-"""Scrapes and failing refreshes leave nothing behind."""
+"""Scrapes and failing refreshes leak no resources."""
 
 import itertools
 import re
@@ -19,7 +19,7 @@ _MEBIBYTE = 2**20
 
 
 def rows() -> Iterator[Promise]:
-    """Scrape while every refresh fails, each in another way."""
+    """Scrape while every refresh fails, in different ways."""
     names = [f"acct/org{number}" for number in range(_SPACES)]
     faults = itertools.cycle(
         [reply(500), reply(404), reply(200, "{"), truncated(b"{}"), redirect("http://x.invalid"), reply(401), cut()]
@@ -36,18 +36,18 @@ def rows() -> Iterator[Promise]:
             failed += _scrapes(running, _WARM_UP)
             done += _WARM_UP
         failures = _sum(running, "har_refresh_failures_total") - failures
-        # The connection to the server is kept alive or not, as the fault before it left it.
+        # The connection to the server may be open or closed, depending on the last fault.
         until(lambda: not _scrapes(running, _SCRAPERS) and running.usage().descriptors <= before.descriptors)
         after = running.usage()
     text = f"{done - _WARM_UP} scrapes, {failures:.0f} failed refreshes"
     yield exactly(f"{text}: failed scrapes", failed, 0)
-    yield at_most(f"{text}: memory up by", (after.memory - before.memory) / _MEBIBYTE, 4, " MiB")
+    yield at_most(f"{text}: memory growth", (after.memory - before.memory) / _MEBIBYTE, 4, " MiB")
     yield at_most(f"{text}: descriptors", after.descriptors, before.descriptors)
     yield at_most(f"{text}: threads", after.threads, before.threads)
 
 
 def _scrapes(running: Exporter, count: int) -> int:
-    """Scrape so often, and return how many scrapes failed."""
+    """Scrape a number of times, and return the number of failed scrapes."""
     failed: list[str] = []
 
     def run() -> None:

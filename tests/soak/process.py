@@ -1,4 +1,4 @@
-"""The exporter as a process of its own, and what the system knows of it."""
+"""Exporter in a separate process, and its resource usage."""
 
 import os
 import re
@@ -16,12 +16,12 @@ T = TypeVar("T")
 
 
 class Usage(NamedTuple):
-    """What a process holds.
+    """Resource usage of a process.
 
     Attributes:
-        memory: resident, bytes.
-        threads: how many.
-        descriptors: how many are open.
+        memory: resident memory, bytes.
+        threads: number of threads.
+        descriptors: number of open file descriptors.
     """
 
     memory: int
@@ -30,12 +30,12 @@ class Usage(NamedTuple):
 
 
 class Exporter(NamedTuple):
-    """A running exporter.
+    """Running exporter.
 
     Attributes:
         process: the process.
-        address: where it listens.
-        log: the file of its log.
+        address: the address that it listens on.
+        log: its log file.
     """
 
     process: subprocess.Popen
@@ -43,7 +43,7 @@ class Exporter(NamedTuple):
     log: Path
 
     def usage(self) -> Usage:
-        """Return what it holds now."""
+        """Return the current usage."""
         folder = Path("/proc", str(self.process.pid))
         status = dict(line.split(":", 1) for line in (folder / "status").read_text().splitlines())
         memory = int(status["VmRSS"].split()[0]) * 1024
@@ -52,7 +52,7 @@ class Exporter(NamedTuple):
 
 @contextmanager
 def exporter(base_url: str, **settings: str) -> Iterator[Exporter]:
-    """Run `har-exporter serve`; settings are named as in the file."""
+    """Run `har-exporter serve`; settings have the names of its file."""
     settings |= {"base_url": base_url, "listen_address": "127.0.0.1:0"}
     environment = {name: value for name, value in os.environ.items() if not name.startswith("HAR_EXPORTER_")}
     environment |= {f"HAR_EXPORTER_{name.upper()}": value for name, value in settings.items()}
@@ -68,7 +68,7 @@ def exporter(base_url: str, **settings: str) -> Iterator[Exporter]:
 
 
 def until(ask: Callable[[], T], patience: float = _PATIENCE) -> T:
-    """Ask another process until it says what is true, and return that or, in the end, the last answer."""
+    """Call a function until its result is true, or the time is up, and return the last result."""
     deadline = time.monotonic() + patience
     while not (answer := ask()) and time.monotonic() < deadline:
         time.sleep(0.02)

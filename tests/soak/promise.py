@@ -1,16 +1,16 @@
-"""What a row of the table says."""
+"""Rows of the table."""
 
 from typing import NamedTuple
 
 
 class Promise(NamedTuple):
-    """A promise, and what became of it.
+    """Promise, and the measurement that checks it.
 
     Attributes:
-        text: what is promised.
-        required: the figure to reach.
-        measured: the figure that was reached.
-        kept: whether that is good enough.
+        text: the measured quantity.
+        required: the required figure.
+        measured: the measured figure.
+        kept: whether the promise is kept.
     """
 
     text: str
@@ -20,10 +20,10 @@ class Promise(NamedTuple):
 
 
 def at_most(text: str, measured: float, limit: float, unit: str = "") -> Promise:
-    """Return a promise that is kept up to a limit, the limit included."""
+    """Return a promise that is kept up to and including a limit."""
     return Promise(text, f"<= {limit:.4g}{unit}", f"{measured:.4g}{unit}", measured <= limit)
 
 
 def exactly(text: str, measured: object, required: object) -> Promise:
-    """Return a promise that is kept by one value."""
+    """Return a promise that is kept by one value only."""
     return Promise(text, str(required), str(measured), measured == required)

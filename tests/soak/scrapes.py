@@ -1,4 +1,4 @@
-"""Scrapes as Prometheus makes them, and what is wrong with their answers."""
+"""Scrapes as Prometheus sends them, and the faults of their responses."""
 
 import re
 import socket
@@ -10,15 +10,15 @@ from typing import NamedTuple
 _LENGTH = re.compile(rb"\r\ncontent-length: (\d+)\r\n", re.IGNORECASE)
 
 REFUSED = "refused"
-"""Nobody listens, or no more: not a broken answer, as nothing was asked."""
+"""Fault of a refused connection; not a broken response, because no request was sent."""
 
 
 class Scrape(NamedTuple):
-    """One scrape.
+    """Result of one scrape.
 
     Attributes:
-        seconds: from the connection to the last byte.
-        fault: what is wrong with the answer; empty for a whole page.
+        seconds: time from the connection to the last byte.
+        fault: the fault of the response; empty for a complete page.
         body: the page.
     """
 
@@ -28,13 +28,13 @@ class Scrape(NamedTuple):
 
 
 def request(timeout: float, path: str = "/metrics", *, close: bool = True) -> bytes:
-    """Return the bytes of a scrape's request; the timeout is the scraper's own, seconds."""
+    """Return the bytes of a request; the timeout is that of the scraper, in seconds."""
     end = "Connection: close\r\n\r\n" if close else "\r\n"
     return f"GET {path} HTTP/1.1\r\nHost: x\r\nX-Prometheus-Scrape-Timeout-Seconds: {timeout}\r\n{end}".encode()
 
 
 def scrape(address: tuple[str, int], timeout: float = 10.0, tls: ssl.SSLContext | None = None) -> Scrape:
-    """Scrape once, over a connection of its own."""
+    """Scrape once, over a new connection."""
     began = time.monotonic()
     try:
         sock = socket.create_connection(address, timeout=30)
@@ -49,7 +49,7 @@ def scrape(address: tuple[str, int], timeout: float = 10.0, tls: ssl.SSLContext 
 
 
 def scrape_for(seconds: float, address: tuple[str, int], tls: ssl.SSLContext | None = None) -> list[Scrape]:
-    """Scrape one after another for some time."""
+    """Scrape repeatedly for some time."""
     end = time.monotonic() + seconds
     done = []
     while time.monotonic() < end:
@@ -62,18 +62,18 @@ def _judged(seconds: float, received: bytes) -> Scrape:
     head, _, body = received.partition(b"\r\n\r\n")
     length = _LENGTH.search(head + b"\r\n")
     if not length:
-        return Scrape(seconds, "no answer")
+        return Scrape(seconds, "no response")
     if int(length[1]) != len(body):
-        return Scrape(seconds, "half an answer")
+        return Scrape(seconds, "incomplete response")
     status = head.split()[1].decode()
     return Scrape(seconds, "" if status == "200" else status, body)
 
 
 def p99(scrapes: list[Scrape]) -> float:
-    """Return the seconds that 99 of 100 scrapes stay within."""
+    """Return the 99th percentile of the durations, in seconds."""
     return sorted(scrape.seconds for scrape in scrapes)[int(len(scrapes) * 0.99)]
 
 
 def patience(idle: list[Scrape]) -> float:
-    """Return the seconds that scrapes may take beside clients that misbehave: little more than without."""
+    """Return the limit for scrapes next to stalling clients, calculated from scrapes without them."""
     return max(3 * p99(idle), 0.1)

@@ -1,4 +1,4 @@
-"""Whenever SIGTERM comes, every answer is whole and the process ends well."""
+"""Every response is complete and the process exits cleanly, whenever it gets SIGTERM."""
 
 import random
 import signal
@@ -17,14 +17,14 @@ _ROUNDS = 50
 _SCRAPERS = 8
 _SECONDS = 5.0
 _MODES = {
-    "well": lambda _: None,
+    "working": lambda _: None,
     "hanging": lambda _: time.sleep(10),
     "on hold after a 429": lambda _: reply(429, headers=[("Retry-After", "60")]),
 }
 
 
 def rows() -> Iterator[Promise]:
-    """End the exporter under load, over an upstream that is well, hangs, or asks to be a pause."""
+    """Stop the exporter under load, with an upstream that works, hangs, or requests a pause."""
     chance = random.Random(1)
     codes: Counter[int] = Counter()
     faults: Counter[str] = Counter()
@@ -42,13 +42,13 @@ def rows() -> Iterator[Promise]:
                 worst = max(worst, time.monotonic() - began)
             faults += load.faults
             answers += load.answers
-    yield exactly(f"{_ROUNDS} SIGTERMs under load: broken answers of {answers}", dict(faults) or 0, 0)
+    yield exactly(f"{_ROUNDS} SIGTERMs under load: broken responses of {answers}", dict(faults) or 0, 0)
     yield exactly("exit codes", dict(codes), {0: _ROUNDS})
-    yield at_most("ends within", worst, _SECONDS, " s")
+    yield at_most("exit within", worst, _SECONDS, " s")
 
 
 class _Load:
-    """Scrapes without a pause until nobody listens any more."""
+    """Threads that scrape without a pause until connections are refused."""
 
     def __init__(self, address: tuple[str, int]) -> None:
         self.answers = 0
