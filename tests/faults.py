@@ -1,6 +1,6 @@
-"""What a server can do wrong, case by case: what it sends, and what the exporter must make of it.
+"""Faults of a server, case by case: the response, and the required behaviour of the exporter.
 
-The row of a case is a first column of the table in `docs/faults.md`.
+The row of a case is its first column in the table of `docs/faults.md`.
 """
 
 import gzip
@@ -23,28 +23,28 @@ from upstream import make_row, make_rows
 from exporter.labels import clean
 
 SLOW = {"request_timeout": "0.3s"}
-"""For cases that last as long as one request may."""
+"""Settings for cases that last until `request_timeout`."""
 
 ALONE = {"concurrency": "1"}
-"""For cases in which pages that are asked ahead would blur the number of requests."""
+"""Settings for cases in which requests ahead would make the number of requests unpredictable."""
 
 MEGABYTE = 2**20
 
 
 @dataclass(frozen=True)
 class Case:
-    """One thing that a server does.
+    """Case of a fault.
 
     Attributes:
         row: the row of the table in the docs.
-        name: what tells it from the other cases of the row.
-        behave: what the server does with each connection.
-        reason: why the refresh fails; empty where it does not.
-        log: texts that the log has of it.
-        requests: connections that it costs.
-        series: series of the scrape after it, with their values; None for one that must not be there.
+        name: the name of the case within its row.
+        behave: handles each connection of the server.
+        reason: the reason of the failed refresh; empty if the refresh succeeds.
+        log: texts that must be in the log.
+        requests: number of connections.
+        series: series of the next scrape, with their values; None for a series that must be absent.
         settings: settings of the exporter.
-        tls: makes how the server speaks TLS from a certificate authority; None for plain HTTP.
+        tls: returns the TLS context of the server for a certificate authority; None for plain HTTP.
     """
 
     row: str
@@ -62,7 +62,7 @@ class Case:
 
 
 def answer(body, *headers, status="200 OK", content_type="application/json"):
-    """Return the bytes of a whole answer."""
+    """Return the bytes of a complete response."""
     if not isinstance(body, bytes):
         body = json.dumps(body).encode()
     kind = [f"Content-Type: {content_type}"] if content_type else []
@@ -71,19 +71,19 @@ def answer(body, *headers, status="200 OK", content_type="application/json"):
 
 
 def says(body, *headers, **options):
-    """Return the behaviour that gives a whole answer."""
+    """Return the behaviour that sends a complete response."""
     return sends(answer(body, *headers, **options))
 
 
 def lists(*rows, **data):
-    """Return the behaviour that gives a whole listing of one page."""
+    """Return the behaviour that sends a complete listing of one page."""
     return says(body_of(rows, **{"itemCount": len(rows), "pageSize": 100, **data}))
 
 
 def pages(rows_of, **data):
-    """Return the behaviour that gives, for each page, the rows that a function of its number and size makes.
+    """Return the behaviour that sends, for each page, the rows that a function of its number and size returns.
 
-    What else an answer says may be a function too, which is called for each answer.
+    Other fields may be functions too, which are called for each response.
     """
 
     def behave(server, sock):
@@ -106,7 +106,7 @@ def resets(*parts):
 
 
 def redirects(status, location="http://{elsewhere}/"):
-    """Return the behaviour that sends the client elsewhere."""
+    """Return the behaviour that redirects the client to another server."""
 
     def behave(server, sock):
         target = location.format(elsewhere=server.elsewhere)
@@ -117,7 +117,7 @@ def redirects(status, location="http://{elsewhere}/"):
 
 
 def endless(first, chunk):
-    """Return the behaviour that sends for ever."""
+    """Return the behaviour that sends data forever."""
 
     def behave(server, sock):
         sends(first)(server, sock)
@@ -134,7 +134,7 @@ LONG = b"9" * 5000
 
 
 def valued(json_text, name="downloadsCount"):
-    """Return a listing of three rows, the first of which has a field with this text."""
+    """Return a listing of three rows, with this JSON text as the value of a field in the first row."""
     told = (
         GOOD
         if name == "downloadsCount"
@@ -144,7 +144,7 @@ def valued(json_text, name="downloadsCount"):
 
 
 def cases(row, reason, behaviours, **options):
-    """Return the cases of a row that are alike in all but what the server does."""
+    """Return the cases of a row that differ only in the behaviour of the server."""
     return [Case(row, name, behave, reason, **options) for name, behave in behaviours.items()]
 
 
@@ -160,7 +160,7 @@ BROKEN_JSON = cases(
         "a web page": says(b"<html>Sign in</html>"),
         "a web page without a type": says(b"<html>Sign in</html>", content_type=""),
         "trailing bytes": says(GOOD + b"x"),
-        "two answers": says(GOOD + GOOD),
+        "two documents": says(GOOD + GOOD),
         "no length, closed early": sends(HEAD + b"\r\n" + GOOD[:-9]),
         "utf-16": says(GOOD.decode().encode("utf-16")),
     },
@@ -169,13 +169,13 @@ BROKEN_JSON = cases(
     "A body whose gzip is damaged", "bad_json",
     {
         "truncated": says(PACKED[:-5], "Content-Encoding: gzip"),
-        "no gzip": says(GOOD, "Content-Encoding: gzip"),
+        "not gzip": says(GOOD, "Content-Encoding: gzip"),
         "trailing bytes": says(PACKED + b"x", "Content-Encoding: gzip"),
         "wrong checksum": says(PACKED[:-8] + bytes(8), "Content-Encoding: gzip"),
     },
     log=("gzip",),
 ) + cases(
-    "JSON nested very deep, NaN or Infinity", "bad_json",
+    "JSON with very deep nesting, NaN or Infinity", "bad_json",
     {
         "deep": says(DEEP),
         "deep in a field that is read": says(valued(DEEP)),
@@ -188,22 +188,22 @@ BROKEN_JSON = cases(
 HTML = "something other than the API"
 
 NO_LISTING = cases(
-    "Another content type than JSON", "bad_shape",
+    "A content type other than JSON", "bad_shape",
     {"text": says(GOOD, content_type="text/plain"), "XML": says(GOOD, content_type="application/xml; charset=utf-8")},
     log=("the server returned Content-Type",),
 ) + cases(
-    "Another content type than JSON", "bad_shape",
+    "A content type other than JSON", "bad_shape",
     {
         "HTML": says(GOOD, content_type="text/html; charset=utf-8"),
         "XHTML": says(b"", content_type="application/xhtml+xml"),
     },
     log=(HTML, "base_url"),
 ) + cases(
-    "Another content type than JSON", "bad_shape",
-    {"a coding that was not asked for": says(b"x", "Content-Encoding: br")},
+    "A content type other than JSON", "bad_shape",
+    {"an encoding that was not requested": says(b"x", "Content-Encoding: br")},
     log=("Content-Encoding",),
 ) + cases(
-    "JSON that is no successful listing", "bad_shape",
+    "JSON that is not a successful listing", "bad_shape",
     {
         "a list": says([]),
         "null": says(None),
@@ -216,7 +216,7 @@ NO_LISTING = cases(
         "artifacts is a text": says({"status": "SUCCESS", "data": {"artifacts": "none"}}),
     },
 ) + cases(
-    "JSON that is no successful listing", "bad_shape",
+    "JSON that is not a successful listing", "bad_shape",
     {
         status: says({"status": status, "message": "registry\nis broken" + "!" * 5000})
         for status in ("FAILURE", "ERROR", "failure\n")
@@ -236,26 +236,26 @@ CONNECTIONS = cases(
         "negative chunk": sends(HEAD + b"Transfer-Encoding: chunked\r\n\r\n-5\r\n" + GOOD),
         "short chunk": sends(HEAD + b"Transfer-Encoding: chunked\r\n\r\n5\r\n{}"),
         "no last chunk": sends(HEAD + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n"),
-        "reset in mid body": resets(HEAD + b"Content-Length: 9999\r\n\r\n" + GOOD),
-        "reset at once": resets(),
-        "closed without an answer": sends(),
-        "half a head": sends(HEAD[:-5]),
-        "no HTTP": sends(b"220 mail.example ESMTP\r\n"),
+        "reset within the body": resets(HEAD + b"Content-Length: 9999\r\n\r\n" + GOOD),
+        "reset immediately": resets(),
+        "closed without a response": sends(),
+        "incomplete head": sends(HEAD[:-5]),
+        "not HTTP": sends(b"220 mail.example ESMTP\r\n"),
         "too many headers": sends(HEAD + b"X: y\r\n" * 200 + b"\r\n"),
-        "a header without end": sends(b"HTTP/1.1 200 OK\r\nX: " + b"y" * 70_000),
+        "an endless header": sends(b"HTTP/1.1 200 OK\r\nX: " + b"y" * 70_000),
     },
     requests=3, log=("base_url",),
 )  # fmt: skip
 
 SLOWNESS = cases(
-    "No whole answer in time", "timeout",
+    "No complete response in time", "timeout",
     {
         "silence": hangs,
         "status drip": drips(b"", b"H"),
         "header drip": drips(b"HTTP/1.1 200 OK\r\nX-Drip: ", b"a"),
         "body drip": drips(HEAD + b"Content-Length: 100000\r\n\r\n", b" "),
         "chunk drip": drips(HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n"),
-        "provisional answers for ever": endless(b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 9),
+        "endless provisional responses": endless(b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 9),
     },
     settings=SLOW, log=("request_timeout",),
 )  # fmt: skip
@@ -275,15 +275,15 @@ SIZES = cases(
 )  # fmt: skip
 
 PAGING = [
-    Case("Pages that repeat or overflow", "the same page for ever", pages(lambda _, size: make_rows(size)),
+    Case("Pages that repeat or overflow", "the same page forever", pages(lambda _, size: make_rows(size)),
          "pagination", requests=4, settings=ALONE),
-    Case("Pages that repeat or overflow", "two pages in turns",
+    Case("Pages that repeat or overflow", "two alternating pages",
          pages(lambda page, size: make_rows(2 * size)[page % 2 * size :][:size]), "pagination", requests=5,
          settings=ALONE),
-    Case("Pages that repeat or overflow", "always a full page, whatever the count",
+    Case("Pages that repeat or overflow", "always a full page, regardless of the count",
          pages(lambda page, size: make_rows(500)[min(page, 2) * size :][:size], itemCount=300), "pagination",
          requests=6, settings=ALONE),
-    Case("Pages that repeat or overflow", "more rows than asked", lists(*make_rows(101)), "pagination"),
+    Case("Pages that repeat or overflow", "more rows than requested", lists(*make_rows(101)), "pagination"),
 ]  # fmt: skip
 
 
@@ -308,19 +308,19 @@ STATUSES = [
     refused(404, "not_found", "404", log=("api_prefix",)),
     refused(401, "auth", "401 or 403", log=("api_key",)),
     refused(403, "forbidden", "401 or 403", log=("artifact_artregistry_view",)),
-    refused(407, "proxy", "A proxy that refuses", log=("proxy_url",)),
+    refused(407, "proxy", "A proxy that refuses the request", log=("proxy_url",)),
     refused(429, "rate_limited", "429", requests=3, log=("rate_limit",)),
     *(Case("A redirect", str(status), redirects(status), "redirect", ("base_url",))
       for status in (300, 301, 302, 303, 304, 307, 308)),
     Case("A redirect", "without a scheme", redirects(302, "//{elsewhere}/"), "redirect", ("base_url",)),
-    Case("A redirect", "that is no URL", redirects(302, "http://[::"), "redirect", ("base_url",)),
+    Case("A redirect", "not a URL", redirects(302, "http://[::"), "redirect", ("base_url",)),
 ]  # fmt: skip
 
 _PAST = datetime(2020, 1, 1, tzinfo=UTC)
 
 
 def good_tls(authority, *names, **options):
-    """Return how a good server speaks TLS."""
+    """Return the TLS context of a good server."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert(*(names or ("127.0.0.1",)), **options).configure_cert(context)
     return context
@@ -354,7 +354,7 @@ TLS = [
           "unknown CA": lambda _: good_tls(trustme.CA()),
           "TLS 1.0": _old(ssl.TLSVersion.TLSv1),
           "TLS 1.1": _old(ssl.TLSVersion.TLSv1_1),
-          "a client certificate is demanded": _demanding,
+          "a client certificate is required": _demanding,
       }.items()),
     Case(TLS_ROW, "stalled handshake", stalls, "tls", ("ca_file",), tls=lambda _: None, settings=SLOW),
     Case(TLS_ROW, "plain HTTP", lambda _, sock: sock.sendall(answer(GOOD)), "tls", ("ca_file",), tls=lambda _: None),
@@ -392,7 +392,7 @@ def finding(artifact="artifact-000001", package_type="NPM", registry="npm-remote
 
 def _label(name, value, as_label):
     rows = (make_row(1, isQuarantined=True, version=value),)
-    return Case("Text that no label can hold", name, lists(*rows), series={finding(version=as_label): 1})
+    return Case("Text that is unsuitable for a label", name, lists(*rows), series={finding(version=as_label): 1})
 
 
 _DAY_AHEAD = 4_000_000_000_000
@@ -405,20 +405,20 @@ ODDITIES = [
           "empty registry": make_row(2, registryIdentifier=""),
           "registry is null": make_row(2, registryIdentifier=None),
       }.items()),
-    *(Case("A count that is none", str(value)[:20], lists(make_row(1, downloadsCount=value)),
+    *(Case("An invalid count", str(value)[:20], lists(make_row(1, downloadsCount=value)),
            series={**rejected("count"), _FETCHED: 1, _DOWNLOADS: None})
       for value in (-1, True, "many", "-1", "", 1.5, 2**53 + 1, "9" * 5000)),
     Case("A count as text, or null", "text", lists(make_row(1, downloadsCount="41")),
          series={**rejected("count", 0), _DOWNLOADS: 41}),
     Case("A count as text, or null", "null", lists(make_row(1, downloadsCount=None)),
          series={**rejected("count", 0), _DOWNLOADS: None}),
-    *(Case("A time in any spelling", str(value), lists(make_row(1, lastModified=value)),
+    *(Case("A time in any format", str(value), lists(make_row(1, lastModified=value)),
            series={**rejected("time", 0), _MODIFIED: 1730978736.333})
       for value in ("1730978736333", 1730978736333, "2024-11-07T11:25:36.333Z", "2024-11-07T12:25:36.333+01:00")),
-    *(Case("A time that is none", str(value), lists(make_row(1, lastModified=value)),
+    *(Case("An invalid time", str(value), lists(make_row(1, lastModified=value)),
            series={**rejected("time"), _FETCHED: 1, _MODIFIED: None})
       for value in (0, "-62135596800000", -1, "soon", True, _DAY_AHEAD, str(_DAY_AHEAD), "2096-01-01T00:00:00Z")),
-    *(Case("A value that is not known yet", f"{name} {value}", lists(make_row(1, **{name: value})),
+    *(Case("An unknown value", f"{name} {value}", lists(make_row(1, **{name: value})),
            series={f'har_artifacts{{firewall_mode="{mode}",package_type="{kind}",registry="npm-remote",'
                    f'scan_status="{status}",space="acct"}}': 1})
       for name, value, mode, kind, status in [
@@ -431,19 +431,19 @@ ODDITIES = [
     _label("backslash", "a\\nb", "a\\nb"),
     _label("NUL", "a\0b", "a\ufffdb"),
     _label("bidi", "a\u202eb", "a\ufffdb"),
-    _label("half of a surrogate pair", "a\ud800b", "a\ufffdb"),
-    Case("Text that no label can hold", "bytes that are no UTF-8",
+    _label("lone surrogate", "a\ud800b", "a\ufffdb"),
+    Case("Text that is unsuitable for a label", "invalid UTF-8",
          says(body_of([make_row(1, isQuarantined=True, version="VER")], pageSize=100).replace(b"VER", b"a\xffb")),
          series={finding(version="a\ufffdb"): 1}),
-    Case("Text that no label can hold", "1 MB", lists(make_row(1, isQuarantined=True, version="v" * MEGABYTE)),
+    Case("Text that is unsuitable for a label", "1 MB", lists(make_row(1, isQuarantined=True, version="v" * MEGABYTE)),
          series={finding(version=clean("v" * MEGABYTE)): 1}),
-    Case("The same row several times", "twice", lists(*make_rows(2), make_row(0)),
+    Case("A row that is listed several times", "twice", lists(*make_rows(2), make_row(0)),
          series={_FETCHED: 2, 'har_snapshot_duplicates{space="acct"}': 1, _COMPLETE: 1}),
-    Case("The same row several times", "once for each quarantine reason",
+    Case("A row that is listed several times", "once for each quarantine reason",
          lists(make_row(1, isQuarantined=False), make_row(1, isQuarantined=True, quarantineReason="first"),
                make_row(1, isQuarantined=True, quarantineReason="second")),
          series={_FETCHED: 1, _QUARANTINED: 1, finding(): 1}),
-    Case("The same uuid on several versions", "three tags",
+    Case("Several versions with the same uuid", "three tags",
          lists(*(make_row(1, version=f"{tag}", uuid="one") for tag in range(3))), series={_FETCHED: 3}),
     *(Case("A wrong number of artifacts", name, lists(*make_rows(3), **data),
            series={_FETCHED: 3, _COMPLETE: complete})
@@ -462,7 +462,7 @@ ODDITIES = [
          says(GOOD.replace(b'"itemCount": 3', b'"itemCount": ' + LONG)), series={_FETCHED: 3, _COMPLETE: 1}),
     Case("A wrong number of artifacts", "pageIndex of another page", lists(*make_rows(3), pageIndex=7, pageCount=2),
          series={_FETCHED: 3, _COMPLETE: 1}),
-    Case("Fields that are missing, null or not known", "name and registry alone",
+    Case("Fields that are missing, null or unknown", "only name and registry",
          lists({"name": "a", "registryIdentifier": "r"}, {"name": "b", "registryIdentifier": "r", "labels": None,
                "uuid": "", "registryUUID": None, "scannedDigest": {"a": [1]}, "metadata": {"tags": []}}, more={"a": 1}),
          series={_FETCHED: 2, **rejected("row", 0), **rejected("count", 0), **rejected("time", 0)}),

@@ -238,7 +238,7 @@ def test_the_path_of_the_server_and_the_prefix_stand_before_the_space(path, pref
 
 
 WITHOUT_A_CASE = {
-    "A name look-up that does not end": ("timeout", test_a_name_look_up_that_does_not_end_is_given_up),
+    "A name look-up that never ends": ("timeout", test_a_name_look_up_that_does_not_end_is_given_up),
     "A name without an address": ("dns", test_a_name_without_an_address_is_told),
     "A wall clock that jumps": ("", test_a_wall_clock_that_jumps_moves_no_age_and_no_deadline),
     "A key file that cannot be used": ("", test_a_key_file_that_cannot_be_used_later_leaves_the_last_good_key),
@@ -246,11 +246,11 @@ WITHOUT_A_CASE = {
         "auth",
         test_probe.test_a_key_file_of_another_shard_is_read_with_the_first_probe,
     ),
-    "A probe of what may not be asked for": (
+    "A probe of a space that is not allowed": (
         "",
         test_probe.test_anything_but_one_space_is_refused_with_a_constant_text,
     ),
-    "More walks than are kept for probes": (
+    "More probed spaces than are kept": (
         "",
         test_probe.test_a_target_with_a_walk_makes_no_room_and_one_too_many_is_told_so,
     ),
