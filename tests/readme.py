@@ -42,7 +42,7 @@ def settings() -> str:
 
 
 def reload_effects() -> str:
-    """List the settings by what a reload does when they change."""
+    """List the settings by the effect of a change at a reload."""
     rows = ((", ".join(f"`{name}`" for name in names_of(effect)), str(effect)) for effect in OnReload)
     return table(("setting", "effect of a change"), rows)
 
@@ -59,7 +59,7 @@ def modules() -> str:
 
 
 def _files(place: Path) -> list[Path]:
-    """Return the file of a module, or those of a package, which come after its own docstring."""
+    """Return the file of a module, or all files of a package, `__init__.py` first."""
     if not place.is_dir():
         return [place.with_suffix(".py")]
     return [place / "__init__.py", *sorted(path for path in place.glob("*.py") if path.name != "__init__.py")]
