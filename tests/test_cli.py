@@ -45,7 +45,7 @@ def served(*arguments: str, before: str = "", **variables: str):
         variables: settings in lower case.
     """
     environment = ENVIRONMENT | {f"HAR_EXPORTER_{name.upper()}": value for name, value in variables.items()}
-    command = [sys.executable, "-m", "exporter", "--listen-address", "127.0.0.1:0", *arguments]
+    command = [sys.executable, "-m", "exporter", *arguments, "--listen-address", "127.0.0.1:0"]
     if before:
         command = ["sh", "-c", f'{before}; exec "$@"', "sh", *command]
     process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
@@ -238,7 +238,7 @@ def test_dump_tells_a_space_that_failed_by_exit_code_and_metric():
 
 
 def test_unusable_settings_end_with_2_and_a_line_for_each_fault_without_a_secret():
-    done = run("--page-sise", "5", "--cache-ttl", "soon", api_key="can ary", max_stael="1h")
+    done = run("--page-size", "no", "--cache-ttl", "soon", api_key="can ary", max_stael="1h")
     assert (done.returncode, done.stdout) == (2, "")
     lines = done.stderr.splitlines()
     assert all(line.startswith("har-exporter: ") for line in lines)
@@ -264,10 +264,48 @@ def test_an_output_that_cannot_be_written_is_a_fault(tmp_path):
     assert "--output" in done.stderr
 
 
-def test_an_unknown_command_is_a_fault():
-    done = run("serv")
+@pytest.mark.parametrize(
+    ("arguments", "nearest"),
+    [
+        (["serv"], "serve"),
+        (["demo", "chek"], "check"),
+        (["web-config", "hsh"], "hash"),
+        (["-config", "x"], "--config"),
+        (["serve", "-config=x"], "--config"),
+        (["check", "--page_size", "5"], "--page-size"),
+        (["demo", "check", "--outptu", "json"], "--output"),
+        (["--api-key", "canary"], "--api-key-file"),
+    ],
+)
+def test_an_unknown_word_or_flag_is_refused_with_the_nearest_one(arguments, nearest):
+    done = run(*arguments)
     assert done.returncode == 2
-    assert "Traceback" not in done.stderr
+    assert done.stderr.endswith(f"did you mean {nearest}?\n")
+    assert done.stderr.count("\n") == 1
+    assert "canary" not in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [["help", "check"], ["check", "--help"]])
+def test_the_help_of_a_command_shows_that_command(arguments):
+    assert run(*arguments).stdout.startswith("Usage: har-exporter check [OPTIONS]")
+
+
+@pytest.mark.parametrize(
+    ("shell", "line"), [("bash", "complete "), ("zsh", "#compdef har-exporter"), ("fish", "complete ")]
+)
+def test_a_completion_script_is_printed_for_each_shell(shell, line):
+    assert line in run("completion", shell).stdout
+
+
+def test_the_completion_script_asks_the_program_for_words():
+    environment = {
+        "_HAR_EXPORTER_COMPLETE": "bash_complete",
+        "COMP_WORDS": "har-exporter check --page",
+        "COMP_CWORD": "2",
+    }
+    command = [sys.executable, "-c", "from exporter.cli.main import main; main()"]
+    done = subprocess.run(command, env=ENVIRONMENT | environment, capture_output=True, text=True, check=False)
+    assert "plain,--page-size" in done.stdout
 
 
 def test_an_address_that_is_taken_is_a_fault():
@@ -277,16 +315,16 @@ def test_an_address_that_is_taken_is_a_fault():
     assert "listen_address" in done.stderr
 
 
-def test_flags_may_stand_before_the_command_and_switches_take_no_value():
+def test_switches_take_no_value():
     with Upstream(make_rows(1)) as upstream:
-        done = run("--latest-version", "check", "--no-deployed-artifact", **settings_for(upstream))
+        done = run("check", "--latest-version", "--no-deployed-artifact", **settings_for(upstream))
         assert done.returncode == 0
         query = upstream.requests[0].query
         assert (query["latest_version"], query["deployed_artifact"]) == (["true"], ["false"])
 
 
 def test_help_lists_every_setting_with_its_default():
-    done = run("--help")
+    done = run("serve", "--help")
     assert done.returncode == 0
     for name in Settings.model_fields.keys() - FLAGLESS:
         assert f"--{name.replace('_', '-')}" in done.stdout

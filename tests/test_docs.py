@@ -256,7 +256,7 @@ def test_a_unit_of_systemd_starts_a_command_that_there_is(block):
     program, *arguments = unit["Service"]["ExecStart"].split()
     assert Path(program).name == "har-exporter"
     flags = [argument for argument in arguments if argument.startswith("--")]
-    assert set(flags) <= set(re.findall(r"--[a-z-]+", run("--help").stdout))
+    assert set(flags) <= set(re.findall(r"--[a-z-]+", run("serve", "--help").stdout))
 
 
 def test_promql_is_parsed_by_promtool(tmp_path):

@@ -1,142 +1,251 @@
-"""Command line: the command, its settings, and the exit code.
+"""Command line: commands, their flags, and the exit code.
 
-What only one command needs is imported when it runs, so that `--help` is fast.
+What only some commands need is imported when they run, so that `--help` is fast.
 """
 
-import argparse
 import os
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Collection, Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
+
+import click
 
 from exporter import __version__
 from exporter.config.settings import FLAGLESS, Settings, default_text
 from exporter.config.sources import load
 from exporter.texts import SettingsError
 
-UNUSABLE_SETTINGS = 2
+INVALID = 2
 INTERRUPTED = 130
 OUTPUT_CLOSED = 141
 
-_COMMANDS = ("serve", "demo", "check", "dump", "demo check", "demo dump", "web-config hash")
-_DESCRIPTION = """\
-Prometheus exporter for Harness Artifact Registry.
-
-commands:
-  serve   serve metrics until SIGTERM or SIGINT; SIGHUP reloads the settings; the default
-  demo    like serve, against a built-in demo registry
-  check   ask each space for one page, and name the setting to change if that fails
-  dump    refresh each space once, and print the metrics
-  demo check, demo dump
-          like check and dump, against the demo registry
-  web-config hash
-          read a password, and print its bcrypt hash for basic_auth_users
-"""
 _EPILOG = """\
 A flag has precedence over the environment variable HAR_EXPORTER_<NAME> in capitals, which has precedence over the YAML
-file of --config, which has precedence over the default. serve, check and dump need spaces and a key (api_key_file, or
-api_key, which has no flag).
+file of --config, which has precedence over the default. `har-exporter serve --help` lists the settings.
 
-exit codes: 0 success; 1 a space failed (check, dump); 2 invalid settings
+Exit codes: 0 success; 1 a space failed (check, dump); 2 invalid settings.
 """
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command, and return the exit code."""
-    parser = _parser()
-    options, unknown = parser.parse_known_intermixed_args(arguments)
-    # A word that is no command may be the value of an unknown flag; the error then names the flag.
-    names = {name for command in _COMMANDS for name in command.split()}
-    command = " ".join(word for word in options.command if word in names or not unknown) or _COMMANDS[0]
-    if command not in _COMMANDS:
-        parser.error(f"expected one command of {', '.join(_COMMANDS)}, and flags that begin with --")
-    flags = {name: _text(value) for name, value in vars(options).items() if name not in {"command", "output"}}
-    # The settings find the nearest name of an unknown flag.
-    flags |= {_name(argument): "?" for argument in unknown if argument.startswith("--")}
     try:
-        return _run(command, flags, options.output)
-    except SettingsError as error:
-        for fault in error.faults:
-            print(f"har-exporter: {fault}", file=sys.stderr)
-        return UNUSABLE_SETTINGS
-    except KeyboardInterrupt:
+        code = program.main(arguments, prog_name="har-exporter", standalone_mode=False)
+    except click.Abort:
         return INTERRUPTED
-    except BrokenPipeError:
-        # The reader closed the pipe; flushing the rest at exit must not fail again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return OUTPUT_CLOSED
+    except click.ClickException as error:
+        print(f"har-exporter: {error.format_message()}", file=sys.stderr)
+        return INVALID
+    return code if isinstance(code, int) else 0
 
 
-def _run(command: str, flags: dict[str, str], output: str | None) -> int:
-    with _without_rich():
-        from exporter.cli import commands  # noqa: PLC0415 - see the docstring of the module
+class _Command(click.Command):
+    """Command with an exit code for everything that may go wrong."""
 
-    over_demo, task = command.startswith("demo "), command.removeprefix("demo ")
-    if output is not None and (task not in {"check", "dump"} or (task == "check" and output != "json")):
-        raise SettingsError(["--output: accepted are json for check, and a file for dump"])
-    if command == "web-config hash":
-        return commands.hash_password()
-    if command == "demo":
-        return commands.demo(flags)
-    if command == "serve":
-        return commands.serve(flags)
-    with commands.demo_settings(flags) if over_demo else nullcontext(load(flags)) as settings:
-        if task == "check":
-            return commands.check(settings, as_json=output is not None)
-        return commands.dump(settings, Path(output) if output else None)
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the flags.
+
+        Raises:
+            UsageError: a flag is unknown; it names the nearest one, also for a flag with one dash.
+        """
+        given = list(args)
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            # click splits -config into the flags -c, -o and so on.
+            flag = next((arg for arg in given if arg.startswith(error.option_name)), error.option_name)
+            flag = flag.partition("=")[0]
+            known = [flag for param in self.get_params(ctx) for flag in (*param.opts, *param.secondary_opts)]
+            raise _unknown("flag", flag, f"--{flag.lstrip('-').replace('_', '-')}", known) from None
+
+    def invoke(self, ctx: click.Context) -> int:
+        """Run the command, and return the exit code."""
+        try:
+            code: int = super().invoke(ctx)
+        except SettingsError as error:
+            for fault in error.faults:
+                print(f"har-exporter: {fault}", file=sys.stderr)
+            return INVALID
+        except KeyboardInterrupt:
+            return INTERRUPTED
+        except BrokenPipeError:
+            # The reader closed the pipe; flushing the rest at exit must not fail again.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return OUTPUT_CLOSED
+        return code
 
 
-@contextmanager
-def _without_rich() -> Iterator[None]:
-    """Hide rich from structlog, which imports it for tracebacks that are never printed: a sixth of the start-up."""
-    there = "rich" in sys.modules
-    if not there:
-        sys.modules["rich"] = None  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        if not there:
-            del sys.modules["rich"]
+class _Group(_Command, click.Group):
+    """Group of commands, of which `serve` runs if none is named."""
+
+    command_class = _Command
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put `serve` before flags without a command."""
+        if "serve" in self.commands and (not args or (args[0].startswith("-") and not _is_own(args[0]))):
+            args = ["serve", *args]
+        return super().parse_args(ctx, args)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that the first argument names.
+
+        Raises:
+            UsageError: there is no such command.
+        """
+        if args[0] not in self.commands:
+            raise _unknown("command", args[0], args[0], self.commands)
+        return super().resolve_command(ctx, args)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="har-exporter",
-        usage="har-exporter [serve | demo | [demo] check | [demo] dump | web-config hash] [--SETTING VALUE ...]",
-        description=_DESCRIPTION,
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.add_argument("--version", action="version", version=f"har-exporter {__version__}")
-    parser.add_argument("command", nargs="*", help=argparse.SUPPRESS)
-    parser.add_argument(
-        "--output", metavar="json|FILE", help="check: json, for scripts; dump: file to replace atomically"
-    )
-    settings = parser.add_argument_group("settings")
-    settings.add_argument("--config", metavar="FILE", default=argparse.SUPPRESS, help="YAML file of settings")
-    for name in Settings.model_fields:
+def _is_own(flag: str) -> bool:
+    return flag in {"--help", "--version"}
+
+
+def _unknown(kind: str, given: str, like: str, known: Collection[str]) -> click.UsageError:
+    near = get_close_matches(like, known, n=1)
+    hint = f"did you mean {near[0]}?" if near else "--help lists all"
+    return click.UsageError(f"{given}: is an unknown {kind}; {hint}")
+
+
+def _settings(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add a flag for every setting to a command."""
+    for name in reversed(Settings.model_fields):
         if name not in FLAGLESS:
-            _add_flag(settings, name)
-    return parser
+            command = _flag(name)(command)
+    return click.option("--config", metavar="FILE", help="YAML file of settings.")(command)
 
 
-def _add_flag(group: argparse._ArgumentGroup, name: str) -> None:
+def _flag(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     field = Settings.model_fields[name]
     default = default_text(name)
-    text = f"{field.description} (default: {default})" if default else f"{field.description}"
-    text = text.replace("%", "%%")
+    text = f"{field.description} (default: {default})" if default else field.description
     flag = f"--{name.replace('_', '-')}"
     if field.annotation in {bool, bool | None}:
-        group.add_argument(flag, action=argparse.BooleanOptionalAction, default=argparse.SUPPRESS, help=text)
-    else:
-        group.add_argument(flag, metavar="VALUE", default=argparse.SUPPRESS, help=text)
+        return click.option(f"{flag}/--no-{flag[2:]}", default=None, help=text)
+    return click.option(flag, metavar="VALUE", help=text)
 
 
-def _name(flag: str) -> str:
-    return flag.removeprefix("--").partition("=")[0].replace("-", "_")
+def _given(flags: Mapping[str, str | bool | None]) -> dict[str, str]:
+    """Return the flags that were given, as texts like those of every other source."""
+    return {
+        name: str(value).lower() if isinstance(value, bool) else value
+        for name, value in flags.items()
+        if value is not None
+    }
 
 
-def _text(value: str | bool) -> str:  # noqa: FBT001 - what argparse makes of a switch
-    return value if isinstance(value, str) else str(value).lower()
+@click.group(cls=_Group, epilog=_EPILOG, context_settings={"max_content_width": 120})
+@click.version_option(__version__, message="%(prog)s %(version)s")
+def program() -> None:
+    """Prometheus exporter for Harness Artifact Registry."""
+
+
+@program.command()
+@_settings
+def serve(**flags: str | bool | None) -> int:
+    """Serve metrics until SIGTERM or SIGINT; the default command. SIGHUP reloads the settings."""
+    from exporter.cli import commands
+
+    return commands.serve(_given(flags))
+
+
+@program.group(cls=_Group, invoke_without_command=True)
+@_settings
+@click.pass_context
+def demo(ctx: click.Context, /, **flags: str | bool | None) -> int:
+    """Like serve, check and dump, against a built-in demo registry; needs no account and no settings."""
+    from exporter.cli import commands
+
+    return 0 if ctx.invoked_subcommand else commands.demo(_given(flags))
+
+
+_AS_JSON = click.option("--output", type=click.Choice(["json"]), help="Print JSON for scripts.")
+_TO_FILE = click.option("--output", metavar="FILE", type=Path, help="Replace a file atomically instead of printing.")
+
+
+@program.command()
+@_AS_JSON
+@_settings
+def check(output: str | None, **flags: str | bool | None) -> int:
+    """Ask each space for one page, and name the setting to change if that fails."""
+    from exporter.cli import commands
+
+    return commands.check(load(_given(flags)), as_json=output is not None)
+
+
+@program.command()
+@_TO_FILE
+@_settings
+def dump(output: Path | None, **flags: str | bool | None) -> int:
+    """Refresh each space once, and print the metrics."""
+    from exporter.cli import commands
+
+    return commands.dump(load(_given(flags)), output)
+
+
+@demo.command("check")
+@_AS_JSON
+@_settings
+def demo_check(output: str | None, **flags: str | bool | None) -> int:
+    """Like check, against the demo registry."""
+    from exporter.cli import commands
+
+    with commands.demo_settings(_given(flags)) as settings:
+        return commands.check(settings, as_json=output is not None)
+
+
+@demo.command("dump")
+@_TO_FILE
+@_settings
+def demo_dump(output: Path | None, **flags: str | bool | None) -> int:
+    """Like dump, against the demo registry."""
+    from exporter.cli import commands
+
+    with commands.demo_settings(_given(flags)) as settings:
+        return commands.dump(settings, output)
+
+
+@program.group("web-config", cls=_Group)
+def web_config() -> None:
+    """Tools for web_config_file."""
+
+
+@web_config.command("hash")
+def hash_password() -> int:
+    """Read a password, and print its bcrypt hash for basic_auth_users."""
+    from exporter.cli import commands
+
+    return commands.hash_password()
+
+
+@program.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> int:
+    """Print the completion script of a shell."""
+    from click.shell_completion import get_completion_class
+
+    complete = get_completion_class(shell)
+    if complete is None:
+        raise click.UsageError(f"{shell}: has no completion")
+    print(complete(program, {}, "har-exporter", "_HAR_EXPORTER_COMPLETE").source())
+    return 0
+
+
+@program.command("help")
+@click.argument("command", nargs=-1)
+@click.pass_context
+def show_help(ctx: click.Context, command: tuple[str, ...]) -> int:
+    """Show the help of a command."""
+    program.main([*command, "--help"], prog_name=ctx.find_root().info_name, standalone_mode=False)
+    return 0
+
+
+@program.command("version")
+def show_version() -> int:
+    """Show the version."""
+    print(f"har-exporter {__version__}")
+    return 0
