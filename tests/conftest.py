@@ -6,8 +6,9 @@ import signal
 
 import pytest
 import structlog
-import whole
 from hypothesis import Phase, settings
+
+from tests.support import whole
 
 # A shell's job in the background ignores interrupts and hands that on, also to the programs that tests interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from generate import CHART
+
+from tools.chart import CHART
 
 BINARIES = Path(sys.prefix) / "bin"
 if not (BINARIES / "helm4").exists():

@@ -1,6 +1,6 @@
 """Test cases for the values of the monitors: the changes that each value makes."""
 
-from charts import at
+from tests.chart.charts import at
 
 MONITORS = {
     "serviceMonitor": "ServiceMonitor",

@@ -1,6 +1,6 @@
 """Test cases for the values of the other objects: the changes that each value makes."""
 
-from charts import at
+from tests.chart.charts import at
 
 TEST = "Pod/test r-har-exporter-test spec"
 SERVICE = "Service r-har-exporter"

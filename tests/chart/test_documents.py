@@ -4,9 +4,10 @@ import shlex
 
 import pytest
 import yaml
-from charts import CHART, HELMS, MINIMUM, merged, render, run
-from generate import ROOT
-from markdown import blocks, commands, documents
+
+from tests.chart.charts import CHART, HELMS, MINIMUM, merged, render, run
+from tests.support.markdown import blocks, commands, documents
+from tests.support.places import ROOT
 
 BLOCKS = [block for path in documents() for block in blocks(path)]
 VALUES = yaml.safe_load((CHART / "values.yaml").read_text()).keys()

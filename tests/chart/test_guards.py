@@ -4,7 +4,8 @@ import re
 
 import pytest
 import yaml
-from charts import CHART, HELMS, MINIMUM, at, merged, refusal, render
+
+from tests.chart.charts import CHART, HELMS, MINIMUM, at, merged, refusal, render
 
 SECRET = {"apiKey": {"existingSecret": {"name": "har-api-key"}}}
 INLINE = {"apiKey": {"value": "pat.a.b.c"}}

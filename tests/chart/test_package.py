@@ -12,8 +12,10 @@ import tarfile
 import jsonschema
 import pytest
 import yaml
-from charts import BINARIES, CHART, HELMS, MINIMUM, merged, run, sample
-from generate import ROOT, copies, default, described, made
+
+from tests.chart.charts import BINARIES, CHART, HELMS, MINIMUM, merged, run, sample
+from tests.support.places import ROOT
+from tools.chart import copies, default, described, made
 
 
 def test_made_files_are_what_they_are_made_from():

@@ -6,11 +6,11 @@ from urllib.parse import urlencode
 
 import pytest
 import yaml
-from charts import MINIMUM, at, merged, render, settings
 
 from exporter.config.sources import load
 from exporter.engine.probes import Targets
 from exporter.serving import endpoints as web
+from tests.chart.charts import MINIMUM, at, merged, render, settings
 
 SPACES = ["a", {"ref": "a/b/c$d", "registries": ["r"]}, "b/+"]
 

@@ -2,11 +2,12 @@
 
 import string
 
-from charts import MINIMUM, at, merged, render, settings
 from hypothesis import HealthCheck, Phase, given
 from hypothesis import settings as runs
 from hypothesis import strategies as st
-from validity import assert_restricted, check, pod_specs
+
+from tests.chart.charts import MINIMUM, at, merged, render, settings
+from tests.chart.validity import assert_restricted, check, pod_specs
 
 # Each render starts a process, so shrinking would take minutes and is disabled.
 BOUNDED = runs(

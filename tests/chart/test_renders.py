@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 import yaml
-from charts import CHART, CI, HELMS, MINIMUM, NAMESPACE, at, merged, pod, render, run, settings
-from generate import default
-from validity import assert_restricted, check, pod_specs
 
 from exporter.config.errors import ENV_PREFIX
 from exporter.config.settings import Settings
 from exporter.config.sources import load
+from tests.chart.charts import CHART, CI, HELMS, MINIMUM, NAMESPACE, at, merged, pod, render, run, settings
+from tests.chart.validity import assert_restricted, check, pod_specs
+from tools.chart import default
 
 CI_NAMES = [path.name for path in CI]
 KNOWN_FINDINGS = {

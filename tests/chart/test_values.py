@@ -3,11 +3,11 @@
 import base64
 
 import pytest
-from charts import MINIMUM, at, changes, flat, leaves, merged, only, pod, render, settings
-from generate import default, described
-from value_cases import CASES, KINDS, WHOLE
 
 from exporter.config.sources import load
+from tests.chart.charts import MINIMUM, at, changes, flat, leaves, merged, only, pod, render, settings
+from tests.chart.value_cases import CASES, KINDS, WHOLE
+from tools.chart import default, described
 
 
 @pytest.mark.parametrize(("path", "value", "expected", "given"), CASES, ids=[case[0] for case in CASES])

@@ -1,9 +1,7 @@
 """All values of the chart: those with a test case, and those that create or rename whole objects."""
 
-import monitor_cases
-import object_cases
-import workload_cases
-from monitor_cases import MONITORS
+from tests.chart import monitor_cases, object_cases, workload_cases
+from tests.chart.monitor_cases import MONITORS
 
 CASES = workload_cases.CASES + object_cases.CASES + monitor_cases.CASES
 

@@ -1,6 +1,6 @@
 """Test cases for the values of the workload: the changes that each value makes."""
 
-from charts import at
+from tests.chart.charts import at
 
 DEPLOYMENT = "Deployment r-har-exporter spec"
 POD = f"{DEPLOYMENT}.template.spec"

@@ -4,7 +4,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from programs import find
+from tests.support.programs import find
 
 SUITE = "trixie"
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")  # this machine's, whose proxy may have one of its own

@@ -4,11 +4,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from containers import Containers
-
 from exporter import __version__
+from tests.image.containers import Containers
+from tests.support.places import ROOT
 
-ROOT = Path(__file__).parents[2]
 EPOCH = int(datetime(2026, 1, 1, tzinfo=UTC).timestamp())
 REVISION = "0123456789abcdef"
 

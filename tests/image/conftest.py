@@ -4,10 +4,11 @@ import os
 import shutil
 
 import pytest
-from bases import make_build_base, make_run_base
-from built import Image, build
-from containers import Containers
-from programs import find
+
+from tests.image.bases import make_build_base, make_run_base
+from tests.image.built import Image, build
+from tests.image.containers import Containers
+from tests.support.programs import find
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from programs import find
+
+from tests.support.programs import find
 
 LIMITS = ["nofile=1024:1024", "nproc=1024:1024"]  # below any that a machine has; more may not be allowed
 

@@ -16,12 +16,13 @@ from pathlib import Path
 import pytest
 import requests
 import yaml
-from built import EPOCH, RESTRICTED, REVISION, ROOT, build
 from packaging.requirements import Requirement
-from upstream import Upstream, make_rows
 
 from exporter import __version__
 from exporter.demo.catalogue import SPACES
+from tests.image.built import EPOCH, RESTRICTED, REVISION, build
+from tests.support.places import ROOT
+from tests.support.upstream import Upstream, make_rows
 
 CHART = ROOT / "helm/har-exporter"
 HELM = ROOT / ".venv-chart/bin/helm4"

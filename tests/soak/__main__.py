@@ -8,8 +8,9 @@ import time
 
 from rich.console import Console
 from rich.table import Table
-from soak import deadlines, handshakes, leaks, shutdown, slow_clients
-from soak.promise import Promise
+
+from tests.soak import deadlines, handshakes, leaks, shutdown, slow_clients
+from tests.soak.promise import Promise
 
 _ROWS = {
     "deadlines": deadlines.rows,

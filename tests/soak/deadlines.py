@@ -3,10 +3,10 @@
 import time
 from collections.abc import Iterator
 
-from soak.process import exporter, until
-from soak.promise import Promise, at_most, exactly
-from soak.scrapes import Scrape, scrape
-from upstream import Upstream, make_rows
+from tests.soak.process import exporter, until
+from tests.soak.promise import Promise, at_most, exactly
+from tests.soak.scrapes import Scrape, scrape
+from tests.support.upstream import Upstream, make_rows
 
 _OFFSET = 0.5
 _MARGIN = 0.05

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import trustme
-from soak.crowd import crowd
-from soak.process import Exporter, exporter, until
-from soak.promise import Promise, at_most, exactly
-from soak.scrapes import p99, patience, scrape, scrape_for
-from upstream import Upstream, make_rows
+
+from tests.soak.crowd import crowd
+from tests.soak.process import Exporter, exporter, until
+from tests.soak.promise import Promise, at_most, exactly
+from tests.soak.scrapes import p99, patience, scrape, scrape_for
+from tests.support.upstream import Upstream, make_rows
 
 _SECONDS = 15.0
 _HANDSHAKE_SECONDS = 6.0

@@ -5,10 +5,10 @@ import re
 import threading
 from collections.abc import Iterator
 
-from soak.process import Exporter, exporter, until
-from soak.promise import Promise, at_most, exactly
-from soak.scrapes import scrape
-from upstream import Upstream, cut, make_rows, redirect, reply, truncated
+from tests.soak.process import Exporter, exporter, until
+from tests.soak.promise import Promise, at_most, exactly
+from tests.soak.scrapes import scrape
+from tests.support.upstream import Upstream, cut, make_rows, redirect, reply, truncated
 
 _SCRAPES = 20_000
 _WARM_UP = 2_000

@@ -8,10 +8,10 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Self
 
-from soak.process import exporter, until
-from soak.promise import Promise, at_most, exactly
-from soak.scrapes import REFUSED, scrape
-from upstream import Upstream, make_rows, reply
+from tests.soak.process import exporter, until
+from tests.soak.promise import Promise, at_most, exactly
+from tests.soak.scrapes import REFUSED, scrape
+from tests.support.upstream import Upstream, make_rows, reply
 
 _ROUNDS = 50
 _SCRAPERS = 8

@@ -1,0 +1,1 @@
+"""Tests, by the package of the exporter that they test."""

@@ -1,0 +1,132 @@
+"""Alerts end to end: from the registry through the real exporter, Prometheus and Alertmanager to the receiver."""
+
+import json
+import re
+import signal
+from pathlib import Path
+
+import yaml
+
+from tests.support.commands import served, settings_for
+from tests.support.places import GRAFANA
+from tests.support.stack import Receiver, alertmanager, eventually, hurried, prometheus
+from tests.support.upstream import Upstream, make_row, make_rows
+
+RULE_FILE = GRAFANA / "rules" / "har-exporter.rules.yaml"
+
+RISKY = "HarnessARRiskyArtifactInProduction"
+ALLOWED = make_rows(25, firewallMode="BLOCK", deploymentMetadata={"prodEnvCount": 1, "nonProdEnvCount": 0})
+QUARANTINED = make_row(
+    99, name="left-pad", version="1.3.0", firewallMode="BLOCK", isQuarantined=True, quarantineReason="CVE-2026-1",
+    deploymentMetadata={"prodEnvCount": 2, "nonProdEnvCount": 0},
+)  # fmt: skip
+RELEASED = QUARANTINED | {"isQuarantined": False}
+
+
+def test_hurry_turns_minutes_into_seconds_and_leaves_labels_alone():
+    rule = {"expr": 'x{older_than="30d"}[30m] offset 1h > 600', "for": "6h", "annotations": {"summary": "in 5m"}}
+    hurry = {"expr": 'x{older_than="30d"}[30000ms] offset 60000ms > 600', "for": "360000ms"}
+    assert hurried(rule) == {**hurry, "annotations": {"summary": "in 5m"}}
+
+
+def test_an_alert_outlives_its_exporter_and_ends_when_the_artifact_is_released(tmp_path):
+    """Rules and example routing run with one second for each minute, and are otherwise unchanged."""
+    targets = tmp_path / "targets.json"
+    settings = {"cache_ttl": "1s", "rate_limit": "off"}
+    with (
+        Receiver() as receiver,
+        Upstream([*ALLOWED, QUARANTINED]) as upstream,
+        alertmanager(tmp_path, routing_to(receiver)) as alerts,
+        prometheus(tmp_path, config(tmp_path, targets, alerts)) as server,
+    ):
+        with served(**settings_for(upstream, **settings)) as (process, url):
+            target(targets, url)
+            receiver_name, alert = eventually(lambda: receiver.got(RISKY, "firing"))[0]
+            assert receiver_name == "security-on-call"
+            assert_summary_of_the_risk(alert)
+            assert_named_artifact(eventually(lambda: receiver.got("HarnessARArtifactQuarantined", "firing"))[0])
+            process.send_signal(signal.SIGTERM)
+            process.wait(timeout=10)
+
+        # The alert has `for: 5m`, five seconds here, so the exporter and its data have been gone for that long.
+        down = eventually(lambda: receiver.got("HarnessARExporterDown", "firing"))[0]
+        assert down[0] == "platform-on-call"
+        assert server.query("har_artifacts_deployed") == []
+        assert server.firing(RISKY)
+
+        with served(**settings_for(upstream, **settings)) as (_, url):
+            target(targets, url)
+            eventually(lambda: receiver.got("HarnessARExporterDown", "resolved"))
+            eventually(lambda: server.query('har_artifacts_deployed{deployed_to="prod",risk="quarantined"} == 1'))
+            assert server.firing(RISKY)
+            assert receiver.got(RISKY, "resolved") == []
+
+            upstream.spaces[upstream.space] = [*ALLOWED, RELEASED]
+            eventually(lambda: receiver.got(RISKY, "resolved"))
+            assert server.query('har_artifacts_deployed{deployed_to="prod",risk="quarantined"}')[0]["value"][1] == "0"
+
+
+def routing_to(receiver: Receiver):
+    """Return the example routing with shortened times and the receivers on loopback."""
+    text = (GRAFANA / "alertmanager.example.yaml").read_text()
+    assert text.count("https://alerts.example.com") == 4
+    return hurried(yaml.safe_load(text.replace("https://alerts.example.com", receiver.url)))
+
+
+def config(folder: Path, targets: Path, alerts: str):
+    rules = folder / "rules.yml"
+    rules.write_text(yaml.safe_dump(hurried(yaml.safe_load(RULE_FILE.read_text()))))
+    return {
+        "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
+        "rule_files": [str(rules)],
+        "alerting": {"alertmanagers": [{"static_configs": [{"targets": [alerts.removeprefix("http://")]}]}]},
+        "scrape_configs": [
+            {"job_name": "har", "file_sd_configs": [{"files": [str(targets)], "refresh_interval": "1s"}]}
+        ],
+    }
+
+
+def target(targets: Path, url: str) -> None:
+    """Make this exporter the only target of Prometheus."""
+    new = targets.with_suffix(".new")
+    new.write_text(json.dumps([{"targets": [url.removeprefix("http://")]}]))
+    new.replace(targets)
+
+
+def assert_summary_of_the_risk(alert) -> None:
+    assert alert["labels"] == {
+        "alertname": RISKY, "space": "acct", "registry": "npm-remote", "package_type": "NPM", "severity": "critical",
+    }  # fmt: skip
+    annotations = alert["annotations"]
+    assert "1 artifact version(s)" in annotations["description"]
+    assert "left-pad 1.3.0" in annotations["description"]
+    assert annotations["harness_url"].endswith("/account/acct/module/har/registries/npm-remote")
+    assert annotations["runbook_url"].endswith(f"/grafana/runbooks/{RISKY}.md")
+    assert annotations["dashboard_url"].startswith("/d/har-exporter-overview?var-space=acct&var-registry=npm-remote")
+
+
+def assert_named_artifact(received) -> None:
+    receiver_name, alert = received
+    assert receiver_name == "artifacts"
+    assert (alert["labels"]["artifact"], alert["labels"]["version"]) == ("left-pad", "1.3.0")
+    assert "CVE-2026-1" in alert["annotations"]["description"]
+
+
+def test_every_query_of_a_runbook_runs_over_the_demo(tmp_path):
+    queries = [
+        (path.stem, query)
+        for path in sorted((GRAFANA / "runbooks").glob("*.md"))
+        for query in re.findall(r"^```promql\n(.*?)^```", path.read_text(), re.DOTALL | re.MULTILINE)
+    ]
+    targets = tmp_path / "targets.json"
+    with served("demo") as (_, url), prometheus(tmp_path, config(tmp_path, targets, "http://127.0.0.1:1")) as server:
+        target(targets, url)
+        # Once the last record of each group exists, all others exist too.
+        eventually(
+            lambda: server.query("space:har_space_present:bool") and server.query("space:har_snapshot_complete:min")
+        )
+        answered = [runbook for runbook, query in queries if server.query(query)]
+    # The queries find the risks in the demo, and those that always have a result return one.
+    wrong = {"RiskyArtifactInProduction", "ArtifactQuarantined", "ArtifactsBlocked", "FirewallNotEnforced"}
+    figures = {"ScanCoverageLow", "ScansStale", "SnapshotStale", "SpaceDisappeared", "ExporterDown", "FindingsDropped"}
+    assert {f"HarnessAR{name}" for name in wrong | figures} <= set(answered)

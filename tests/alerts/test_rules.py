@@ -1,0 +1,257 @@
+"""The alerting rules are valid, tested and documented, and use only metrics that exist."""
+
+import re
+import subprocess
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+import requests
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.support.commands import served
+from tests.support.places import GRAFANA
+from tests.support.programs import find
+from tests.support.rules import ALERTS, ALL, FAMILIES, RECORDS, RULE_FILE, RULES, metrics_in
+from tools.rule_mutants import EQUIVALENT, mutants
+
+TEST_FILE = GRAFANA / "rules" / "har-exporter.test.yaml"
+RUNBOOKS = GRAFANA / "runbooks"
+ALERTMANAGER = GRAFANA / "alertmanager.example.yaml"
+REPOSITORY = "https://github.com/har-exporter/har-exporter/blob/main/"
+
+TESTS = yaml.safe_load(TEST_FILE.read_text())["tests"]
+
+LEFT_OUT = {
+    "har_space_info": "for joins in users' own queries",
+    "har_artifacts_deleted": "deleted versions need no action",
+    "har_artifact_digests": "the size of images is not a risk",
+    "har_artifact_environments": "har_artifacts_deployed answers the same question without counting environments twice",
+    "har_artifact_newest_scan_timestamp_seconds": "har_artifacts_stale_scan counts old scans",
+    "har_artifact_oldest_scan_timestamp_seconds": "har_artifacts_stale_scan counts all old scans",
+    "har_snapshot_pages": "for debugging",
+    "har_exporter_config_last_reload_success_timestamp_seconds": "for debugging",
+}
+"""Families that are intentionally not used in rules and dashboards, with the reason."""
+
+EXPORTER_ALERTS = {
+    "ExporterDown", "ExporterAbsent", "RefreshFailing", "SnapshotStale", "SnapshotIncomplete", "APIErrors",
+    "AuthFailing", "RateLimited", "FindingsDropped",
+}  # fmt: skip
+"""Alerts on the exporter and its data; all other alerts are on artifacts, registries and spaces."""
+
+KINDS = ("fires", "below", "replicas", "gone", "empty")
+"""Scenarios in the unit tests of each alert, in addition to the last step before `for` ends."""
+
+
+def dashboards_text() -> str:
+    return "\n".join(path.read_text() for path in sorted((GRAFANA / "dashboards").glob("*.json")))
+
+
+def queries(runbook: Path) -> list[str]:
+    return re.findall(r"^```promql\n(.*?)^```", runbook.read_text(), re.DOTALL | re.MULTILINE)
+
+
+def minutes(duration: str) -> int:
+    return int(duration[:-1]) * {"m": 1, "h": 60}[duration[-1]]
+
+
+def test_promtool_accepts_the_rules():
+    done = subprocess.run([find("promtool"), "check", "rules", RULE_FILE], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert f"SUCCESS: {len(ALL)} rules found" in done.stdout
+
+
+def test_the_rules_pass_their_unit_tests():
+    done = subprocess.run([find("promtool"), "test", "rules", TEST_FILE], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("name", ALERTS)
+def test_each_alert_has_every_kind_of_unit_test(name):
+    groups = [group for group in TESTS if group["name"] == name]
+    checks = [check for group in groups for check in group["alert_rule_test"]]
+    assert {check["alertname"] for check in checks} == {name}
+    assert any(check["exp_alerts"] for check in checks)
+    expected = {
+        (number, minutes(check["eval_time"])): {str(alert["exp_labels"]) for alert in check["exp_alerts"]}
+        for number, group in enumerate(groups)
+        for check in group["alert_rule_test"]
+    }
+    begins = [
+        alerts - expected[number, time - 1]
+        for (number, time), alerts in expected.items()
+        if (number, time - 1) in expected
+    ]
+    assert any(begins), "one step before `for` ends"
+    text = str(groups)
+    if name != "HarnessARExporterAbsent":  # it has no label to distinguish scenarios, so each group is one scenario
+        series = [series["series"] for group in groups for series in group["input_series"]]
+        for kind in KINDS:
+            assert re.search(rf'(?:space="acct/|job="){kind}"', "\n".join(series)), kind
+    assert re.search(r'instance="a".*instance="b"', text)
+    assert "stale" in text
+
+
+@pytest.mark.parametrize("name", ALERTS)
+def test_each_expected_alert_names_all_labels_and_annotations(name):
+    checks = [check for group in TESTS if group["name"] == name for check in group["alert_rule_test"]]
+    for alert in (alert for check in checks for alert in check["exp_alerts"]):
+        assert alert["exp_labels"]["severity"] == ALERTS[name]["labels"]["severity"]
+        assert alert["exp_annotations"].keys() == ALERTS[name]["annotations"].keys()
+
+
+@pytest.mark.parametrize("name", ALERTS)
+def test_each_alert_says_what_where_and_what_to_do(name):
+    rule = ALERTS[name]
+    assert name.startswith("HarnessAR")
+    assert rule["labels"].keys() == {"severity"}
+    assert rule["labels"]["severity"] in {"critical", "warning", "info"}
+    annotations = rule["annotations"]
+    assert annotations.keys() - {"harness_url"} == {"summary", "description", "runbook_url", "dashboard_url"}
+    assert annotations["runbook_url"] == f"{REPOSITORY}grafana/runbooks/{name}.md"
+    assert re.match(r"/d/har-exporter-(overview|exporter)($|\?var-)", annotations["dashboard_url"])
+
+
+def test_there_is_a_runbook_for_each_alert_and_no_other():
+    assert {path.stem for path in RUNBOOKS.glob("*.md")} == ALERTS.keys()
+
+
+@pytest.mark.parametrize("name", ALERTS)
+def test_each_runbook_has_its_parts_and_queries_over_metrics_that_exist(name):
+    path = RUNBOOKS / f"{name}.md"
+    text = path.read_text()
+    assert re.findall(r"^#+ (.*)$", text, re.MULTILINE) == [name, "Meaning", "Impact", "Diagnosis", "Mitigation"]
+    assert queries(path)
+    assert metrics_in(text) <= FAMILIES.keys()
+    assert set(re.findall(r"\b\w+:har_\w+:\w+", text)) <= RECORDS.keys()
+
+
+@pytest.fixture(scope="module")
+def page():
+    """Return every sample of a running exporter."""
+    with served("demo") as (_, url):
+        text = requests.get(f"{url}/metrics", timeout=10).text
+    return [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+
+
+def test_every_metric_in_the_rules_is_exported_with_the_labels_that_they_ask_for(page):
+    exported = defaultdict(set)
+    for sample in page:
+        exported[sample.name] |= sample.labels.keys()
+    for rule in ALL:
+        text = rule["expr"] + "".join(rule.get("annotations", {}).values())
+        assert metrics_in(text) <= exported.keys(), rule
+        for metric, matchers in re.findall(r"(?<![\w:])(har_\w+)\{([^%}]*)\}", text):
+            labels = set(re.findall(r"(\w+)\s*[!=]?[=~]", matchers)) - {"job"}
+            assert labels <= exported[metric], rule
+
+
+@pytest.mark.parametrize(
+    ("metric", "label", "value"),
+    [
+        ("har_artifacts_deployed", "deployed_to", "prod"),
+        ("har_artifacts_deployed", "risk", "quarantined"),
+        ("har_artifacts_deployed", "risk", "blocked"),
+        ("har_artifacts", "scan_status", "UNSCANNED"),
+        ("har_artifacts", "scan_status", "NOT_APPLICABLE"),
+        ("har_artifacts", "scan_status", "BLOCKED"),
+        ("har_artifacts", "firewall_mode", "ALLOW"),
+        ("har_artifacts", "firewall_mode", "NONE"),
+        ("har_artifacts_stale_scan", "older_than", "30d"),
+        ("har_artifact_finding", "finding", "quarantined"),
+        ("har_artifact_finding", "finding", "blocked"),
+        ("har_snapshot_artifacts", "source", "fetched"),
+        ("har_refresh_failures_total", "reason", "auth"),
+        ("har_refresh_failures_total", "reason", "forbidden"),
+        ("har_exporter_api_requests_total", "code", "200"),
+        ("har_exporter_api_requests_total", "code", "429"),
+    ],
+)
+def test_each_value_that_the_rules_ask_for_is_exported(page, metric, label, value):
+    assert value in {sample.labels[label] for sample in page if sample.name == metric}
+    assert re.search(rf"\b{value}\b", RULE_FILE.read_text(), re.IGNORECASE)
+
+
+def test_every_record_in_the_rules_is_recorded_and_none_is_recorded_in_vain():
+    used = {name for rule in ALL for name in re.findall(r"\b\w+:har_\w+:\w+", rule["expr"])}
+    assert used <= RECORDS.keys()
+    shown = set(
+        re.findall(r"\b\w+:har_\w+:\w+", dashboards_text() + "".join(p.read_text() for p in RUNBOOKS.glob("*.md")))
+    )
+    assert RECORDS.keys() - used - shown == set()
+
+
+def test_records_are_named_by_level_metric_and_operation_and_free_of_the_instance():
+    for name, rule in RECORDS.items():
+        assert re.fullmatch(r"[a-z_]+:har_[a-z0-9_]+:(sum|max|min|bool|ratio|ratio_1h|ratio_increase30m)", name)
+        assert "instance" not in rule["expr"]
+
+
+def test_every_family_is_used_or_left_out_on_purpose():
+    used = metrics_in(RULE_FILE.read_text()) | metrics_in(dashboards_text())
+    assert FAMILIES.keys() - used == LEFT_OUT.keys()
+
+
+def test_no_rule_knows_the_name_of_a_job_an_instance_or_a_release():
+    for rule in ALL:
+        assert not re.search(r"\b(job|instance|namespace|pod|service|release)\s*(=|!=|=~|!~)\s*\"", rule["expr"])
+
+
+def test_no_alert_has_a_value_or_a_reason_among_its_labels():
+    for rule in ALERTS.values():
+        assert "reason" not in "".join(re.findall(r"by \(([^)]*)\)", rule["expr"]))
+        assert "$value" not in str(rule["labels"])
+
+
+def test_there_are_hundreds_of_different_mutants_and_each_equivalent_one_exists():
+    names = [mutant.name for mutant in mutants(RULES)]
+    assert len(names) == len(set(names)) > 500
+    assert EQUIVALENT.keys() <= set(names)
+
+
+def test_amtool_accepts_the_example_routing():
+    done = subprocess.run([find("amtool"), "check-config", ALERTMANAGER], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("name", ALERTS)
+def test_each_alert_is_routed_to_those_who_can_act(name):
+    severity = ALERTS[name]["labels"]["severity"]
+    if name.removeprefix("HarnessAR") in EXPORTER_ALERTS:
+        receiver = "platform-on-call" if severity == "critical" else "platform"
+    else:
+        receiver = "security-on-call" if severity == "critical" else "artifacts"
+    assert routed(f"alertname={name}", f"severity={severity}") == receiver
+
+
+def test_alerts_of_others_are_left_alone():
+    assert routed("alertname=NodeDown", "severity=critical") == "everything-else"
+
+
+def routed(*labels: str) -> str:
+    command = [find("amtool"), "config", "routes", "test", "--config.file", ALERTMANAGER, *labels]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def test_messages_are_grouped_by_alert_space_and_registry_not_by_artifact():
+    routes = yaml.safe_load(ALERTMANAGER.read_text())["route"]["routes"]
+    assert [route["group_by"] for route in routes] == [["alertname", "space", "registry"]]
+    assert "group_by" not in str(routes[0]["routes"])
+
+
+def test_alerts_on_artifacts_are_never_inhibited_by_alerts_on_the_exporter():
+    def matched(matchers: list[str]) -> set[str]:
+        names = {name.removeprefix("HarnessAR") for name in ALERTS}
+        for matcher in matchers:
+            pattern = re.fullmatch(r'alertname =~? "(.*)"', matcher)
+            assert pattern, matcher
+            names &= {name for name in names if re.fullmatch(pattern[1], f"HarnessAR{name}")}
+        return names
+
+    for rule in yaml.safe_load(ALERTMANAGER.read_text())["inhibit_rules"]:
+        sources, targets = matched(rule["source_matchers"]), matched(rule["target_matchers"])
+        assert sources
+        assert targets
+        assert not (sources & EXPORTER_ALERTS and targets - EXPORTER_ALERTS), rule

@@ -1,0 +1,314 @@
+"""The commands as a user runs them: real processes, real servers, exit codes."""
+
+import json
+import re
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+import requests
+import trustme
+
+from exporter import __version__
+from exporter.cli import commands
+from exporter.config.settings import FLAGLESS, Settings
+from exporter.config.sources import load
+from exporter.demo.catalogue import SPACES
+from exporter.demo.server import KEY
+from exporter.texts import SettingsError
+from tests.support.commands import ENVIRONMENT, run, served, settings_for
+from tests.support.upstream import Upstream, make_rows, redirect, reply
+
+
+def test_demo_serves_every_demo_space_without_any_setting():
+    with served("demo") as (_, url):
+        page = requests.get(f"{url}/metrics", timeout=10)
+    assert page.status_code == 200
+    for space in SPACES:
+        assert f'har_up{{space="{space}"}} 1.0' in page.text
+        assert f'har_snapshot_complete{{space="{space}"}} 1.0' in page.text
+
+
+def test_demo_ignores_settings_of_the_upstream_and_honours_the_others():
+    broken = {"base_url": "ftp://nowhere", "api_key_file": "/nonexistent", "spaces": "///"}
+    with served("demo", "--cache-ttl", "77s", **broken) as (_, url):
+        assert 'har_refresh_interval_seconds{space="demo"} 77.0' in requests.get(f"{url}/metrics", timeout=10).text
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_serve_ends_with_0_when_it_is_asked_to_even_while_a_walk_hangs(number):
+    hold = threading.Event()
+    with Upstream(make_rows(3), hold=hold) as upstream, served(**settings_for(upstream)) as (process, _):
+        upstream.wait_for_requests(1)
+        began = time.monotonic()
+        process.send_signal(number)
+        assert process.wait(timeout=10) == 0
+        assert time.monotonic() - began < 5
+        hold.set()
+
+
+def test_serve_heeds_a_signal_from_the_moment_that_it_says_it_listens():
+    with Upstream(make_rows(3)) as upstream, served(**settings_for(upstream)) as (process, _):
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=10) == 0
+
+
+def test_an_interrupt_ends_a_command_without_a_traceback():
+    hold = threading.Event()
+    with Upstream(make_rows(3), hold=hold) as upstream:
+        environment = ENVIRONMENT | {f"HAR_EXPORTER_{k.upper()}": v for k, v in settings_for(upstream).items()}
+        command = [sys.executable, "-m", "exporter", "check"]
+        with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
+            upstream.wait_for_requests(1)
+            process.send_signal(signal.SIGINT)
+            _, errors = process.communicate(timeout=20)
+        hold.set()
+    assert process.returncode == 130
+    assert "Traceback" not in errors
+
+
+def test_a_key_file_that_goes_after_the_settings_were_read_is_a_fault(tmp_path):
+    key = tmp_path / "key"
+    key.write_text("secret")
+    settings = load({"api_key_file": str(key), "spaces": "acct"}, environ={})
+    key.unlink()
+    with pytest.raises(SettingsError, match="api_key_file") as caught:
+        commands.check(settings, as_json=True)
+    assert len(caught.value.faults) == 1
+
+
+def test_importing_the_module_of_the_command_runs_nothing():
+    done = subprocess.run([sys.executable, "-c", "import exporter.__main__"], capture_output=True, check=True)
+    assert (done.stdout, done.stderr) == (b"", b"")
+
+
+def test_a_scrape_of_the_real_process_has_the_rows_of_the_upstream():
+    with Upstream(make_rows(468)) as upstream, served(**settings_for(upstream)) as (_, url):
+        text = requests.get(f"{url}/metrics", timeout=20).text
+        assert 'har_snapshot_artifacts{source="fetched",space="acct"} 468.0' in text
+        requests_sent = len(upstream.requests)
+        requests.get(f"{url}/metrics", timeout=20)
+        assert len(upstream.requests) == requests_sent == 6
+
+
+def test_check_prints_a_line_for_each_space_that_answers():
+    with Upstream({"acct": make_rows(7), "acct/org": make_rows(120)}, key="pat.acct.id.secret") as upstream:
+        done = run("check", **settings_for(upstream, spaces="acct,acct/org"))
+    assert (done.returncode, done.stderr) == (0, "")
+    head, first, second = done.stdout.splitlines()
+    assert head.split() == ["SPACE", "VERDICT", "ARTIFACTS", "SERIES", "REQUESTS", "REFRESH", "LATENCY", "HINT"]
+    assert first.split()[:3] == ["acct", "ok", "7"]
+    assert second.split()[:3] == ["acct/org", "ok", "120"]
+
+
+def verdict_of(**variables: str) -> str:
+    """Return the one line that check has for the one space that fails."""
+    done = run("check", **variables)
+    assert done.returncode == 1
+    _, line = done.stdout.splitlines()
+    return line
+
+
+def test_check_says_what_to_change_for_a_wrong_key():
+    with Upstream(make_rows(1)) as upstream:
+        line = verdict_of(**settings_for(upstream, api_key="pat.acct.id.canary"))
+    assert re.match(r"acct +auth .*api_key", line)
+    assert "canary" not in line
+
+
+def test_check_says_what_to_change_for_a_wrong_scope():
+    with Upstream(make_rows(1)) as upstream:
+        line = verdict_of(**settings_for(upstream, spaces="acct/nowhere"))
+    assert re.match(r"acct/nowhere +client_error .*spaces", line)
+
+
+def test_check_says_what_to_change_for_a_wrong_host():
+    line = verdict_of(base_url="https://har.invalid", api_key="k", spaces="acct", request_timeout="5s")
+    assert re.match(r"acct +(dns|timeout) .*base_url", line)
+
+
+def test_check_says_what_to_change_for_a_sign_in_page():
+    with Upstream(make_rows(1)) as upstream:
+        upstream.fault = lambda _: reply(200, b"<html>", [("Content-Type", "text/html; charset=utf-8")])
+        line = verdict_of(**settings_for(upstream))
+    assert re.match(r"acct +bad_shape .*sign-in.*base_url", line)
+
+
+def test_check_says_what_to_change_for_a_redirect_and_the_key_stays_here():
+    with Upstream(make_rows(1)) as other, Upstream(make_rows(1)) as upstream:
+        upstream.fault = lambda _: redirect(other.url)
+        line = verdict_of(**settings_for(upstream))
+        assert other.requests == []
+    assert re.match(r"acct +redirect .*base_url", line)
+
+
+def test_check_says_what_to_change_for_a_private_ca_and_ca_file_mends_it(tmp_path):
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost", "127.0.0.1").configure_cert(context)
+    ca_file = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(str(ca_file))
+    with Upstream(make_rows(2), ssl_context=context) as upstream:
+        line = verdict_of(**settings_for(upstream))
+        assert re.match(r"acct +tls .*ca_file", line)
+        assert run("check", **settings_for(upstream, ca_file=str(ca_file))).returncode == 0
+
+
+def test_check_prints_json_for_a_machine():
+    with Upstream({"acct": make_rows(7)}) as upstream:
+        done = run("check", "--output", "json", **settings_for(upstream, spaces="acct,acct/nowhere"))
+    good, bad = json.loads(done.stdout)["spaces"]
+    assert done.returncode == 1
+    assert (good["space"], good["ok"], good["artifacts"], good["reason"]) == ("acct", True, 7, "")
+    assert (bad["space"], bad["ok"], bad["artifacts"], bad["reason"]) == ("acct/nowhere", False, None, "client_error")
+
+
+def test_dump_prints_the_metrics_of_spaces_and_none_of_the_process():
+    with Upstream(make_rows(101)) as upstream:
+        done = run("dump", **settings_for(upstream))
+    assert done.returncode == 0
+    assert 'har_snapshot_artifacts{source="fetched",space="acct"} 101.0' in done.stdout
+    assert "process_" not in done.stdout
+    assert "har_exporter_" not in done.stdout
+
+
+def test_dump_replaces_a_file_at_once_and_leaves_nothing_else(tmp_path):
+    target = tmp_path / "har.prom"
+    target.write_text("old")
+    with Upstream(make_rows(3)) as upstream:
+        assert run("dump", "--output", str(target), **settings_for(upstream)).returncode == 0
+    assert "har_artifacts{" in target.read_text()
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_dump_tells_a_space_that_failed_by_exit_code_and_metric():
+    with Upstream(make_rows(3)) as upstream:
+        done = run("dump", **settings_for(upstream, spaces="acct,acct/nowhere"))
+    assert done.returncode == 1
+    assert 'har_up{space="acct/nowhere"} 0.0' in done.stdout
+    assert 'har_up{space="acct"} 1.0' in done.stdout
+
+
+def test_unusable_settings_end_with_2_and_a_line_for_each_fault_without_a_secret():
+    done = run("--page-size", "no", "--cache-ttl", "soon", api_key="can ary", max_stael="1h")
+    assert (done.returncode, done.stdout) == (2, "")
+    lines = done.stderr.splitlines()
+    assert all(line.startswith("har-exporter: ") for line in lines)
+    assert any("--page-size" in line for line in lines)
+    assert any("--cache-ttl" in line for line in lines)
+    assert any("HAR_EXPORTER_MAX_STALE" in line for line in lines)
+    assert any("spaces" in line for line in lines)
+    assert "can ary" not in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(("command", "output"), [("serve", "x"), ("demo", "json"), ("check", "x")])
+def test_an_output_that_a_command_does_not_have_is_a_fault(command, output):
+    done = run(command, "--output", output)
+    assert done.returncode == 2
+    assert "--output" in done.stderr
+
+
+def test_an_output_that_cannot_be_written_is_a_fault(tmp_path):
+    with Upstream(make_rows(1)) as upstream:
+        done = run("dump", "--output", str(tmp_path / "no" / "file"), **settings_for(upstream))
+    assert done.returncode == 2
+    assert "--output" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "nearest"),
+    [
+        (["serv"], "serve"),
+        (["demo", "chek"], "check"),
+        (["web-config", "hsh"], "hash"),
+        (["-config", "x"], "--config"),
+        (["serve", "-config=x"], "--config"),
+        (["check", "--page_size", "5"], "--page-size"),
+        (["demo", "check", "--outptu", "json"], "--output"),
+        (["--api-key", "canary"], "--api-key-file"),
+    ],
+)
+def test_an_unknown_word_or_flag_is_refused_with_the_nearest_one(arguments, nearest):
+    done = run(*arguments)
+    assert done.returncode == 2
+    assert done.stderr.endswith(f"did you mean {nearest}?\n")
+    assert done.stderr.count("\n") == 1
+    assert "canary" not in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [["help", "check"], ["check", "--help"]])
+def test_the_help_of_a_command_shows_that_command(arguments):
+    assert run(*arguments).stdout.startswith("Usage: har-exporter check [OPTIONS]")
+
+
+@pytest.mark.parametrize(
+    ("shell", "line"), [("bash", "complete "), ("zsh", "#compdef har-exporter"), ("fish", "complete ")]
+)
+def test_a_completion_script_is_printed_for_each_shell(shell, line):
+    assert line in run("completion", shell).stdout
+
+
+def test_the_completion_script_asks_the_program_for_words():
+    environment = {
+        "_HAR_EXPORTER_COMPLETE": "bash_complete",
+        "COMP_WORDS": "har-exporter check --page",
+        "COMP_CWORD": "2",
+    }
+    command = [sys.executable, "-c", "from exporter.cli.main import main; main()"]
+    done = subprocess.run(command, env=ENVIRONMENT | environment, capture_output=True, text=True, check=False)
+    assert "plain,--page-size" in done.stdout
+
+
+def test_an_address_that_is_taken_is_a_fault():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        done = run("demo", "--listen-address", f"127.0.0.1:{taken.getsockname()[1]}")
+    assert done.returncode == 2
+    assert "listen_address" in done.stderr
+
+
+def test_switches_take_no_value():
+    with Upstream(make_rows(1)) as upstream:
+        done = run("check", "--latest-version", "--no-deployed-artifact", **settings_for(upstream))
+        assert done.returncode == 0
+        query = upstream.requests[0].query
+        assert (query["latest_version"], query["deployed_artifact"]) == (["true"], ["false"])
+
+
+def test_help_lists_every_setting_with_its_default():
+    done = run("serve", "--help")
+    assert done.returncode == 0
+    for name in Settings.model_fields.keys() - FLAGLESS:
+        assert f"--{name.replace('_', '-')}" in done.stdout
+    assert "--api-key " not in done.stdout
+    assert "(default: 300/m)" in done.stdout
+
+
+def test_version_is_that_of_the_package():
+    assert run("--version").stdout == f"har-exporter {__version__}\n"
+
+
+def test_the_key_of_the_demo_is_in_no_output_of_it():
+    with served("demo", "--log-level", "debug") as (process, url):
+        pages = requests.get(f"{url}/metrics", timeout=10).text + requests.get(url, timeout=10).text
+        process.terminate()
+        assert process.stderr is not None
+        assert KEY not in pages + process.stderr.read()
+
+
+def test_a_key_of_another_account_than_the_space_is_told():
+    with Upstream(make_rows(1), key="pat.other.id.canary") as upstream:
+        done = run("dump", **settings_for(upstream))
+    assert "key_account=other" in done.stderr
+    assert "canary" not in done.stderr
+
+
+def test_registries_that_are_configured_but_not_listed_are_told():
+    with Upstream(make_rows(1)) as upstream:
+        done = run("dump", **settings_for(upstream, registries="npm-remote,npm-remot"))
+    assert "registries=npm-remot " in f"{done.stderr} ".replace("\n", " ")

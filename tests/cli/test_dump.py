@@ -1,0 +1,215 @@
+"""`har-exporter dump` as its users see it: files, pipes, terminals, interrupts and spaces that fail."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from exporter.cli.dump import dump_spaces
+from exporter.cli.output import check_replaceable, replace_file
+from exporter.config.sources import load
+from exporter.demo.catalogue import SPACES
+from exporter.texts import SettingsError
+from tests.support.clocks import FakeClock
+from tests.support.commands import ENVIRONMENT, run, settings_for
+from tests.support.terminal import on_terminal
+from tests.support.upstream import Upstream, make_rows, reply
+
+KEY = "pat.acct.id.secret"
+
+
+def test_a_space_that_fails_is_told_with_reason_and_hint_and_is_a_visible_gap(tmp_path):
+    """What the file had of that space before is gone: no data is better than data without an age."""
+    target = tmp_path / "har.prom"
+    target.write_text('har_artifacts{space="acct/nowhere"} 1.0')
+    with Upstream(make_rows(150), key=KEY) as upstream:
+        done = run("dump", "--output", str(target), **settings_for(upstream, spaces="acct,acct/nowhere"))
+    assert (done.returncode, done.stdout) == (1, "")
+    (line,) = done.stderr.splitlines()
+    assert re.fullmatch(r"har-exporter: acct/nowhere: client_error: .*space not found.*; check .* spaces.*", line)
+    of_failed = [line for line in target.read_text().splitlines() if 'space="acct/nowhere"' in line]
+    assert 'har_up{space="acct/nowhere"} 0.0' in of_failed
+    assert not any(line.startswith(("har_artifact", "har_snapshot", "har_registry")) for line in of_failed)
+    assert 'har_snapshot_artifacts{source="fetched",space="acct"} 150.0' in target.read_text()
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_pipe_gets_no_word_beside_the_metrics_when_all_is_well():
+    with Upstream(make_rows(3), key=KEY) as upstream:
+        done = run("dump", **settings_for(upstream))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "\x1b" not in done.stdout
+
+
+def test_the_data_of_the_first_space_outlive_a_walk_of_the_last_that_takes_days():
+    clock = FakeClock()
+    with Upstream({"acct": make_rows(2), "acct/org": make_rows(2)}) as upstream:
+        variables = settings_for(upstream, spaces="acct,acct/org", concurrency="1", cache_ttl="1s", max_stale="0")
+        settings = load({}, {f"HAR_EXPORTER_{name.upper()}": value for name, value in variables.items()})
+        dump = dump_spaces(settings, clock, on_page=lambda *_: None, on_end=lambda _: clock.tick(5 * 86_400.0))
+    assert dump.whole
+    text = dump.exposition.decode()
+    for space in ("acct", "acct/org"):
+        assert f'har_snapshot_artifacts{{source="fetched",space="{space}"}} 2.0' in text
+        assert f'har_refresh_interval_seconds{{space="{space}"}} 1.0' in text
+
+
+def test_a_terminal_shows_rate_and_time_left_while_it_walks_and_then_what_it_came_to(tmp_path):
+    last_page = threading.Event()
+    rows = make_rows(399, isQuarantined=True)
+    with Upstream(rows) as upstream:
+        upstream.fault = lambda request: last_page.wait(60) and None if request.query["page"] == ["3"] else None
+        target = tmp_path / "har.prom"
+        with on_terminal("dump", "--output", str(target), **settings_for(upstream, concurrency="1")) as screen:
+            screen.wait_for(r"acct .* 300/399 [0-9,]+ artifacts/s [0-9-]:[0-9-]{2}:[0-9-]{2}")
+            last_page.set()
+            assert screen.end() == 0
+    *_, summary = screen.text.splitlines()
+    assert re.fullmatch(r"har-exporter: 1 space: 399 artifacts, 399 findings, in [0-9.]+s", summary)
+    assert "\x1b[?25h" in screen.raw, "the cursor is back"
+
+
+def test_a_terminal_shows_the_spaces_that_are_left():
+    hold = threading.Event()
+    with Upstream({"acct": make_rows(1), "acct/org": make_rows(2)}, key=KEY) as upstream:
+        upstream.fault = lambda request: hold.wait(60) and None if "/org/" in request.path else None
+        variables = settings_for(upstream, spaces="acct,acct/org,acct/nowhere")
+        with on_terminal("dump", stdout=subprocess.DEVNULL, **variables) as screen:
+            screen.wait_for(r"spaces .* 2/3")
+            hold.set()
+            assert screen.end() == 1
+    assert re.search(r"har-exporter: acct/nowhere: client_error: ", screen.text)
+    *_, summary = screen.text.splitlines()
+    assert re.fullmatch(r"har-exporter: 3 spaces, 1 failed: 3 artifacts, 0 findings, in [0-9.]+s", summary)
+
+
+def test_a_terminal_says_of_which_spaces_the_numbers_may_be_off():
+    with (
+        Upstream(make_rows(3), item_count=5) as upstream,
+        on_terminal("dump", stdout=subprocess.DEVNULL, **settings_for(upstream)) as screen,
+    ):
+        assert screen.end() == 0
+    assert (
+        "acct: incomplete: the listing changed during the refresh, or the API miscounts it (har_snapshot_complete 0)"
+        in screen.text
+    )
+
+
+def test_the_log_goes_above_the_bars():
+    hold = threading.Event()
+    with Upstream({"acct": make_rows(1), "acct/org": make_rows(2)}, key=KEY) as upstream:
+        upstream.fault = lambda request: hold.wait(60) and None if "/org/" in request.path else None
+        variables = settings_for(upstream, spaces="acct,acct/org", registries="npm-remote,npm-remot")
+        with on_terminal("dump", stdout=subprocess.DEVNULL, columns=200, **variables) as screen:
+            screen.wait_for(r"ts=\S+ level=warning .* registries=npm-remot\n")
+            hold.set()
+            assert screen.end() == 0
+    assert "\x1b[2Kts=" in screen.raw, "the bar is wiped away first"
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_an_interrupt_leaves_no_file_and_ends_with_130(tmp_path, terminal):
+    target = tmp_path / "har.prom"
+    hold = threading.Event()
+    with Upstream(make_rows(3), hold=hold) as upstream:
+        # A shell's job in the background ignores interrupts, and hands that on.
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        stderr = None if terminal else subprocess.DEVNULL
+        with on_terminal("dump", "--output", str(target), stderr=stderr, **settings_for(upstream)) as screen:
+            signal.signal(signal.SIGINT, before)
+            upstream.wait_for_requests(1)
+            screen.process.send_signal(signal.SIGINT)
+            assert screen.end() == 130
+        hold.set()
+    assert "Traceback" not in screen.text
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interrupt_while_the_file_is_written_leaves_the_old_one_alone(tmp_path, monkeypatch):
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    target = tmp_path / "har.prom"
+    target.write_bytes(b"old")
+    monkeypatch.setattr(Path, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        replace_file(target, b"new")
+    assert list(tmp_path.iterdir()) == [target]
+    assert target.read_bytes() == b"old"
+
+
+def test_a_reader_that_has_enough_ends_the_command_without_a_traceback():
+    with Upstream(make_rows(3), key=KEY) as upstream:
+        environment = ENVIRONMENT | {f"HAR_EXPORTER_{k.upper()}": v for k, v in settings_for(upstream).items()}
+        read, write = os.pipe()
+        os.close(read)
+        command = [sys.executable, "-m", "exporter", "dump"]
+        done = subprocess.run(command, env=environment, stdout=write, stderr=subprocess.PIPE, timeout=60, check=False)
+        os.close(write)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+def test_a_full_disk_behind_standard_output_is_a_fault():
+    with Upstream(make_rows(3)) as upstream, Path("/dev/full").open("wb") as full:
+        environment = ENVIRONMENT | {f"HAR_EXPORTER_{k.upper()}": v for k, v in settings_for(upstream).items()}
+        command = [sys.executable, "-m", "exporter", "dump"]
+        done = subprocess.run(
+            command, env=environment, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False
+        )
+    assert done.returncode == 2
+    assert "har-exporter: standard output: No space left on device" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("path", ["no/file", "a-file/below", "."])
+def test_an_output_that_cannot_be_written_is_told_before_anything_is_asked(tmp_path, path):
+    (tmp_path / "a-file").touch()
+    with Upstream(make_rows(1)) as upstream:
+        done = run("dump", "--output", str(tmp_path / path), **settings_for(upstream))
+        assert upstream.requests == []
+    assert done.returncode == 2
+    assert re.fullmatch("har-exporter: --output: .*; accepted is a file in a writable folder\n", done.stderr)
+
+
+@pytest.mark.parametrize("write", [check_replaceable, lambda path: replace_file(path, b"")])
+def test_a_file_in_a_folder_that_is_none_cannot_be_written(tmp_path, write):
+    (tmp_path / "a-file").touch()
+    with pytest.raises(SettingsError, match="--output"):
+        write(tmp_path / "a-file" / "below")
+
+
+def test_a_fault_of_the_exporter_is_told_with_where_it_happened(monkeypatch, capsys):
+    from exporter.cli import commands  # noqa: PLC0415
+    from exporter.engine import generation  # noqa: PLC0415
+
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(generation, "Tally", broken)
+    with Upstream(make_rows(1), key=KEY) as upstream:
+        variables = settings_for(upstream)
+        settings = load({}, {f"HAR_EXPORTER_{name.upper()}": value for name, value in variables.items()})
+        assert commands.dump(settings, None) == 1
+    told = capsys.readouterr().err
+    assert told.startswith("har-exporter: acct: internal: ZeroDivisionError; please report this")
+    assert "in broken" in told
+
+
+def test_a_fault_in_the_answer_of_the_server_is_told_in_one_line_without_escape_sequences():
+    with Upstream(make_rows(1)) as upstream:
+        upstream.fault = lambda _: reply(400, {"message": "[red]\x1b[31mno\nhar-exporter: all is well[/red]"})
+        with on_terminal("dump", stdout=subprocess.DEVNULL, columns=60, **settings_for(upstream)) as screen:
+            assert screen.end() == 1
+    assert "[red]\ufffd[31mno\ufffdhar-exporter: all is well[/red]" in screen.text.replace("\n", "")
+
+
+def test_the_demo_can_be_dumped_without_any_setting(tmp_path):
+    target = tmp_path / "demo.prom"
+    done = run("demo", "dump", "--output", str(target))
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert all(f'har_up{{space="{space}"}} 1.0' in target.read_text() for space in SPACES)

@@ -1,0 +1,94 @@
+"""A release: one version everywhere, and files that hold what they should and nothing else."""
+
+import re
+import subprocess
+import tarfile
+import zipfile
+
+import pytest
+import yaml
+from packaging.metadata import Metadata
+
+import exporter
+from tests.support.places import ROOT
+
+NAME = "harness-artifact-registry-exporter"
+STEM = f"{NAME.replace('-', '_')}-{exporter.__version__}"
+KINDS = {".py", ".j2", ".css"}
+MODULES = {str(path.relative_to(ROOT)) for path in (ROOT / "exporter").rglob("*") if path.suffix in KINDS}
+
+
+def make(*arguments):
+    return subprocess.run(["make", "--silent", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def build(folder):
+    """Build in a folder, and return wheel and source distribution."""
+    built = make("dist", f"PACKAGES={folder}", "SOURCE_DATE_EPOCH=1800000000")
+    assert built.returncode == 0, built.stderr
+    return folder / f"{STEM}-py3-none-any.whl", folder / f"{STEM}.tar.gz"
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    return build(tmp_path_factory.mktemp("dist"))
+
+
+def test_the_version_is_semantic_and_the_same_everywhere():
+    version = exporter.__version__
+    assert re.fullmatch(r"(0|[1-9]\d*)(\.(0|[1-9]\d*)){2}", version)
+    chart = yaml.safe_load((ROOT / "helm" / "har-exporter" / "Chart.yaml").read_text())
+    assert (chart["version"], chart["appVersion"]) == (version, version)
+    assert set(re.findall(r"har-exporter:(\d[\w.]*)", (ROOT / "README.md").read_text())) == {version}
+    assert make("version").stdout == f"{version}\n"
+
+
+def test_the_changelog_ends_at_the_version():
+    """Above the newest release stands what is not released yet, if anything."""
+    headings = re.findall(r"^## (.*)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    released = [heading for heading in headings if heading != "Unreleased"]
+    assert headings in (released, ["Unreleased", *released])
+    assert all(re.fullmatch(r"\d+\.\d+\.\d+ - \d{4}-\d{2}-\d{2}", heading) for heading in released)
+    assert released[:1] in ([], [heading for heading in released if heading.startswith(f"{exporter.__version__} ")])
+
+
+def test_the_notes_are_what_the_changelog_says_of_the_version(tmp_path):
+    changelog = tmp_path / "CHANGELOG.md"
+    changelog.write_text(
+        "# Changelog\n\n## Unreleased\n\n- c\n\n## 1.2.0 - 2026-12-01\n\n- b\n\n## 1.1.0 - 2026-11-01\n\n- a\n"
+    )
+    for version, notes in ("1.2.0", "- b"), ("1.1.0", "- a"):
+        assert make("notes", f"PACKAGES={tmp_path}", f"CHANGELOG={changelog}", f"VERSION={version}").returncode == 0
+        assert (tmp_path / "notes.md").read_text().strip() == notes
+
+
+@pytest.mark.parametrize("version", ["1.3.0", "1.2", "1.2.0-rc1"])
+def test_a_version_that_the_changelog_does_not_know_is_not_released(tmp_path, version):
+    changelog = tmp_path / "CHANGELOG.md"
+    changelog.write_text("## 1.2.0 - 2026-12-01\n\n- b\n")
+    assert make("notes", f"PACKAGES={tmp_path}", f"CHANGELOG={changelog}", f"VERSION={version}").returncode != 0
+
+
+def test_the_wheel_holds_the_package_and_valid_metadata(built):
+    with zipfile.ZipFile(built[0]) as wheel:
+        files = set(wheel.namelist())
+        metadata = Metadata.from_email(wheel.read(f"{STEM}.dist-info/METADATA"), validate=True)
+        scripts = wheel.read(f"{STEM}.dist-info/entry_points.txt").decode()
+    assert {name for name in files if ".dist-info/" not in name} == MODULES
+    assert (metadata.name, str(metadata.version)) == (NAME, exporter.__version__)
+    assert (metadata.license_expression, metadata.license_files) == ("Apache-2.0", ["LICENSE"])
+    assert metadata.description_content_type == "text/markdown"
+    assert metadata.description == (ROOT / "README.md").read_text()
+    assert scripts.split() == ["[console_scripts]", "har-exporter", "=", "exporter.cli.main:main"]
+
+
+def test_the_source_distribution_holds_what_the_wheel_is_built_from(built):
+    with tarfile.open(built[1]) as source:
+        files = {name.removeprefix(f"{STEM}/") for name in source.getnames()}
+    others = {"CHANGELOG.md", "LICENSE", "README.md", "pyproject.toml", "PKG-INFO", ".gitignore"}
+    assert files == MODULES | others
+
+
+def test_equal_commits_make_equal_bytes(built, tmp_path):
+    again = build(tmp_path)
+    assert [path.read_bytes() for path in again] == [path.read_bytes() for path in built]

@@ -1,0 +1,235 @@
+"""What docs/scaling.md promises: requests, series, bytes, and plans for an estate of ten million artifacts."""
+
+import gc
+import re
+import tracemalloc
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from exporter.config.settings import default_text
+from exporter.harness.page import Artifact
+from exporter.inventory.tally import Tally
+from exporter.metrics.exposition import TEXT
+from tests.support.apps import app_of, refreshed
+from tests.support.clocks import FakeClock
+from tests.support.plans import ESTATE, HOUR, LIMIT, MINUTE, PLANS, Plan, run
+from tests.support.rules import ALERTS
+from tests.support.simulation import requests_of
+from tests.support.upstream import ABSENT, Upstream, make_row, make_rows
+from tools.scaling import PAGE, PARTS, outcomes, series_of_space
+from tools.tables import render
+
+BENCHMARKS = PAGE.parent / "benchmarks.md"
+SOUND = [name for name in PLANS if name != "defaults"]
+
+
+def test_the_tables_are_those_that_the_code_makes():
+    assert render(PAGE, PARTS) == PAGE.read_text(), "run `make scaling`"
+
+
+def test_what_the_page_takes_for_defaults_is_the_default():
+    plan = Plan()
+    assert default_text("rate_limit") == f"{plan.rate}/m"
+    assert (default_text("page_size"), default_text("concurrency")) == (str(plan.page_size), str(plan.concurrency))
+    texts = [default_text(name) for name in ("cache_ttl", "max_stale", "refresh_timeout")]
+    assert texts == ["5m", "1h", "1h"]
+    assert (plan.cache_ttl, plan.max_stale, plan.refresh_timeout) == (5 * MINUTE, HOUR, HOUR)
+
+
+# Requests
+
+
+@pytest.mark.parametrize("page_size", [100, 500, 1_000])
+@pytest.mark.parametrize("artifacts", [0, 1, 99, 100, 101, 199, 200, 468, 500, 1_000, 1_001])
+def test_a_walk_sends_as_many_requests_as_the_formula_says(artifacts, page_size):
+    with Upstream(make_rows(artifacts)) as upstream:
+        app = app_of(upstream, FakeClock(), page_size=str(page_size))
+        assert refreshed(app)["acct"].snapshot.pages == requests_of(artifacts, page_size)
+        assert len(upstream.requests) == requests_of(artifacts, page_size)
+
+
+@pytest.mark.parametrize("artifacts", [0, 99, 100, 468, 1_000])
+def test_without_a_count_a_walk_sends_up_to_concurrency_pages_more(artifacts):
+    with Upstream(make_rows(artifacts), item_count=ABSENT) as upstream:
+        refreshed(app_of(upstream, FakeClock(), concurrency="4"))
+        assert 0 <= len(upstream.requests) - requests_of(artifacts, 100) <= 4
+
+
+# Series
+
+
+def exported(rows, **more):
+    """Return how many series there are of the space, the page's own families included."""
+    with Upstream(rows) as upstream:
+        app = app_of(upstream, FakeClock(), **more)
+        assert refreshed(app)["acct"].up
+        page = b"".join(app.exposition.render(TEXT).parts).decode()
+    return sum('space="acct"' in line for line in page.splitlines() if not line.startswith("#"))
+
+
+FULL = {
+    "downloadsCount": 1, "fileCount": 1, "digestCount": 1, "lastScannedAt": "1790000000000",
+    "deploymentMetadata": {"prodEnvCount": 1, "nonProdEnvCount": 0},
+}  # fmt: skip
+STATUSES = st.sampled_from(["ALLOWED", "WARN", "BLOCKED", "UNKNOWN", ABSENT])
+MODES = st.sampled_from(["ENABLED", "QUARANTINE", "ALLOW", ABSENT])
+REGISTRIES = st.lists(
+    st.tuples(
+        st.sampled_from(["NPM", "MAVEN", "GENERIC"]),
+        st.sampled_from(["UPSTREAM", "VIRTUAL"]),
+        st.lists(st.tuples(STATUSES, MODES, st.booleans()), min_size=1, max_size=8),
+    ),
+    max_size=4,
+)
+
+
+def listing(registries, fields):
+    """Return rows, and of each registry how many pairs of scan status and firewall mode are exported."""
+    rows, cells = [], []
+    for number, (package_type, registry_type, artifacts) in enumerate(registries):
+        scanned = registry_type == "UPSTREAM" and package_type != "GENERIC"
+        expected = ["ALLOWED", "WARN", "BLOCKED", *(["UNSCANNED"] if scanned else [])]
+        pairs = set()
+        for status, mode, quarantined in artifacts:
+            traits = {"scanStatus": status, "firewallMode": mode, "isQuarantined": quarantined}
+            kind = {"packageType": package_type, "registryType": registry_type}
+            rows.append(make_row(len(rows), registryIdentifier=f"registry-{number}", **kind, **traits, **fields))
+            seen = ("UNSCANNED" if scanned else "NOT_APPLICABLE") if status is ABSENT else status
+            pairs |= {(mode, status) for status in (*expected, seen)}
+        cells.append(len(pairs))
+    return rows, cells
+
+
+@settings(max_examples=30, deadline=None)
+@given(REGISTRIES)
+def test_the_series_of_a_space_are_exactly_those_of_the_formula(registries):
+    rows, cells = listing(registries, FULL)
+    reasons = [
+        quarantined + (status == "BLOCKED") for _, _, artifacts in registries for status, _, quarantined in artifacts
+    ]
+    named = [number for number in reasons if number]
+    assert exported(rows) == series_of_space(cells, len(named), named.count(2))
+
+
+@pytest.mark.parametrize(
+    ("blocked", "limit"), [(0, 500), (3, 500), (500, 500), (501, 500), (700, 500), (20, 7), (20, 0)]
+)
+def test_findings_make_series_up_to_their_limit_and_no_further(blocked, limit):
+    rows = [*make_rows(10, firewallMode="ALLOW", **FULL), *(
+        make_row(10 + number, firewallMode="ALLOW", scanStatus="BLOCKED", **FULL) for number in range(blocked)
+    )]  # fmt: skip
+    assert exported(rows, findings_limit=str(limit)) == series_of_space([4], min(blocked, limit))
+
+
+@settings(max_examples=20, deadline=None)
+@given(REGISTRIES, st.sets(st.sampled_from(sorted(FULL))))
+def test_fields_that_are_missing_only_make_fewer(registries, missing):
+    rows, cells = listing(registries, {**FULL, **dict.fromkeys(missing, ABSENT)})
+    assert exported(rows) <= series_of_space(cells, len(rows), len(rows))
+
+
+def test_a_shard_without_spaces_shows_what_the_process_adds():
+    with Upstream(()) as upstream:
+        page = b"".join(app_of(upstream, FakeClock(), shard="0", shards="2").exposition.render(TEXT).parts).decode()
+    series = [line for line in page.splitlines() if not line.startswith("#")]
+    assert len(series) <= 60
+
+
+# Memory
+
+
+@pytest.mark.parametrize(
+    ("fields", "most"),
+    [(lambda _: {}, 110), (lambda number: {"uuid": f"uuid-{number}", "downloads": number}, 230)],
+    ids=["plain", "images of their own"],
+)
+def test_an_artifact_is_remembered_in_so_many_bytes(fields, most):
+    """At the worst moment: the dictionary has just grown, and the one it grew from is still there."""
+    numbers = range(100_000)
+    tally = Tally(0.0, findings=(), findings_limit=0, stale_ages={})
+    gc.collect()
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        tally.add(Artifact(name=f"artifact-{number}", registry="npm", **fields(number)) for number in numbers)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most / 2 < (peak - before) / len(numbers) <= most
+
+
+def test_whole_processes_were_measured_to_need_what_the_formula_says():
+    measured = re.findall(r"peak memory at ([\d,]+) \| (\d+(?:\.\d+)?) MiB", BENCHMARKS.read_text())
+    assert len(measured) >= 3
+    for artifacts, mebibytes in measured:
+        needed = 75 + 230 * int(artifacts.replace(",", "")) / 2**20
+        assert 0.8 * needed <= float(mebibytes) <= needed
+
+
+# Plans
+
+
+def test_the_estate_is_what_the_page_says():
+    assert (len(ESTATE), sum(ESTATE.values())) == (1_000, 10_000_000)
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_no_key_is_asked_more_often_than_the_api_allows(name):
+    plan, outcome = PLANS[name], outcomes()[name]
+    assert outcome.most_a_minute <= plan.rate * max(1, plan.shards // plan.keys) <= LIMIT * 0.75
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_no_data_is_served_longer_than_it_may_be(name):
+    """`max_stale` counts from the end of a walk, ages from its beginning."""
+    plan, outcome = PLANS[name], outcomes()[name]
+    assert outcome.age(1) <= plan.max_stale + plan.refresh_timeout
+
+
+@pytest.mark.parametrize("name", SOUND)
+def test_a_plan_keeps_its_promises(name):
+    """Data of every space at every scrape, no older than promised, and nothing that fails or alarms."""
+    plan, outcome = PLANS[name], outcomes()[name]
+    assert outcome.gaps == 0
+    assert outcome.age(1) <= plan.promised
+    assert outcome.age(0.95) <= 1.5 * plan.cache_ttl + plan.scrape_interval
+    assert (outcome.failed.total(), outcome.alarming) == (0, 0)
+
+
+@pytest.mark.parametrize("name", SOUND)
+def test_a_plan_follows_the_rules_of_the_page(name):
+    plan = PLANS[name]
+    assert plan.cache_ttl >= plan.lap
+    assert plan.max_stale >= plan.cache_ttl + 2 * (plan.scrape_interval + plan.lap + plan.walk) + 5 * MINUTE
+    assert plan.refresh_timeout >= 1.5 * plan.walk
+
+
+def test_defaults_cannot_read_the_estate_and_an_alert_says_so():
+    outcome = outcomes()["defaults"]
+    assert outcome.gaps > 0.5
+    assert outcome.failed.total() == 0
+    assert outcome.alarming > 0
+
+
+def test_a_cache_as_long_as_the_interval_of_probes_doubles_the_age():
+    below, equal = (outcomes()[name].age(1) for name in [*PLANS][-2:])
+    assert equal == pytest.approx(2 * below, rel=0.05)
+
+
+LARGE = {f"acct/large_{number}": 460_000 for number in range(4)}
+
+
+def test_walks_that_share_a_key_end_one_after_the_other():
+    """15 minutes each, 62 all four: within an hour three of them are read; the last one then has the key to itself."""
+    plan = Plan(estate=LARGE, cache_ttl=2 * HOUR, max_stale=6 * HOUR)
+    outcome = run(plan)
+    assert outcome.failed == {"timeout": 1}
+    assert outcome.gaps < 0.05
+    patient = run(Plan(estate=LARGE, cache_ttl=2 * HOUR, max_stale=6 * HOUR, refresh_timeout=2 * HOUR))
+    assert (patient.failed.total(), patient.gaps) == (0, 0)
+
+
+def test_every_alert_that_the_page_names_exists():
+    assert set(re.findall(r"HarnessAR\w+", PAGE.read_text())) <= ALERTS.keys()

@@ -1,0 +1,218 @@
+"""Everything together over real sockets: counts, single flight, failures, spaces apart."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor, wait
+
+import pytest
+import structlog
+
+from exporter.clock import SystemClock
+from exporter.config.sources import load
+from exporter.engine.app import App
+from tests.support.apps import app_of, refreshed
+from tests.support.clocks import FakeClock
+from tests.support.upstream import ABSENT, Upstream, capped, make_row, make_rows, one_based, reply
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.mark.parametrize("rows", [0, 1, 99, 100, 101, 468])
+@pytest.mark.parametrize("item_count", [None, 0, ABSENT, -1, 10**9, 3])
+def test_every_row_is_counted_whatever_the_server_says_of_their_number(rows, item_count, clock):
+    with Upstream(make_rows(rows), item_count=item_count) as upstream:
+        snapshot = refreshed(app_of(upstream, clock))["acct"].snapshot
+    assert snapshot.inventory.artifacts == rows
+    # A count of 0 is right for an empty listing, and beside rows it says nothing.
+    said = {0: True, None: True, ABSENT: True, -1: True}.get(item_count, item_count == rows)
+    assert snapshot.complete is said
+
+
+@pytest.mark.parametrize("rows", [0, 1, 99, 100, 101, 468])
+def test_a_walk_costs_two_requests_more_than_it_has_pages_at_most(rows, clock):
+    with Upstream(make_rows(rows)) as upstream:
+        refreshed(app_of(upstream, clock))
+        assert len(upstream.requests) <= -(-rows // 100) + 2
+
+
+@pytest.mark.parametrize("page_size", [None, ABSENT])
+@pytest.mark.parametrize("item_count", [None, ABSENT])
+def test_a_server_that_silently_sends_50_rows_at_most_loses_none(page_size, item_count, clock):
+    knobs = {"serve_size": capped(50), "page_size": page_size, "item_count": item_count}
+    with Upstream(make_rows(468), **knobs) as upstream:
+        snapshot = refreshed(app_of(upstream, clock))["acct"].snapshot
+    assert (snapshot.inventory.artifacts, snapshot.complete) == (468, True)
+
+
+def test_a_server_whose_pages_start_at_1_loses_no_row(clock):
+    with Upstream(make_rows(468), serve_page=one_based) as upstream:
+        snapshot = refreshed(app_of(upstream, clock))["acct"].snapshot
+    assert (snapshot.inventory.artifacts, snapshot.complete, snapshot.duplicates) == (468, True, 0)
+
+
+@pytest.mark.parametrize("status", [400, 413, 422])
+def test_a_page_size_that_is_refused_falls_back_to_100_and_stays_there(status, clock):
+    with Upstream(make_rows(250), refuse_above=100, refuse_status=status) as upstream:
+        app = app_of(upstream, clock, page_size="500")
+        assert refreshed(app)["acct"].snapshot.inventory.artifacts == 250
+        clock.tick(301)
+        refreshed(app)
+        sizes = [request.query["size"][0] for request in upstream.requests]
+    assert sizes.count("500") == 1
+    assert sizes[1:] == ["100"] * (len(sizes) - 1)
+
+
+def test_a_page_size_of_500_is_used_where_the_server_accepts_it(clock):
+    with Upstream(make_rows(468)) as upstream:
+        refreshed(app_of(upstream, clock, page_size="500"))
+        assert len(upstream.requests) == 1
+
+
+def test_bearer_works_at_another_prefix(clock):
+    with Upstream(make_rows(3), bearer=True) as upstream:
+        app = app_of(upstream, clock, auth_scheme="bearer", api_prefix="/api/v1")
+        assert refreshed(app)["acct"].snapshot.inventory.artifacts == 3
+
+
+def test_twenty_scrapes_at_once_on_a_cold_cache_make_one_walk(clock):
+    hold = threading.Event()
+    with Upstream(make_rows(250), hold=hold) as upstream, ThreadPoolExecutor(20) as scrapers:
+        app = app_of(upstream, clock)
+        waits = list(scrapers.map(lambda _: app.refresher.scrape(10.0), range(20)))
+        upstream.wait_for_requests(1)
+        hold.set()
+        for refresh in waits:
+            wait(refresh, timeout=20)
+        assert len(upstream.requests) == 4
+        refreshed(app)
+        assert len(upstream.requests) == 4
+    assert app.refresher.statuses()[0].snapshot.inventory.artifacts == 250
+
+
+def test_a_space_with_a_wrong_scope_does_not_disturb_another(clock):
+    with Upstream({"acct": make_rows(101)}) as upstream:
+        statuses = refreshed(app_of(upstream, clock, spaces="acct/nowhere,acct"))
+    assert (statuses["acct"].up, statuses["acct"].snapshot.inventory.artifacts) == (True, 101)
+    assert (statuses["acct/nowhere"].up, statuses["acct/nowhere"].failures["client_error"]) == (False, 1)
+
+
+def test_a_refresh_that_fails_in_the_middle_leaves_the_last_good_snapshot(clock):
+    with Upstream(make_rows(250)) as upstream:
+        app = app_of(upstream, clock)
+        before = refreshed(app)["acct"]
+        upstream.spaces = {"acct": make_rows(400)}
+        upstream.fault = lambda request: reply(404) if request.query["page"] == ["2"] else None
+        clock.tick(301)
+        after = refreshed(app)["acct"]
+    assert (before.up, after.up) == (True, False)
+    assert after.snapshot is before.snapshot
+    assert after.failures["not_found"] == 1
+    assert 'har_up{space="acct"} 0.0' in app.exposition.render_spaces().decode()
+
+
+def test_what_becomes_of_a_space_is_logged(clock):
+    with Upstream(make_rows(3)) as upstream:
+        app = app_of(upstream, clock)
+        with structlog.testing.capture_logs() as lines:
+            refreshed(app)
+            upstream.fault = lambda _: reply(401)
+            clock.tick(301)
+            refreshed(app)
+    assert [(line["event"], line["space"]) for line in lines] == [("space is up", "acct"), ("refresh failed", "acct")]
+
+
+def test_the_filters_of_a_space_reach_the_api(clock, tmp_path):
+    file = tmp_path / "settings.yaml"
+    with Upstream(make_rows(1)) as upstream:
+        file.write_text(f"""\
+base_url: {upstream.url}
+api_key: {upstream.key}
+spaces:
+  - ref: acct
+    registries: [npm-remote, other]
+    package_types: [NPM]
+    latest_version: true
+    deployed_artifact: false
+    search_term: artifact
+""")
+        refreshed(App(load({"config": str(file)}, {}), clock))
+        query = upstream.requests[0].query
+    assert query["reg_identifier"] == ["npm-remote", "other"]
+    assert query["package_type"] == ["NPM"]
+    assert (query["latest_version"], query["deployed_artifact"]) == (["true"], ["false"])
+    assert query["search_term"] == ["artifact"]
+    assert (query["sort_field"], query["sort_order"]) == (["lastModified"], ["DESC"])
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "series"),
+    [
+        ("findings", "warn", 'finding="warn"'),
+        ("findings", "quarantined,blocked", 'finding="quarantined"'),
+        ("findings_limit", "1", 'har_findings_dropped{space="acct"} 2.0'),
+        ("stale_scan_after", "12h", 'older_than="12h"'),
+        ("cache_ttl", "90s", 'har_refresh_interval_seconds{space="acct"} 90.0'),
+        ("link_template", "https://me/{registry}", 'url="https://me/npm-remote"'),
+    ],
+)
+def test_a_setting_of_what_is_exported_takes_effect(setting, value, series, clock):
+    rows = [
+        make_row(0, isQuarantined=True),
+        make_row(1, scanStatus="WARN"),
+        make_row(2, scanStatus="BLOCKED", isQuarantined=True),
+        make_row(3, scanStatus="BLOCKED"),
+    ]
+    with Upstream(rows) as upstream:
+        app = app_of(upstream, clock, **{setting: value})
+        refreshed(app)
+        assert series in app.exposition.render_spaces().decode()
+
+
+def test_at_most_so_many_pages_are_in_flight_as_the_setting_says(clock):
+    with Upstream(make_rows(900)) as upstream:
+        refreshed(app_of(upstream, clock, concurrency="2"))
+        assert upstream.most_in_flight <= 2
+
+
+def test_a_key_on_hold_keeps_no_space_of_another_key_waiting(tmp_path):
+    """More walks than may run at once wait as long as the server of one key asked for; the other key has its walk."""
+    (tmp_path / "key").write_text("busy")
+    busy = [f"acct/busy_{number}" for number in range(6)]
+    entries = "".join(f"  - ref: {space}\n    api_key_file: {tmp_path}/key\n" for space in busy)
+    (tmp_path / "settings.yaml").write_text(f"concurrency: 2\nspaces:\n{entries}  - acct\n")
+    clock = SystemClock()
+    with Upstream({"acct": make_rows(3)}) as upstream:
+        upstream.fault = lambda request: (
+            reply(429, headers=[("Retry-After", "600")]) if "busy" in request.path else None
+        )
+        environment = {"HAR_EXPORTER_BASE_URL": upstream.url, "HAR_EXPORTER_API_KEY": upstream.key}
+        app = App(load({"config": f"{tmp_path}/settings.yaml"}, environment), clock)
+        *waiting, other = app.refresher.start()
+        assert not wait([other], timeout=20).not_done
+        assert app.refresher.statuses()[-1].up
+        assert len(waiting) == len(busy)
+        assert not any(refresh.done() for refresh in waiting)
+        clock.stop()
+
+
+def test_requests_wait_for_their_turn_under_the_rate_limit(clock):
+    with Upstream(make_rows(900)) as upstream:
+        refreshed(app_of(upstream, clock, rate_limit="5/m"))
+        assert sum(clock.waits) >= 60
+        assert len(upstream.requests) == 11
+
+
+def test_a_key_that_is_rotated_costs_no_refresh(clock, tmp_path):
+    file = tmp_path / "key"
+    file.write_text("first\n")
+    with Upstream(make_rows(3), key="first") as upstream:
+        settings = {"HAR_EXPORTER_BASE_URL": upstream.url, "HAR_EXPORTER_SPACES": "acct"}
+        app = App(load({}, settings | {"HAR_EXPORTER_API_KEY_FILE": str(file)}), clock)
+        assert refreshed(app)["acct"].up
+        upstream.key = "second"
+        file.write_text("second\n")
+        clock.tick(301)
+        status = refreshed(app)["acct"]
+    assert (status.up, sum(status.failures.values())) == (True, 0)

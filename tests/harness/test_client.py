@@ -1,0 +1,281 @@
+"""One page over HTTP: what is sent, what an answer means, when it is tried again."""
+
+import contextlib
+import gzip
+import random
+import re
+
+import pytest
+
+from exporter.clock import Stopped
+from exporter.harness.client import Client, Listing
+from exporter.harness.counters import ApiCounters
+from exporter.harness.errors import BadShapeError, RateLimitedError, RefreshError, RequestTimeout, ServerError
+from exporter.harness.keys import FixedKey, KeyFile
+from exporter.harness.limits import Limits
+from exporter.harness.page import decode_page
+from exporter.harness.transport import Transport
+from tests.support.clocks import FakeClock
+from tests.support.upstream import Upstream, cut, make_rows, reply, truncated
+
+KEY = "pat.acct.id.canary"
+
+
+class Asking:
+    """A client of an upstream, and what it is made of."""
+
+    def __init__(self, upstream, *, key=None, rate=None, bearer=False):
+        self.clock, self.counters = FakeClock(), ApiCounters()
+        self.limits = Limits(self.clock, self.counters, rate=rate, concurrency=4)
+        self.client = Client(
+            Transport(upstream.url, connections=4),
+            upstream.url + ("/api/v1" if bearer else "/har/api/v1"),
+            key or FixedKey(KEY),
+            self.limits,
+            bearer=bearer,
+            request_timeout=5.0,
+            counters=self.counters,
+            clock=self.clock,
+            jitter=random.Random(7),
+        )
+
+    def page(self, listing=None, within=3600.0):
+        return self.client.page(listing or Listing("acct"), 0, 100, self.clock.monotonic() + within)
+
+
+@pytest.fixture
+def upstream():
+    with Upstream(make_rows(3), key=KEY) as upstream:
+        yield upstream
+
+
+def test_the_path_keeps_its_plus_and_page_and_size_are_always_sent():
+    listing = Listing("a.c/o_r-g/p$x")
+    with Upstream({"a.c/o_r-g/p$x": make_rows(1)}, key=KEY) as upstream:
+        Asking(upstream).page(listing)
+        (request,) = upstream.requests
+    assert request.path == "/har/api/v1/spaces/a.c/o_r-g/p%24x/+/artifacts"
+    assert (request.query["page"], request.query["size"]) == (["0"], ["100"])
+
+
+@pytest.mark.parametrize("bearer", [False, True])
+def test_the_key_goes_in_the_header_of_the_scheme_and_in_no_other(bearer):
+    with Upstream(make_rows(1), key=KEY, bearer=bearer) as upstream:
+        Asking(upstream, bearer=bearer).page()
+        headers = upstream.requests[0].headers
+    expected = {"authorization": f"Bearer {KEY}"} if bearer else {"x-api-key": KEY}
+    assert {name: value for name, value in headers.items() if "canary" in value} == expected
+    assert headers["accept"] == "application/json"
+    assert re.fullmatch(r"har-exporter/\d+\.\d+\.\d+\S*", headers["user-agent"])
+
+
+REASONS = {
+    301: "redirect", 302: "redirect", 304: "redirect", 307: "redirect", 400: "client_error", 401: "auth",
+    403: "forbidden", 404: "not_found", 405: "client_error", 407: "proxy", 410: "client_error", 413: "client_error",
+    422: "client_error", 204: "bad_shape", 206: "bad_shape", 501: "server_error", 505: "server_error",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("status", REASONS)
+def test_a_status_that_no_retry_mends_is_told_by_its_reason_at_once(status, upstream):
+    upstream.fault = lambda _: reply(status, {"message": "be\nware"} if status not in {204, 304} else b"")
+    asking = Asking(upstream)
+    with pytest.raises(RefreshError) as caught:
+        asking.page()
+    assert (caught.value.reason, caught.value.status) == (REASONS[status], status)
+    assert str(status) in str(caught.value)
+    assert len(upstream.requests) == 1
+    assert asking.clock.waits == []
+    assert asking.counters.read().requests[str(status)] == 1
+
+
+def test_what_the_api_says_of_an_error_is_told_as_one_line(upstream):
+    upstream.fault = lambda _: reply(404, {"code": "404", "message": "no\nsuch space"})
+    with pytest.raises(RefreshError, match=r"^the server returned 404: no.such space$"):
+        Asking(upstream).page()
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 504])
+def test_a_passing_fault_of_the_server_is_tried_three_times_with_full_jitter(status, upstream):
+    upstream.fault = lambda _: reply(status)
+    asking = Asking(upstream)
+    with pytest.raises(ServerError):
+        asking.page()
+    assert len(upstream.requests) == 3
+    first, second = asking.clock.waits
+    assert 0 <= first <= 0.5
+    assert 0 <= second <= 1.0
+    assert asking.counters.read().retries["server_error"] == 2
+
+
+@pytest.mark.parametrize("fault", [reply(503), cut(), truncated(b'{"status"')], ids=["503", "cut", "short"])
+def test_one_passing_fault_costs_a_retry_and_no_page(fault, upstream):
+    upstream.faults.append(fault)
+    assert decode_page(Asking(upstream).page(), 1.8e9).rows == 3
+    assert len(upstream.requests) == 2
+
+
+def test_a_connection_that_is_refused_is_tried_again_and_then_told():
+    with Upstream([]) as upstream:
+        asking = Asking(upstream)
+    with pytest.raises(RefreshError) as caught:
+        asking.page()
+    assert caught.value.reason == "connect"
+    assert asking.counters.read().requests["error"] == 3
+
+
+def test_a_storm_makes_at_most_half_more_than_the_normal_traffic(upstream):
+    upstream.fault = lambda _: reply(503)
+    asking = Asking(upstream)
+    for _ in range(100):
+        with pytest.raises(ServerError):
+            asking.page()
+    assert len(upstream.requests) <= 150
+
+
+@pytest.mark.parametrize(("retry_after", "waits"), [("7", 7.0), ("0", 0.0)])
+def test_retry_after_is_obeyed(retry_after, waits, upstream):
+    upstream.faults.append(reply(429, headers=[("Retry-After", retry_after)]))
+    asking = Asking(upstream)
+    asking.page()
+    assert sum(asking.clock.waits) == waits
+
+
+def test_retry_after_may_be_a_date(upstream):
+    asking = Asking(upstream)
+    asking.clock.tick(1_800_000_000.0 - asking.clock.time())
+    upstream.faults.append(reply(429, headers=[("Retry-After", "Fri, 15 Jan 2027 08:01:00 GMT")]))
+    asking.page()
+    assert sum(asking.clock.waits) == 60.0
+
+
+@pytest.mark.parametrize("retry_after", ["soon", "-5", "1.5", ""])
+def test_a_retry_after_that_is_garbage_is_none(retry_after, upstream):
+    upstream.faults.append(reply(429, headers=[("Retry-After", retry_after)]))
+    asking = Asking(upstream)
+    asking.page()
+    assert sum(asking.clock.waits) <= 0.5
+
+
+@pytest.mark.parametrize(("retry_after", "held"), [("700", 700.0), ("9" * 400, 900.0)])
+def test_a_retry_after_beyond_the_deadline_is_told_at_once_with_a_hold(retry_after, held, upstream):
+    upstream.fault = lambda _: reply(429, headers=[("Retry-After", retry_after)])
+    asking = Asking(upstream)
+    with pytest.raises(RateLimitedError) as caught:
+        asking.page(within=60.0)
+    assert caught.value.retry_after == held
+    assert asking.clock.waits == []
+    with pytest.raises(RequestTimeout):
+        asking.page(within=60.0)
+    assert len(upstream.requests) == 1
+
+
+@pytest.mark.parametrize(("status", "reason"), [(401, "auth"), (403, "forbidden")])
+def test_a_refused_key_is_read_again_once(status, reason, upstream, tmp_path):
+    file = tmp_path / "key"
+    file.write_text("old")
+    asking = Asking(upstream, key=KeyFile(file))
+    upstream.faults.append(reply(status))
+    upstream.before = lambda _: None
+    renew = asking.client._key.renew
+    asking.client._key.renew = lambda refused: file.write_text(KEY) > 0 and renew(refused)
+    assert decode_page(asking.page(), 1.8e9).rows == 3
+    assert asking.counters.read().retries[reason] == 1
+
+
+def test_the_limit_and_the_hold_are_those_of_the_key_that_is_sent(upstream, tmp_path):
+    """Whatever the key was when the server was opened."""
+    file = tmp_path / "key"
+    file.write_text("old")
+    asking = Asking(upstream, key=KeyFile(file))
+    file.write_text(KEY)
+    upstream.faults.append(reply(429, headers=[("Retry-After", "60")]))
+    with pytest.raises(RateLimitedError):
+        asking.page(within=30.0)
+    asking.limits.throttle(upstream.url, "old").acquire(asking.clock.monotonic())
+    with pytest.raises(RequestTimeout):
+        asking.limits.throttle(upstream.url, KEY).acquire(asking.clock.monotonic() + 30.0)
+
+
+def test_a_key_that_did_not_change_is_not_tried_again(upstream, tmp_path):
+    file = tmp_path / "key"
+    file.write_text("wrong")
+    with pytest.raises(RefreshError) as caught:
+        Asking(upstream, key=KeyFile(file)).page()
+    assert caught.value.reason == "auth"
+    assert len(upstream.requests) == 1
+
+
+@pytest.mark.parametrize("content_type", ["text/html", "text/html; charset=utf-8", "application/xhtml+xml"])
+def test_a_web_page_is_no_page_and_the_hint_says_so(content_type, upstream):
+    upstream.fault = lambda _: reply(200, b"<html>", [("Content-Type", content_type)])
+    with pytest.raises(BadShapeError) as caught:
+        Asking(upstream).page()
+    assert "sign-in" in caught.value.hint
+
+
+def test_content_that_is_not_json_is_no_page(upstream):
+    upstream.fault = lambda _: reply(200, b"{}", [("Content-Type", "text/plain")])
+    with pytest.raises(BadShapeError, match="text/plain"):
+        Asking(upstream).page()
+
+
+@pytest.mark.parametrize("content_type", ["application/json;charset=UTF-8", "application/problem+json", "text/json"])
+def test_json_by_any_of_its_names_is_read(content_type, upstream):
+    upstream.fault = lambda _: reply(200, b"{}", [("Content-Type", content_type)])
+    assert Asking(upstream).page() == b"{}"
+
+
+def gzipped(body):
+    return reply(200, body, [("Content-Type", "application/json"), ("Content-Encoding", "gzip")])
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (gzip.compress(b"{}")[:-4], "bad_json"),
+        (b"not gzip", "bad_json"),
+        (gzip.compress(b"{}") + b"more", "bad_json"),
+        (gzip.compress(bytes(17 * 2**20)), "too_large"),
+        (gzip.compress(random.Random(1).randbytes(17 * 2**20), 1), "too_large"),
+    ],
+    ids=["truncated", "none", "trailing", "bomb", "large"],
+)
+def test_a_body_that_cannot_be_unpacked_is_told_by_its_reason(body, reason, upstream):
+    upstream.fault = lambda _: gzipped(body)
+    with pytest.raises(RefreshError) as caught:
+        Asking(upstream).page()
+    assert caught.value.reason == reason
+
+
+def test_an_encoding_that_was_not_asked_for_is_no_page(upstream):
+    upstream.fault = lambda _: reply(200, b"x", [("Content-Type", "application/json"), ("Content-Encoding", "br")])
+    with pytest.raises(BadShapeError, match="Content-Encoding"):
+        Asking(upstream).page()
+
+
+def test_a_wait_ends_when_the_process_shuts_down(upstream):
+    upstream.fault = lambda _: reply(503)
+    asking = Asking(upstream)
+    asking.clock.stopped = True
+    with pytest.raises(Stopped):
+        asking.page()
+
+
+def test_no_request_is_sent_after_the_deadline(upstream):
+    with pytest.raises(RequestTimeout) as caught:
+        Asking(upstream).page(within=0.0)
+    assert caught.value.hint == "raise refresh_timeout or page_size"
+    assert upstream.requests == []
+
+
+def test_a_request_that_finds_no_room_until_the_deadline_is_not_sent(upstream):
+    asking = Asking(upstream)
+    with asking.client._slot(asking.clock.monotonic()), contextlib.ExitStack() as full:
+        for _ in range(3):
+            full.enter_context(asking.client._slot(asking.clock.monotonic()))
+        with pytest.raises(RequestTimeout, match="in flight") as caught:
+            asking.page(within=0.05)
+    assert caught.value.hint == "raise concurrency or refresh_timeout"
+    assert upstream.requests == []
+    assert decode_page(asking.page(), 1.8e9).rows == 3

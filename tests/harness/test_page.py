@@ -1,0 +1,525 @@
+"""A page of the API is read as the API behaves, and nothing in it escapes but the two errors that it can be."""
+
+import json
+import sys
+import time
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from exporter.harness.errors import BadJsonError, BadShapeError
+from exporter.harness.page import MAX_COUNT, Deployments, Rejected, decode_page, error_message
+from tests.support.listings import DAY, NOW, READ_FIELDS, body_of, listings, odd_counts, odd_rows, odd_times
+from tests.support.places import PAYLOADS
+
+ODD_ROW = 5
+NO_ROWS = Rejected()
+COUNTS = {"downloadsCount": "downloads", "fileCount": "files", "digestCount": "digests"}
+TIMES = {"lastModified": "modified", "lastScannedAt": "scanned", "deletedAt": "deleted"}
+DEEP = "[" * 100_000 + "]" * 100_000
+LONG = "9" * 5_000
+
+
+def with_field(json_text, field="other"):
+    """Return a page of one row, with a field that is spelled like this."""
+    return b'{"status":"SUCCESS","data":{"artifacts":[{"name":"a","registryIdentifier":"r",%s}]}}' % (
+        f'"{field}":{json_text}'.encode()
+    )
+
+
+def only(page):
+    """Return the only artifact of a page."""
+    [artifact] = page.artifacts
+    return artifact
+
+
+def read(**fields):
+    """Return the page of one row with these fields."""
+    return decode_page(body_of([{"name": "a", "registryIdentifier": "r", **fields}]), NOW)
+
+
+def assert_fit_for_a_log(error):
+    """One line that can be written."""
+    assert str(error).encode().splitlines() == [str(error).encode()]
+
+
+def agree(body, odd_body):
+    """Compare what the typed decoder made of a body with what the tolerant one made of the same and one odd row."""
+    page, odd_page = decode_page(body, NOW), decode_page(odd_body, NOW)
+    rejected = page.rejected._replace(rows=page.rejected.rows + 1)
+    assert odd_page == page._replace(rows=page.rows + 1, rejected=rejected)
+
+
+# What is no page
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b" ",
+        b"<html><body>Sign in</body></html>",
+        body_of([{"name": "a"}])[:-1],
+        body_of([]) + b"x",
+        body_of([]) + body_of([]),
+        b"\xef\xbb\xbf" + body_of([]),
+        body_of([]).decode().encode("utf-16"),
+        with_field("NaN"),
+        with_field("-Infinity"),
+        with_field("NaN", "downloadsCount"),
+        with_field("01"),
+        with_field("'a'"),
+        with_field(DEEP),
+        with_field(DEEP, "name"),
+        with_field(DEEP, "deploymentMetadata"),
+        DEEP.encode(),
+        b"[" * 100_000,
+        b'{"a":' * 100_000,
+        b'{"status":"SUCCESS","data":{"artifacts":[],"itemCount":%s}}' % DEEP.encode(),
+    ],
+    ids=lambda body: body[:20],
+)
+def test_what_is_not_json_is_told_as_such(body):
+    """Truncated, trailing, no JSON by its letter, or nested beyond reason."""
+    with pytest.raises(BadJsonError):
+        decode_page(body, NOW)
+
+
+@pytest.mark.parametrize("constant", ["NaN", "Infinity", "-Infinity"])
+def test_a_constant_that_is_no_json_is_named(constant):
+    """Python's decoder would take it."""
+    with pytest.raises(BadJsonError, match=f": {constant} is not JSON"):
+        decode_page(with_field(constant), NOW)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        *(None, 5, "text", [], [{}], {}),
+        *({"status": status, "data": {"artifacts": []}} for status in ("FAILURE", "ERROR", "success", "", None, 1, [])),
+        {"data": {"artifacts": []}},
+        *({"status": "SUCCESS", "data": data} for data in (None, [], "text", 5, {})),
+        *({"status": "SUCCESS", "data": {"artifacts": rows}} for rows in ({}, "text", 5, True)),
+        {"status": "SUCCESS", "artifacts": []},
+        {"status": "SUCCESS"},
+    ],
+    ids=json.dumps,
+)
+def test_json_that_is_no_list_of_artifacts_is_told_as_such(answer):
+    """No object, no success, no data, no list: by the typed decoder and by the tolerant one."""
+    with pytest.raises(BadShapeError):
+        decode_page(json.dumps(answer).encode(), NOW)
+
+
+@pytest.mark.parametrize("data", [None, {"artifacts": []}, {"artifacts": [5]}])
+def test_a_failure_comes_with_the_message_of_the_api(data):
+    """With status 200 too; the message is cut and fit for a log."""
+    answer = {"status": "FAILURE", "message": "no such\nregistry" + "!" * 999, "data": data}
+    with pytest.raises(BadShapeError, match="status 'FAILURE': no such\ufffdregistry!") as error:
+        decode_page(json.dumps(answer).encode(), NOW)
+    assert len(str(error.value)) < 350
+
+
+@pytest.mark.parametrize("message", [None, 5, ["x"]])
+def test_a_failure_without_a_message_is_one_too(message):
+    """Nothing but the status is needed."""
+    with pytest.raises(BadShapeError, match=r"status 'ERROR': (no message|5)"):
+        decode_page(json.dumps({"status": "ERROR", "message": message}).encode(), NOW)
+
+
+def test_no_artifacts_may_be_null_but_not_missing():
+    """The server's language spells an empty list so."""
+    empty = ([], 0, 3, None, NO_ROWS)
+    assert decode_page(b'{"status":"SUCCESS","data":{"artifacts":null,"itemCount":3}}', NOW) == empty
+    assert decode_page(b'{"status":"SUCCESS","message":5,"data":{"artifacts":null,"itemCount":3}}', NOW) == empty
+    with pytest.raises(BadShapeError, match=r"has no data\.artifacts"):
+        decode_page(b'{"status":"SUCCESS","data":{"itemCount":3}}', NOW)
+
+
+@pytest.mark.parametrize(
+    ("value", "usable"),
+    [(0, 0), (468, 468), ("468", 468), (468.0, 468), (MAX_COUNT, MAX_COUNT)]
+    + [(value, None) for value in (-1, None, True, "many", "", 1.5, MAX_COUNT + 1, 10**30, [], {})],
+)
+def test_the_count_and_the_size_of_a_page_are_usable_or_absent(value, usable):
+    """Odd ones reject nothing: they only cannot be used."""
+    page = decode_page(body_of([], itemCount=value, pageSize=value), NOW)
+    assert (page.item_count, page.page_size, page.rejected) == (usable, usable, NO_ROWS)
+    assert decode_page(body_of([5], itemCount=value, pageSize=value), NOW)[2:4] == (usable, usable)
+
+
+def test_a_count_of_thousands_of_digits_cannot_be_used():
+    """Python refuses to convert it, which nobody notices."""
+    body = b'{"status":"SUCCESS","data":{"artifacts":[],"itemCount":%s}}' % LONG.encode()
+    assert decode_page(body, NOW) == ([], 0, None, None, NO_ROWS)
+
+
+# Rows
+
+
+@settings(deadline=None)
+@given(odd_rows)
+def test_an_odd_row_is_rejected_alone(row):
+    """It is counted as a row, its values are counted nowhere, and its neighbours stay."""
+    page = decode_page(body_of([{"name": "a", "registryIdentifier": "r"}, row]), NOW)
+    assert (only(page).name, page.rows, page.rejected) == ("a", 2, (1, 0, 0))
+
+
+@pytest.mark.parametrize("digits", ["5", "12345678901234567", "123456789012345678", "9" * 640, "9" * 641, LONG, "1e9"])
+@pytest.mark.parametrize("field", ["name", "registryIdentifier", "isQuarantined"])
+def test_a_number_is_no_name_and_no_flag(digits, field):
+    """However many digits it has."""
+    assert decode_page(with_field(digits, field), NOW).rejected == (1, 0, 0)
+
+
+@pytest.mark.parametrize("flag", [True, False, None])
+def test_quarantine_is_told_or_not_told(flag):
+    """Null is as good as absent, and neither is a guess."""
+    assert only(read(isQuarantined=flag)).quarantined is flag
+    assert only(read(isQuarantined=flag, fileCount="1")).quarantined is flag
+    assert only(read()).quarantined is None
+
+
+@pytest.mark.parametrize("field", sorted(set(READ_FIELDS) - {"name", "registryIdentifier"}))
+def test_null_is_absent(field):
+    """For every field that may be absent; nothing is rejected."""
+    assert read(**{field: None}) == read()
+    row = {"name": "a", "registryIdentifier": "r"}
+    agree(body_of([row]), body_of([row | {field: None}, ODD_ROW]))
+
+
+def test_every_field_is_read_from_its_own_place():
+    """By both decoders."""
+    texts = {field: field for field in READ_FIELDS}
+    texts |= dict.fromkeys(COUNTS, 7) | dict.fromkeys(TIMES, "1730978736333") | {"isQuarantined": True}
+    texts |= {"fileCount": 8, "digestCount": 9, "lastScannedAt": "2000", "deletedAt": "3000"}
+    texts |= {"deploymentMetadata": {"prodEnvCount": 1, "nonProdEnvCount": 2}}
+    agree(body_of([texts]), body_of([texts, ODD_ROW]))
+    row = only(decode_page(body_of([texts]), NOW))
+    assert (row.name, row.registry, row.registry_uuid) == ("name", "registryIdentifier", "registryUUID")
+    assert (row.registry_type, row.package_type, row.artifact_type) == ("registryType", "packageType", "artifactType")
+    assert (row.version, row.uuid, row.purl) == ("version", "uuid", "purl")
+    assert (row.scan_status, row.firewall_mode) == ("scanStatus", "firewallMode")
+    assert (row.quarantined, row.quarantine_reason) == (True, "quarantineReason")
+    assert row.deployments == Deployments(prod=1, nonprod=2)
+    assert (row.downloads, row.files, row.digests) == (7, 8, 9)
+    assert (row.modified, row.scanned, row.deleted) == (1730978736333, 2000, 3000)
+
+
+@pytest.mark.parametrize(("value", "text"), [(5, "5"), (1.5, "1.5"), (10**30, "1" + "0" * 30)])
+def test_a_number_stands_for_its_digits_in_a_text(value, text):
+    """A version that somebody sends as a number stays that version."""
+    assert only(read(version=value)).version == text
+
+
+def test_digits_of_a_text_are_kept_up_to_what_python_converts():
+    """640 of them; nobody has such a version."""
+    assert only(decode_page(with_field("9" * 640, "version"), NOW)).version == "9" * 640
+
+
+@pytest.mark.parametrize("value", [True, [], {}, ["1"]])
+def test_what_is_no_text_is_absent(value):
+    """It costs neither the row nor the page."""
+    page = read(version=value)
+    assert (only(page).version, page.rejected) == (None, NO_ROWS)
+
+
+@pytest.mark.parametrize("digits", ["9" * 641, LONG, "-" + LONG, "1e999", "-1e999"])
+def test_a_number_beyond_all_bounds_is_no_text(digits):
+    """Another text in its place would be made up."""
+    assert only(decode_page(with_field(digits, "version"), NOW)).version is None
+
+
+# Counts
+
+
+@pytest.mark.parametrize(
+    ("value", "number"),
+    [
+        (0, 0),
+        (7, 7),
+        ("7", 7),
+        ("007", 7),
+        ("7".zfill(16), 7),
+        (7.0, 7),
+        (MAX_COUNT, MAX_COUNT),
+        (str(MAX_COUNT), MAX_COUNT),
+    ],
+)
+@pytest.mark.parametrize("field", COUNTS)
+def test_counts_may_come_as_text(field, value, number):
+    """Numeric text is a number, and a whole one may have a point."""
+    page = read(**{field: value})
+    assert (getattr(only(page), COUNTS[field]), page.rejected) == (number, NO_ROWS)
+    environments = only(read(deploymentMetadata={"prodEnvCount": value, "nonProdEnvCount": value})).deployments
+    assert environments == Deployments(number, number)
+
+
+@settings(deadline=None)
+@given(odd_counts, st.sampled_from(list(COUNTS)))
+@example(str(MAX_COUNT + 1), "fileCount")
+@example("1" * 17, "fileCount")
+@example("\u0661", "fileCount")  # a digit, but not one of JSON's
+@example("²", "fileCount")
+def test_a_count_that_is_none_is_rejected_alone(value, field):
+    """The row stays, without the count."""
+    page = read(**{field: value}, version="1")
+    assert (getattr(only(page), COUNTS[field]), only(page).version, page.rejected) == (None, "1", (0, 1, 0))
+    page = read(deploymentMetadata={"prodEnvCount": value, "nonProdEnvCount": 2})
+    assert (only(page).deployments, page.rejected) == (Deployments(None, 2), (0, 1, 0))
+
+
+def test_each_count_is_rejected_for_itself():
+    assert read(**dict.fromkeys(COUNTS, -1)).rejected == (0, len(COUNTS), 0)
+
+
+@pytest.mark.parametrize("digits", [LONG, "-" + LONG, "1e999", "-1", "9007199254740993", "1e-3"])
+@pytest.mark.parametrize("field", COUNTS)
+def test_a_huge_number_costs_its_own_count_only(field, digits):
+    """Thousands of digits, which Python refuses to convert, and what overflows."""
+    page = decode_page(with_field(digits, field), NOW)
+    assert (getattr(only(page), COUNTS[field]), page.rejected) == (None, (0, 1, 0))
+
+
+@pytest.mark.parametrize("value", [[], [1], "none", 5, True])
+def test_deployments_of_a_wrong_type_are_rejected_as_a_count(value):
+    """Absent is not 0, and neither is this."""
+    page = read(deploymentMetadata=value)
+    assert (only(page).deployments, page.rejected) == (None, (0, 1, 0))
+    assert read(deploymentMetadata=None).rejected == NO_ROWS
+    assert only(read(deploymentMetadata={})).deployments == Deployments(None, None)
+
+
+# Times
+
+
+@pytest.mark.parametrize(
+    ("value", "milliseconds"),
+    [
+        ("1730978736333", 1730978736333),
+        (1730978736333, 1730978736333),
+        (1730978736333.0, 1730978736333),
+        ("1", 1),
+        ("2024-11-07T11:25:36.333Z", 1730978736333),
+        ("2024-11-07T11:25:36.333999999Z", 1730978736333),
+        ("2024-11-07T11:25:36", 1730978736000),
+        ("2024-11-07 13:25:36+02:00", 1730978736000),
+        ("20241107T112536Z", 1730978736000),
+        ("2024-11-07", 1730937600000),
+        (int((NOW + DAY) * 1000), int((NOW + DAY) * 1000)),
+    ],
+)
+@pytest.mark.parametrize("field", TIMES)
+def test_times_come_as_milliseconds_or_as_iso_8601(field, value, milliseconds):
+    """In text or as a number; without a zone it is UTC, whatever the machine's own zone."""
+    page = read(**{field: value})
+    assert (getattr(only(page), TIMES[field]), page.rejected) == (milliseconds, NO_ROWS)
+
+
+@pytest.mark.parametrize("zone", ["UTC-9", "UTC+9"])
+def test_a_time_without_a_zone_is_utc_on_every_machine(zone, monkeypatch):
+    """Whatever the machine's own zone is."""
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        page = read(lastModified="2024-11-07T11:25:36")
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert only(page).modified == 1730978736000
+
+
+@settings(deadline=None)
+@given(odd_times, st.sampled_from(list(TIMES)))
+@example("0001-01-01T00:00:00+23:59", "lastModified")
+@example("9999-12-31T23:59:59-23:59", "lastModified")
+@example("\ud800", "lastModified")
+@example("2024-11-07T11:25:36\ud800", "lastModified")
+def test_a_time_that_cannot_be_is_rejected_alone(value, field):
+    """Zero, negative, over a day ahead, or no time at all; the row stays."""
+    page = read(**{field: value}, version="1")
+    assert (getattr(only(page), TIMES[field]), only(page).version, page.rejected) == (None, "1", (0, 0, 1))
+
+
+def test_each_time_is_rejected_for_itself():
+    """Times of rows that are rejected are no times at all."""
+    zero = dict.fromkeys(TIMES, "-62135596800000")
+    rows = [{"name": "a", "registryIdentifier": "r", **zero}, {"name": "", "registryIdentifier": "r", **zero}]
+    assert decode_page(body_of(rows), NOW).rejected == (1, 0, 3)
+
+
+# Odd texts
+
+
+def test_lone_surrogates_survive_until_they_are_cleaned():
+    """As an escape, which the typed decoder refuses, in a field that is read and in one that is not."""
+    page = decode_page(with_field(r'"a\ud800\n\u0000"', "version"), NOW)
+    assert (only(page).version, page.rejected) == ("a\ud800\n\x00", NO_ROWS)
+    assert only(decode_page(with_field(r'"\udfff"'), NOW)).name == "a"
+
+
+@pytest.mark.parametrize("raw", [b"\xed\xa0\x80", b"\xff", b"\xc3", b"\x80abc"])
+def test_bytes_that_are_no_text_are_replaced(raw):
+    """As raw bytes too, surrogates among them, in a field that is read and in one that is not."""
+    page = decode_page(with_field('"@"', "version").replace(b"@", raw), NOW)
+    assert only(page).version == raw.decode(errors="replace")
+    assert only(decode_page(with_field('"@"').replace(b"@", raw), NOW)).name == "a"
+
+
+@pytest.mark.parametrize("json_text", [LONG, "-" + LONG, "1e999", '"1e999"', "[[1,[2]]]", '"x"', "1" * 25, '"\\u0000"'])
+def test_fields_that_are_not_read_need_only_be_json(json_text):
+    """Whatever is in them; on the tolerant path as well."""
+    assert only(decode_page(with_field(json_text), NOW)).name == "a"
+    assert only(decode_page(with_field(json_text + ',"fileCount":"1"'), NOW)).files == 1
+
+
+def test_a_megabyte_of_text_is_read():
+    """Cutting it is the label's business."""
+    assert len(only(read(quarantineReason="x" * 1_000_000)).quarantine_reason) == 1_000_000
+
+
+def test_the_limit_of_digits_may_be_set_as_low_as_python_allows():
+    """A process with the lowest limit reads the same."""
+    limit = sys.get_int_max_str_digits()
+    sys.set_int_max_str_digits(640)
+    try:
+        for digits in ("9" * 640, "9" * 641, "-" + "9" * 640):
+            assert decode_page(with_field(digits, "fileCount"), NOW).rejected == (0, 1, 0)
+            assert decode_page(with_field(digits, "version"), NOW).rejected == NO_ROWS
+    finally:
+        sys.set_int_max_str_digits(limit)
+
+
+# Any page
+
+
+@settings(max_examples=200, deadline=None)
+@given(listings())
+def test_one_odd_row_changes_nothing_about_the_others(rows):
+    """The typed decoder and the tolerant one agree wherever both can read."""
+    agree(body_of(rows, itemCount=5), body_of([*rows, ODD_ROW], itemCount=5))
+
+
+NUMBERS = ["007", "1e3", "1.0", "1.5", "-0", " 1", "null", "NULL", "true", "9" * 20]
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4)
+KEYS = st.sampled_from((*READ_FIELDS, "prodEnvCount", "nonProdEnvCount", "other"))
+VALUES = st.recursive(
+    SCALARS | st.sampled_from(["1", "1730978736333", "2024-11-07T11:25:36Z", 1730978736333, "\ud800", *NUMBERS]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3),
+    max_leaves=5,
+)
+ROWS = st.dictionaries(KEYS, VALUES, max_size=6).map(lambda row: {"name": "a", "registryIdentifier": "r"} | row)
+ENVELOPES = st.fixed_dictionaries(
+    {},
+    optional={
+        "status": st.just("SUCCESS") | VALUES,
+        "message": VALUES,
+        "data": VALUES
+        | st.fixed_dictionaries(
+            {},
+            optional={
+                "artifacts": VALUES | st.lists(ROWS | VALUES, max_size=4),
+                "itemCount": VALUES,
+                "pageSize": VALUES,
+            },
+        ),
+    },
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(ROWS, max_size=4))
+def test_any_row_is_read_alike_by_both_decoders(rows):
+    """Fields of any type, known and unknown."""
+    text = json.dumps(rows)
+    if not any(constant in text for constant in ("NaN", "Infinity")):
+        agree(body_of(rows), body_of([*rows, ODD_ROW]))
+
+
+@pytest.mark.parametrize("text", NUMBERS)
+def test_a_text_in_place_of_a_number_is_read_alike_by_both_decoders(text):
+    """What a row says does not depend on which other rows are on its page."""
+    row = {"name": "a", "registryIdentifier": "r", "fileCount": text, "lastModified": text}
+    agree(body_of([row]), body_of([row, ODD_ROW]))
+
+
+@settings(max_examples=400, deadline=None)
+@given(ENVELOPES | VALUES)
+def test_any_json_is_a_page_or_one_of_two_errors(answer):
+    """Nothing else escapes; and what is a page accounts for each of its rows."""
+    try:
+        page = decode_page(json.dumps(answer).encode(), NOW)
+    except (BadJsonError, BadShapeError) as error:
+        assert_fit_for_a_log(error)
+    else:
+        assert page.rows == len(answer["data"]["artifacts"] or []) == len(page.artifacts) + page.rejected.rows
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_any_bytes_are_a_page_or_one_of_two_errors(data):
+    """Bytes of all kinds, and pages that were cut and damaged on the way."""
+    body = bytearray(body_of([{"name": "a", "registryIdentifier": "r", "fileCount": 1, "lastModified": "1"}]))
+    for _ in range(data.draw(st.integers(1, 4))):
+        start = data.draw(st.integers(0, len(body)))
+        body[start : start + data.draw(st.integers(0, 9))] = data.draw(
+            st.binary(max_size=4) | st.sampled_from([b'"', b"{", b"]", b"\\ud800", b"\xff", b"1e999", b"null", b","])
+        )
+    try:
+        decode_page(bytes(body), NOW)
+    except (BadJsonError, BadShapeError) as error:
+        assert_fit_for_a_log(error)
+
+
+# Real answers
+
+
+@pytest.mark.parametrize(
+    ("payload", "rows", "quarantined", "rejected_times"),
+    [
+        ("all_artifacts", 10, 0, 10),
+        ("all_artifacts_with_quarantine", 10, 1, 10),
+        ("all_artifacts_untagged_images", 10, 0, 10),
+        ("hosted_service_2024", 3, None, 0),
+    ],
+)
+def test_real_answers_are_read_whole(payload, rows, quarantined, rejected_times):
+    """No row is lost for what it lacks against the document; a time that was never set is told as rejected."""
+    page = decode_page((PAYLOADS / f"{payload}.json").read_bytes(), NOW)
+    assert (len(page.artifacts), page.rows, page.item_count) == (rows, rows, rows)
+    assert page.rejected == (0, 0, rejected_times)
+    flags = [artifact.quarantined for artifact in page.artifacts]
+    assert flags == [None] * rows if quarantined is None else flags.count(True) == quarantined
+    agree_rows = json.loads((PAYLOADS / f"{payload}.json").read_bytes())["data"]["artifacts"]
+    agree(body_of(agree_rows), body_of([*agree_rows, ODD_ROW]))
+
+
+def test_a_row_of_the_hosted_service():
+    """An answer of 2024, with deployments, without flags."""
+    first, second, third = decode_page((PAYLOADS / "hosted_service_2024.json").read_bytes(), NOW).artifacts
+    assert (first.name, first.version, first.registry, first.package_type) == (
+        *("podinfo-artifact", "1.0.0"),
+        *("repo1", "DOCKER"),
+    )
+    assert (first.modified, first.deployments, first.downloads) == (1730978736333, Deployments(0, 0), 0)
+    assert (second.scan_status, second.registry_type, third.downloads) == (None, None, 2)
+
+
+# Errors
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b'{"code":"400","message":"no such\\nspace"}', "no such\ufffdspace"),
+        (b'{"message":"%s"}' % (b"x" * 999), "x" * 247 + "~3256fefc"),
+        *[(body, "") for body in (b"", b"plain text", b"<html>", b"[]", b'"x"', b'{"message":5}', b"{}", b"\xff")],
+        (with_field(DEEP), ""),
+        (with_field(LONG), ""),
+    ],
+    ids=lambda value: value[:12],
+)
+def test_the_message_of_an_error_is_one_short_printable_line(body, message):
+    """From any of the envelopes that have one; anything else says nothing."""
+    assert error_message(body) == message

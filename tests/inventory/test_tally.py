@@ -1,0 +1,528 @@
+"""What the rows of a listing add up to, compared with a count that was written apart (`listings.count`)."""
+
+import copy
+import json
+import random
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from exporter.demo.artifacts import listing
+from exporter.demo.catalogue import SPACES
+from exporter.harness.page import decode_page
+from exporter.inventory.snapshot import RegistryKey
+from exporter.inventory.tally import Tally
+from exporter.labels import clean
+from tests.support.listings import DAY, NOW, STALE_AGES, body_of, count, listings
+from tests.support.places import PAYLOADS
+
+WANTED = ("quarantined", "blocked")
+PAYLOAD_FILES = sorted(PAYLOADS.glob("*.json"))
+RISKS = ("quarantined", "blocked", "warn", "unscanned", "none")
+
+
+def tally(rows, now=NOW, *, wanted=WANTED, limit=500, page_size=7):
+    """Return the tally of raw rows, read page by page, and what was rejected on the way."""
+    tally = Tally(now, findings=wanted, findings_limit=limit, stale_ages=STALE_AGES)
+    rejected = (0, 0, 0)
+    for start in range(0, len(rows), page_size):
+        page = decode_page(body_of(rows[start : start + page_size]), now)
+        rejected = tuple(map(sum, zip(rejected, page.rejected, strict=True)))
+        tally.add(page.artifacts)
+    return tally, rejected
+
+
+def inventory(rows, now=NOW, **options):
+    """Return what raw rows add up to."""
+    return tally(rows, now, **options)[0].inventory()
+
+
+def totals(*rows, key=("one", "NPM"), **options):
+    """Return the totals of the one registry and package type that the rows are in."""
+    found = inventory(rows, **options)
+    assert list(found.registries) == [key]
+    return found.registries[RegistryKey(*key)]
+
+
+def row(name="a", **fields):
+    """Return a raw row of a registry that is scanned."""
+    fields = {"packageType": "NPM", "registryType": "UPSTREAM", "version": "1", **fields}
+    return {"name": name, "registryIdentifier": "one", **fields}
+
+
+def families(registries):
+    """Return the samples of each family by its labels, as `listings.count` does."""
+    samples: dict[str, dict[Any, float]] = {}
+    for key, totals in registries.items():
+        by_label = {
+            "har_artifacts": dict(totals.artifacts),
+            "har_artifacts_quarantined": dict(totals.quarantined),
+            "har_artifacts_deployed": dict(totals.deployed),
+            "har_artifact_environments": {(to,): number for to, number in totals.environments.items()},
+            "har_artifact_downloads": {(): totals.downloads},
+            "har_artifact_files": {(): totals.files},
+            "har_artifact_digests": {(): totals.digests},
+            "har_artifacts_deleted": {(): totals.deleted},
+            "har_artifact_newest_modified_timestamp_seconds": {(): totals.newest_modified},
+            "har_artifact_newest_scan_timestamp_seconds": {(): totals.newest_scan},
+            "har_artifact_oldest_scan_timestamp_seconds": {(): totals.oldest_scan},
+        }
+        if totals.artifacts:
+            by_label["har_artifacts_stale_scan"] = {(age,): number for age, number in totals.stale_scans.items()}
+        for family, numbers in by_label.items():
+            for labels, number in numbers.items():
+                if number is not None:
+                    samples.setdefault(family, {})[*key, *labels] = number
+    return samples
+
+
+def finding(found):
+    """Return a finding as `listings.count` does."""
+    return {
+        "labels": (*found.key, found.artifact, found.version),
+        "kinds": list(found.kinds),
+        "environments": dict(found.environments),
+        "downloads": found.downloads,
+        "scan_status": found.scan_status,
+        "firewall_mode": found.firewall_mode,
+        "reason": found.reason,
+        "purl": found.purl,
+        "uuid": found.uuid,
+    }
+
+
+def assert_counted(rows, now=NOW, *, wanted=WANTED, limit=500):
+    """Compare everything that the rows add up to with the independent count."""
+    counted, rejected = tally(rows, now, wanted=wanted, limit=limit)
+    found, expected = counted.inventory(), count(rows, now, wanted=wanted, limit=limit)
+    assert families(found.registries) == expected.families
+    assert list(found.registries) == sorted(found.registries)
+    for key, totals in found.registries.items():
+        if totals.artifacts:
+            assert (totals.registry_type, totals.registry_uuid) in expected.infos[key]
+    assert [finding(each) for each in found.findings] == expected.findings
+    assert found.findings_dropped == expected.dropped
+    assert found.artifacts == expected.artifacts
+    assert rejected == expected.rejected
+    return found
+
+
+# Against the independent count
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    rows=listings(),
+    wanted_and_limit=st.tuples(
+        st.sampled_from([WANTED, ("quarantined", "blocked", "warn")]), st.sampled_from([500, 0, 1, 2, 3])
+    )
+    | st.tuples(st.sampled_from([("warn",), ("quarantined", "warn"), ("quarantined",), ()]), st.just(500)),
+)
+def test_any_listing_adds_up_as_counted_apart(rows, wanted_and_limit):
+    """Every family of the inventory and every finding is what plain loops over the raw rows make of it."""
+    wanted, limit = wanted_and_limit
+    assert_counted(rows, wanted=wanted, limit=limit)
+
+
+@settings(max_examples=100, deadline=None)
+@given(rows=listings(), seed=st.randoms(use_true_random=False))
+def test_the_order_of_rows_changes_no_total_and_no_choice_of_findings(rows, seed):
+    """Rows that are as good as each other come in any order; only the reason of a quarantine is the first one's."""
+    shuffled = copy.deepcopy(rows)
+    seed.shuffle(shuffled)
+
+    def without_reasons(rows):
+        found = inventory([row for row in rows if isinstance(row, dict)], limit=3)
+        findings = [finding(each) | {"reason": None} for each in found.findings]
+        return found.registries, findings, found.findings_dropped, found.artifacts
+
+    assert without_reasons(shuffled) == without_reasons(rows)
+
+
+@settings(max_examples=100, deadline=None)
+@given(rows=listings())
+def test_sums_of_totals_agree_with_each_other(rows):
+    """Quarantined are a part of all, deployed by risk add up, and every label is clean."""
+    for key, totals in inventory(rows).registries.items():
+        assert totals.quarantined.keys() == totals.artifacts.keys()
+        assert all(totals.quarantined[cell] <= number for cell, number in totals.artifacts.items())
+        assert len(totals.deployed) == (10 if totals.artifacts else 0)
+        for to in ("prod", "nonprod"):
+            deployed = sum(number for (where, _), number in totals.deployed.items() if where == to)
+            assert deployed <= sum(totals.artifacts.values())
+        assert list(totals.stale_scans.values()) == sorted(totals.stale_scans.values(), reverse=True)
+        texts = [
+            *key,
+            totals.registry_type,
+            totals.registry_uuid,
+            *(text for cell in totals.artifacts for text in cell),
+        ]
+        assert [clean(text) for text in texts] == texts
+
+
+@pytest.mark.parametrize("payload", PAYLOAD_FILES, ids=lambda path: path.stem)
+def test_real_answers_add_up_as_counted_apart(payload):
+    """The answers that Harness keeps in its own tests."""
+    rows = json.loads(payload.read_bytes())["data"]["artifacts"]
+    assert assert_counted(rows).artifacts == len(rows) > 0
+
+
+@settings(max_examples=10, deadline=None)
+@given(now=st.floats(1_790_900_000, 1_890_000_000), space=st.sampled_from(SPACES), limit=st.sampled_from([500, 5]))
+def test_the_demo_registry_adds_up_as_counted_apart(now, space, limit):
+    """The demo's listing at any time, with the quirks that it was made to have."""
+    found = assert_counted(listing(space, now), now, wanted=("quarantined", "blocked", "warn"), limit=limit)
+    assert found.findings
+
+
+# Statuses and zeros
+
+
+def test_expected_statuses_are_zero_where_there_are_none():
+    """Each firewall mode seen has ALLOWED, WARN and BLOCKED, and UNSCANNED where scanning applies."""
+    found = totals(row("a", scanStatus="WARN", firewallMode="BLOCK"), row("b", isQuarantined=True))
+    assert found.artifacts == {
+        ("ALLOWED", "BLOCK"): 0,
+        ("WARN", "BLOCK"): 1,
+        ("BLOCKED", "BLOCK"): 0,
+        ("UNSCANNED", "BLOCK"): 0,
+        ("ALLOWED", "NONE"): 0,
+        ("WARN", "NONE"): 0,
+        ("BLOCKED", "NONE"): 0,
+        ("UNSCANNED", "NONE"): 1,
+    }
+    assert found.quarantined == {cell: int(cell == ("UNSCANNED", "NONE")) for cell in found.artifacts}
+
+
+@pytest.mark.parametrize(
+    ("registry_type", "package_type", "status"),
+    [
+        *[("UPSTREAM", package_type, "UNSCANNED") for package_type in ("CARGO", "COMPOSER", "GO", "MAVEN", "NPM")],
+        *[("upstream", package_type, "UNSCANNED") for package_type in ("NUGET", "PYTHON", "RPM", "npm")],
+        *[("UPSTREAM", package_type, "NOT_APPLICABLE") for package_type in ("DOCKER", "HELM", "GENERIC", "NEW", None)],
+        *[(registry_type, "NPM", "NOT_APPLICABLE") for registry_type in ("VIRTUAL", "", None)],
+    ],
+)
+def test_a_missing_status_means_unscanned_only_where_scanning_applies(registry_type, package_type, status):
+    """Elsewhere it does not apply, and no UNSCANNED is expected."""
+    found = totals(
+        row(registryType=registry_type, packageType=package_type), key=("one", package_type or "UNKNOWN")
+    ).artifacts
+    assert found == dict.fromkeys([("ALLOWED", "NONE"), ("WARN", "NONE"), ("BLOCKED", "NONE")], 0) | {
+        (status, "NONE"): 1
+    }
+
+
+@pytest.mark.parametrize("status", ["blocked", "Blocked", "BLOCKED"])
+def test_statuses_are_compared_without_case_and_exported_as_spelled(status):
+    """A status in another case is as bad, and keeps its spelling."""
+    found = inventory([row(scanStatus=status, deploymentMetadata={"prodEnvCount": 1})])
+    [each], [only] = found.findings, found.registries.values()
+    assert (each.kinds, each.scan_status) == (("blocked",), status)
+    assert only.artifacts[status, "NONE"] == 1
+    assert only.deployed["prod", "blocked"] == 1
+
+
+@pytest.mark.parametrize(
+    ("risk", "fields"),
+    [
+        ("quarantined", {"isQuarantined": True, "scanStatus": "BLOCKED"}),
+        ("blocked", {"scanStatus": "BLOCKED"}),
+        ("warn", {"scanStatus": "WARN"}),
+        ("unscanned", {}),
+        ("unscanned", {"scanStatus": "UNSCANNED", "registryType": "VIRTUAL"}),
+        ("none", {"registryType": "VIRTUAL"}),
+        ("none", {"scanStatus": "ALLOWED"}),
+        ("none", {"scanStatus": "UNKNOWN"}),
+        ("none", {"scanStatus": "brand new"}),
+    ],
+)
+def test_every_artifact_has_one_risk_the_worst(risk, fields):
+    """All ten combinations are there, and an artifact in both kinds of environment counts once in each."""
+    deployments = {"prodEnvCount": 2, "nonProdEnvCount": 3}
+    found = totals(row(deploymentMetadata=deployments, **fields), row("idle", **fields)).deployed
+    assert found == {(to, each): int(each == risk) for to in ("prod", "nonprod") for each in RISKS}
+
+
+def test_a_registry_with_deleted_rows_only_counts_nothing_else():
+    """Deleted rows count nowhere else, not even as zeros."""
+    fields = {"isQuarantined": True, "scanStatus": "BLOCKED", "downloadsCount": 5, "lastScannedAt": "1", "fileCount": 1}
+    found = inventory([row(deletedAt="1730978736333", deploymentMetadata={"prodEnvCount": 1}, **fields)])
+    [only] = found.registries.values()
+    assert families(found.registries) == {"har_artifacts_deleted": {("one", "NPM"): 1}}
+    assert (only.deployed, only.environments, found.findings, found.artifacts) == ({}, {}, (), 1)
+
+
+# Rows that come again
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+def test_a_version_that_is_listed_per_quarantine_counts_once(backwards):
+    """Quarantined if any row says so, with the worst status and the first reason that is not empty."""
+    rows = [
+        row(scanStatus="WARN", isQuarantined=False, fileCount=3, downloadsCount=2),
+        row(isQuarantined=True, fileCount=3, downloadsCount=2),
+        row(scanStatus="BLOCKED", isQuarantined=True, quarantineReason="one", fileCount=3, downloadsCount=2),
+        row(scanStatus="ALLOWED", isQuarantined=True, quarantineReason="two", fileCount=3, downloadsCount=2),
+    ]
+    found = inventory(rows[::-1] if backwards else rows)
+    [only], [each] = found.registries.values(), found.findings
+    assert sum(only.artifacts.values()) == only.artifacts["BLOCKED", "NONE"] == only.quarantined["BLOCKED", "NONE"] == 1
+    assert (only.files, only.downloads, found.artifacts) == (3, 2, 1)
+    assert (each.kinds, each.reason) == (("quarantined", "blocked"), "two" if backwards else "one")
+
+
+@pytest.mark.parametrize(
+    ("statuses", "worst"),
+    [
+        ("ALLOWED BLOCKED WARN", "BLOCKED"),
+        ("ALLOWED WARN", "WARN"),
+        ("ALLOWED UNSCANNED", "UNSCANNED"),
+        ("ALLOWED UNKNOWN", "UNKNOWN"),
+        ("BLOCKED blocked", "blocked"),
+    ],
+)
+def test_the_worst_status_wins_in_any_order(statuses, worst):
+    """Of two that are as bad it is always the same one, so that series do not flap."""
+    rows = [row(scanStatus=status) for status in statuses.split()]
+    for order in rows, rows[::-1]:
+        found = totals(*order).artifacts
+        assert [cell.scan_status for cell, number in found.items() if number] == [worst]
+
+
+def test_a_status_wins_over_none():
+    """A row without a status, where scanning does not apply, leaves the other's status."""
+    rows = [row(registryType="VIRTUAL", scanStatus="ALLOWED"), row(registryType="VIRTUAL")]
+    for order in rows, rows[::-1]:
+        assert totals(*order).artifacts["ALLOWED", "NONE"] == 1
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"registryIdentifier": "two"},
+        {"registryUUID": "another"},
+        {"packageType": "MAVEN"},
+        {"artifactType": "model"},
+        {"name": "b"},
+        {"version": "2"},
+    ],
+)
+def test_what_tells_versions_apart(fields):
+    """Each part of the identity does; the uuid, which the tags of an image share, does not."""
+    same = {"uuid": "shared"}
+    assert inventory([row(**same), row(**same) | fields]).artifacts == 2
+    assert inventory([row(), row(**same)]).artifacts == 1
+
+
+def test_a_registry_is_known_by_its_uuid_first():
+    """The identifier stands in where there is no uuid."""
+    assert inventory([row(registryUUID="u"), row(registryUUID="u", registryIdentifier="renamed")]).artifacts == 1
+    assert inventory([row(registryUUID=""), row(registryUUID=None)]).artifacts == 1
+
+
+def test_add_tells_how_many_rows_are_new():
+    """A walk that learns nothing new notices."""
+    counted, _ = tally([])
+    page = decode_page(body_of([row("a"), row("b"), row("a")]), NOW)
+    assert counted.add(page.artifacts) == 2
+    assert counted.add(page.artifacts) == 0
+    assert counted.add([]) == 0
+
+
+# Sums
+
+
+def test_downloads_of_an_image_count_once_and_at_their_largest():
+    """Rows that share an image uuid repeat its downloads; rows without one stand for themselves."""
+    rows = [row(str(i), uuid="image", downloadsCount=number) for i, number in enumerate([3, 9, 0, 5])]
+    assert totals(*rows).downloads == 9
+    assert totals(*rows[::-1]).downloads == 9
+    assert totals(*rows, row("x", uuid="other", downloadsCount=9), row("y", downloadsCount=9)).downloads == 27
+    elsewhere = inventory([*rows, row(registryIdentifier="two", uuid="image", downloadsCount=4)]).registries
+    assert [each.downloads for each in elsewhere.values()] == [9, 4]
+
+
+@pytest.mark.parametrize("field", ["downloadsCount", "fileCount", "digestCount", "prodEnvCount", "nonProdEnvCount"])
+def test_absent_counts_are_not_zero(field):
+    """A number that no row has is absent; one row that has it is enough, be it 0."""
+
+    def number(*values):
+        rows = [
+            row(str(i), deploymentMetadata={field: value} if "Env" in field else None, **{field: value})
+            for i, value in enumerate(values)
+        ]
+        found = totals(*rows)
+        return {
+            "downloadsCount": found.downloads,
+            "fileCount": found.files,
+            "digestCount": found.digests,
+            "prodEnvCount": found.environments.get("prod"),
+            "nonProdEnvCount": found.environments.get("nonprod"),
+        }[field]
+
+    assert number(None, None) is None
+    assert number(None, 0) == 0
+    assert number(2, None, 3) == 5
+
+
+def test_a_scan_is_stale_once_it_is_older_than_the_age():
+    """Ages are cumulative, an age that is just reached is not older, and the rest was never scanned."""
+    rows = [row(str(days), lastScannedAt=int((NOW - days * DAY) * 1000)) for days in (0, 7, 7.001, 30.001, 90, 90.001)]
+    found = totals(*rows, row("never"))
+    assert found.stale_scans == {"7d": 4, "30d": 3, "90d": 1}
+    assert (found.oldest_scan, found.newest_scan) == (int((NOW - 90.001 * DAY) * 1000) / 1000, NOW)
+
+
+def test_a_registry_is_described_by_its_newest_row():
+    """Where rows disagree, and in any order; a deleted row has no say."""
+    rows = [
+        row("a", lastModified=2000, registryType="VIRTUAL", registryUUID="new"),
+        row("b", lastModified=1000, registryType="UPSTREAM", registryUUID="old"),
+        row("c", registryType="UPSTREAM", registryUUID="timeless"),
+        row("d", lastModified=3000, registryType="UPSTREAM", registryUUID="gone", deletedAt=1),
+    ]
+    for order in rows, rows[::-1]:
+        found = totals(*order)
+        assert (found.registry_type, found.registry_uuid, found.newest_modified) == ("VIRTUAL", "new", 2.0)
+
+
+def test_what_describes_a_registry_is_fit_to_be_a_label():
+    """A lone surrogate in it would break every scrape."""
+    found = totals(row(registryType="\ud800", registryUUID="\n" * 300))
+    assert (found.registry_type, len(found.registry_uuid)) == ("\ufffd", 256)
+
+
+def test_registries_whose_labels_collide_are_summed():
+    """Two identifiers that look alike once cleaned make one set of totals."""
+    rows = [row(registryIdentifier=f"r{c}", fileCount=1, firewallMode=f"m{c}") for c in "\x00\x01"]
+    found = totals(*rows, key=("r\ufffd", "NPM"))
+    assert (found.files, found.artifacts["UNSCANNED", "m\ufffd"]) == (2, 2)
+
+
+# Findings
+
+
+def test_findings_are_listed_by_urgency():
+    """Production first, then quarantined, blocked, warn, then by name."""
+    in_prod = {"deploymentMetadata": {"prodEnvCount": 1, "nonProdEnvCount": 0}}
+    rows = [
+        row("6 warn", scanStatus="WARN", deploymentMetadata={"prodEnvCount": 0, "nonProdEnvCount": 9}),
+        row("5 blocked", scanStatus="BLOCKED"),
+        row("4 b", isQuarantined=True),
+        row("3 a", isQuarantined=True),
+        row("2 warn", scanStatus="WARN", **in_prod),
+        row("1 blocked", scanStatus="BLOCKED", **in_prod),
+        row("0 quarantined", isQuarantined=True, **in_prod),
+        row("allowed", scanStatus="ALLOWED", **in_prod),
+    ]
+    for seed in range(20):
+        random.Random(seed).shuffle(rows)
+        found = inventory(rows, wanted=("quarantined", "blocked", "warn"), limit=7)
+        assert [each.artifact for each in found.findings] == sorted(each["name"] for each in rows)[:7]
+        assert found.findings_dropped == 0
+
+
+def test_warned_artifacts_are_findings_only_on_demand():
+    """What is quarantined and warned of is a finding for the first alone."""
+    rows = [row("a", scanStatus="WARN"), row("b", scanStatus="WARN", isQuarantined=True)]
+    assert [each.kinds for each in inventory(rows).findings] == [("quarantined",)]
+    every = inventory(rows, wanted=("quarantined", "blocked", "warn")).findings
+    assert [each.kinds for each in every] == [("quarantined", "warn"), ("warn",)]
+
+
+@pytest.mark.parametrize("wanted", [("warn",), ("quarantined", "warn")])
+def test_a_finding_that_turns_out_worse_than_what_is_wanted_is_none(wanted):
+    """A version is listed again as blocked, where only warnings are wanted."""
+    rows = [row(scanStatus="WARN"), row("b", scanStatus="WARN"), row(scanStatus="BLOCKED"), row(scanStatus="BLOCKED")]
+    found = inventory(rows, wanted=wanted)
+    assert [each.artifact for each in found.findings] == ["b"]
+
+
+def test_the_first_reason_is_kept_of_a_row_that_becomes_a_finding_later():
+    """Where quarantine alone is no finding, the row that tells of the warning need not tell why it is quarantined."""
+    quarantined = row(isQuarantined=True, scanStatus="ALLOWED", quarantineReason="first")
+    warned = row(isQuarantined=True, scanStatus="WARN")
+    for rows in ([quarantined, warned], [quarantined, warned | {"quarantineReason": "second"}], [warned, quarantined]):
+        [found] = inventory(rows, wanted=("warn",)).findings
+        assert found.reason == "first"
+
+
+def test_the_reason_is_kept_of_a_finding_that_is_none_for_a_while():
+    """It was warned of, is blocked after all, which is not wanted here, and is quarantined in the end."""
+    rows = [row(scanStatus="WARN", quarantineReason="first"), row(scanStatus="BLOCKED"), row(isQuarantined=True)]
+    [found] = inventory(rows, wanted=("quarantined", "warn")).findings
+    assert found.reason == "first"
+
+
+def test_a_row_that_turns_into_a_finding_is_dropped_beside_those_that_were_ones():
+    rows = [row("a", isQuarantined=True), row("b"), row("b", isQuarantined=True)]
+    found = inventory(rows, limit=1)
+    assert [each.artifact for each in found.findings] == ["a"]
+    assert found.findings_dropped == 1
+
+
+@pytest.mark.parametrize("limit", [0, 1, 7, 100, 1000])
+def test_never_more_findings_than_the_limit_and_always_the_same_ones(limit):
+    """The rest is told of as dropped, and does not take memory while the walk lasts."""
+    rows = [row(f"{i:04}", scanStatus=("BLOCKED", "ALLOWED")[i % 2]) for i in range(600)]
+    random.Random(1).shuffle(rows)
+    counted, _ = tally(rows, limit=limit)
+    found = counted.inventory()
+    assert [each.artifact for each in found.findings] == [f"{i:04}" for i in range(0, 600, 2)][:limit]
+    assert found.findings_dropped == max(0, 300 - limit)
+    assert len(counted._findings._found) <= max(2 * limit, 1)
+
+
+def test_a_finding_that_was_set_aside_comes_back_when_it_turns_out_worse():
+    """A version is listed again as quarantined, after others have filled the limit."""
+    rows = [row("z", scanStatus="BLOCKED"), *(row(f"{i}", scanStatus="BLOCKED") for i in range(9))]
+    found = inventory([*rows, row("z", isQuarantined=True, quarantineReason="why")], limit=2)
+    assert [(each.artifact, each.reason) for each in found.findings] == [("z", "why"), ("0", "")]
+    assert found.findings_dropped == 8
+
+
+def test_findings_whose_labels_collide_are_merged():
+    """Their kinds add up, the rest is the first row's by name; the limit is one of artifacts."""
+    rows = [
+        row("a\x01", scanStatus="BLOCKED", purl="second", downloadsCount=2),
+        row("a\x00", isQuarantined=True, purl="first", quarantineReason="bad\n", downloadsCount=1),
+        row("b", scanStatus="BLOCKED"),
+    ]
+    [merged, other] = inventory(rows, limit=3).findings
+    assert (merged.artifact, merged.kinds, merged.purl) == ("a\ufffd", ("quarantined", "blocked"), "first")
+    assert (merged.reason, merged.downloads, merged.scan_status) == ("bad\ufffd", 1, "UNSCANNED")
+    assert (other.artifact, other.downloads, other.environments) == ("b", None, {})
+    rows[0] |= {"deploymentMetadata": {"prodEnvCount": 3}}
+    [merged] = inventory(rows, limit=2).findings
+    assert (merged.purl, merged.environments) == ("first", {})
+
+
+def test_the_texts_of_merged_findings_are_those_of_the_first_version():
+    """Where the names are equal, in any order of rows, and however urgent the others are."""
+    in_prod = {"deploymentMetadata": {"prodEnvCount": 1}}
+    rows = [
+        row(version="a\x01", isQuarantined=True, purl="2", **in_prod),
+        row(version="a\x00", isQuarantined=True, purl="1"),
+    ]
+    for order in rows, rows[::-1]:
+        [found] = inventory(order).findings
+        assert found.purl == "1"
+
+
+def test_findings_that_differ_in_nothing_but_their_type_are_chosen_alike():
+    """Where labels cannot tell two artifacts apart, the order of rows decides nothing."""
+    rows = [row(isQuarantined=True, artifactType=kind, purl=kind) for kind in ("model", "dataset")]
+    for order in rows, rows[::-1]:
+        [found] = inventory(order, limit=1).findings
+        assert found.purl == "dataset"
+
+
+def test_environments_of_a_finding_are_absent_where_the_api_sends_none():
+    """Zero is included, absent is not zero."""
+    some = [None, {}, {"prodEnvCount": 0}, {"nonProdEnvCount": 2, "prodEnvCount": 1}]
+    rows = [row(str(i), isQuarantined=True, deploymentMetadata=counts) for i, counts in enumerate(some)]
+    found = {each.artifact: each.environments for each in inventory(rows).findings}
+    assert found == {"0": {}, "1": {}, "2": {"prod": 0}, "3": {"prod": 1, "nonprod": 2}}

@@ -1,0 +1,280 @@
+"""The endpoints over a real socket: scrapes, health, readiness, and clients that misbehave."""
+
+import gzip
+import http.client
+import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from itertools import pairwise
+
+import pytest
+import requests
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+from prometheus_client.parser import text_string_to_metric_families as parse_text
+
+from exporter.harness.errors import ServerError
+from exporter.serving.endpoints import _pieces
+from exporter.serving.listener import listen
+from tests.support.endpoints import served
+
+TIMEOUT = "X-Prometheus-Scrape-Timeout-Seconds"
+
+
+@pytest.fixture(scope="module")
+def refreshed():
+    """Has its snapshot; for tests that change nothing."""
+    with served() as running:
+        running.go.set()
+        yield running
+
+
+@pytest.fixture
+def running():
+    with served() as running:
+        yield running
+
+
+def test_twenty_scrapes_at_once_of_a_cold_space_make_one_walk(running):
+    with ThreadPoolExecutor(20) as scrapers:
+        answers = [scrapers.submit(running.get) for _ in range(20)]
+        assert running.begun.wait(10)
+        running.go.set()
+        assert {answer.result().status_code for answer in answers} == {200}
+        assert all('har_up{space="acct"} 1.0' in answer.result().text for answer in answers)
+    assert running.walks == 1
+    running.get()
+    assert running.walks == 1
+
+
+@pytest.mark.parametrize("timeout", ["0.1", "0.5", "1"])
+def test_a_scrape_is_answered_before_its_timeout_though_the_walk_hangs(timeout, running):
+    began = time.monotonic()
+    text = running.get(headers={TIMEOUT: timeout}).text
+    assert 'har_up{space="acct"} 0.0' in text
+    assert time.monotonic() - began < 2
+
+
+HOSTILE_TIMEOUTS = r"""
+NaN nan -nan Inf +Inf -Inf infinity -1 -0 0 0.0 1e309 -1e309 1e308 1e-400 text 10s 1,5 1;5 0x10 0b1 1_0 1e e1 . --1 1e+
+%31 '1' "1" null True [1] {} $1 1/2 \u0031
+"""
+
+
+def status_of(refreshed, head):
+    with socket.create_connection(refreshed.address, timeout=10) as sock:
+        sock.sendall(f"{head}\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+        return sock.makefile("rb").read()[:12].decode()
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        *([value] for value in HOSTILE_TIMEOUTS.split()),
+        *([value] for value in ["", " ", "1 2", "\t", "\uff11", "\xbd", "9" * 400, "0." + "0" * 400, "9" * 5000]),
+        ["1", "2"],
+        ["1", "1"],
+    ],
+)
+def test_a_hostile_timeout_is_as_good_as_none(values, refreshed):
+    head = "".join(f"\r\n{TIMEOUT}: {value}" for value in values)
+    assert status_of(refreshed, f"GET /metrics HTTP/1.1{head}") == "HTTP/1.1 200"
+
+
+def test_a_scrape_that_leaves_does_not_end_the_refresh(running):
+    with socket.create_connection(running.address) as sock:
+        sock.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert running.begun.wait(10)
+    running.go.set()
+    assert 'har_up{space="acct"} 1.0' in running.get().text
+    assert running.walks == 1
+
+
+def test_scrapes_leave_nothing_behind_on_a_refresh_that_hangs(running):
+    for _ in range(5):
+        running.get(headers={TIMEOUT: "0.6"})
+    assert running.walks == 1
+    assert len(running.refresher._spaces["acct"].running._done_callbacks) == 1
+
+
+def test_the_sixty_fifth_scrape_at_once_is_told_so_and_health_is_not(running):
+    with ExitStack() as stack:
+        for _ in range(64):
+            sock = stack.enter_context(socket.create_connection(running.address, timeout=10))
+            sock.sendall(f"GET /metrics HTTP/1.1\r\nHost: x\r\n{TIMEOUT}: 60\r\n\r\n".encode())
+        while running.get(headers={TIMEOUT: "0.1"}).status_code != 503:
+            time.sleep(0.01)
+        assert running.get("/-/healthy").status_code == 200
+
+
+def test_a_walk_that_fails_is_a_good_scrape_without_data(running):
+    running.error = ServerError("down")
+    running.go.set()
+    answer = running.get()
+    assert answer.status_code == 200
+    assert 'har_refresh_failures_total{reason="server_error",space="acct"} 1.0' in answer.text
+    assert "har_snapshot_timestamp_seconds{" not in answer.text
+
+
+@pytest.mark.parametrize(
+    "accept",
+    [None, "*/*", "text/plain;version=abc", "application/openmetrics-text", "text/html", "\xff;;,", ",", "a" * 9000],
+)
+@pytest.mark.parametrize(
+    ("encoding", "compressed"),
+    [
+        ("identity", False),
+        ("", False),
+        ("gzip", True),
+        ("GZip", True),
+        ("deflate, gzip;q=0.5", True),
+        ("*", True),
+        ("*;q=0", False),
+        ("gzip;q=0", False),
+        ("gzip; Q=0.000, *", False),
+        ("gzip;q=text", True),
+        ("zstd, \xff", False),
+        (",;=" * 2000, False),
+    ],
+)
+def test_any_headers_get_a_page_that_parses(accept, encoding, compressed, refreshed):
+    headers = {"Accept-Encoding": encoding.encode("latin-1")} | ({"Accept": accept.encode("latin-1")} if accept else {})
+    connection = http.client.HTTPConnection(*refreshed.address, timeout=10)
+    connection.request("GET", "/metrics", headers=headers)
+    answer = connection.getresponse()
+    body = answer.read()
+    connection.close()
+    assert answer.status == 200
+    assert int(answer.headers["Content-Length"]) == len(body)
+    assert (answer.headers["Content-Encoding"] == "gzip") is compressed
+    text = (gzip.decompress(body) if answer.headers["Content-Encoding"] == "gzip" else body).decode()
+    parse = parse_openmetrics if "openmetrics" in answer.headers["Content-Type"] else parse_text
+    assert "har_up" in {family.name for family in parse(text)}
+
+
+def test_head_has_the_headers_of_get_and_no_body(refreshed):
+    answer = requests.head(f"{refreshed.url}/metrics", timeout=10)
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert int(answer.headers["Content-Length"]) > 0
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/metric",
+        "/metrics/",
+        "/METRICS",
+        "/metrics;x",
+        "/-/",
+        "//metrics",
+        "/%2e%2e/metrics",
+        "/metrics%00",
+        "/metrics%3Fx",
+    ],
+)
+def test_an_unknown_path_is_404_and_not_echoed(path, refreshed):
+    answer = refreshed.get(path)
+    assert answer.status_code == 404
+    assert "metric" not in answer.text
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "TRACE", "BREW"])
+def test_another_method_is_405_with_the_ones_that_are_known(method, refreshed):
+    answer = requests.request(method, f"{refreshed.url}/metrics", timeout=10)
+    assert (answer.status_code, answer.headers["Allow"]) == (405, "GET, HEAD")
+
+
+def test_health_does_not_depend_on_the_upstream(running):
+    running.error = ServerError("down")
+    assert running.get("/-/healthy").status_code == 200
+
+
+def test_readiness_comes_with_the_first_refresh_well_or_not(running):
+    assert running.get("/-/ready").status_code == 503
+    running.error = ServerError("down")
+    running.go.set()
+    running.get()
+    assert running.get("/-/ready").status_code == 200
+
+
+def test_readiness_comes_after_30_s_all_the_same(running):
+    running.clock.tick(29.9)
+    assert running.get("/-/ready").status_code == 503
+    running.clock.tick(0.2)
+    assert running.get("/-/ready").status_code == 200
+
+
+def test_the_page_for_people_loads_nothing_from_elsewhere(running):
+    running.go.set()
+    running.get()
+    answer = running.get("/")
+    assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
+    assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+    assert "acct" in answer.text
+    assert "1.2.3" in answer.text
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET /metrics HTTP/1.1\r\nHost: x\r\nX-Slow"], ids=["nothing", "half"])
+def test_a_client_that_never_finishes_its_headers_is_closed(sent, running):
+    with socket.create_connection(running.address, timeout=10) as sock:
+        sock.sendall(sent)
+        began = time.monotonic()
+        assert sock.recv(1000) == b""
+        assert time.monotonic() - began < 5
+
+
+def test_a_second_request_that_never_ends_is_closed_too(running):
+    with socket.create_connection(running.address, timeout=10) as sock:
+        sock.sendall(b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n")
+        answers = sock.makefile("rb")
+        assert b"OK\n" in iter(answers.readline, b"")
+        sock.sendall(b"GET /-/hea")
+        assert answers.read() == b""
+
+
+@pytest.mark.parametrize("target", ["http://x/metrics", "*", "x:80", "metrics"])
+@pytest.mark.parametrize("method", ["GET", "OPTIONS", "CONNECT"])
+def test_a_target_that_is_no_path_is_404(method, target, refreshed):
+    assert status_of(refreshed, f"{method} {target} HTTP/1.1") == "HTTP/1.1 404"
+
+
+@settings(max_examples=50, deadline=None)
+@given(sizes=st.lists(st.integers(0, 10_000), max_size=40) | st.lists(st.integers(0, 2**20), max_size=4))
+def test_a_body_goes_out_in_few_pieces_and_a_client_that_does_not_read_costs_one_of_them(sizes):
+    """Of 128 KiB at most; any two that follow each other are more than one could hold, but for the ends of parts."""
+    parts = [bytes([number]) * size for number, size in enumerate(sizes)]
+    pieces = [bytes(piece) for piece in _pieces(parts)]
+    assert b"".join(pieces) == b"".join(parts)
+    assert all(0 < len(piece) <= 2**17 for piece in pieces)
+    ends = sum(size > 2**17 for size in sizes)
+    assert sum(len(one) + len(two) <= 2**17 for one, two in pairwise(pieces)) <= ends
+
+
+def test_shutdown_answers_a_waiting_scrape_at_once():
+    with served() as running, ThreadPoolExecutor(1) as scraper:
+        answer = scraper.submit(running.get, headers={TIMEOUT: "20"})
+        assert running.begun.wait(10)
+        began = time.monotonic()
+        running.server.stop()
+        assert answer.result().status_code == 200
+        assert time.monotonic() - began < 5
+
+
+def test_an_empty_host_is_every_interface():
+    with listen("", 0) as sock:
+        port = sock.getsockname()[1]
+        for host in ("127.0.0.1", *(["::1"] if socket.has_dualstack_ipv6() else [])):
+            socket.create_connection((host, port), timeout=5).close()
+
+
+@pytest.mark.parametrize("host", ["no host\x00", "label" * 20])
+def test_a_host_that_is_none_is_an_error_of_the_system(host):
+    with pytest.raises(OSError, match=r"^\[Errno "):
+        listen(host, 0)
+
+
+def test_a_system_that_cannot_give_up_on_silent_clients_is_listened_on_too(monkeypatch):
+    monkeypatch.delattr(socket, "TCP_USER_TIMEOUT", raising=False)
+    listen("127.0.0.1", 0).close()

@@ -1,0 +1,81 @@
+"""The exporter inside the test's process, asked for one space after the other."""
+
+import contextlib
+from pathlib import Path
+
+import requests
+
+from exporter.config.settings import Settings
+from exporter.config.sources import load
+from exporter.engine.app import App
+from exporter.serving.endpoints import Endpoints
+from tests.support import whole
+from tests.support.clocks import FakeClock
+from tests.support.upstream import Upstream
+
+TIMEOUT = "X-Prometheus-Scrape-Timeout-Seconds"
+
+
+class Probed:
+    """What is asked.
+
+    Attributes:
+        app: its inside.
+        clock: its clock.
+        url: where it listens.
+    """
+
+    def __init__(self, front: whole.Front, settings: Settings) -> None:
+        self.clock = FakeClock()
+        self.app = App(settings, self.clock)
+        self.endpoints = front.endpoints = Endpoints(
+            self.app.refresher,
+            self.app.exposition,
+            self.app.probes,
+            clock=self.clock,
+            scrape_timeout_offset=lambda: 0.5,
+            version="1",
+        )
+        self.url = front.url
+
+    @property
+    def kept(self) -> list[str]:
+        """The targets that are kept, the one first that was not asked for longest."""
+        return list(self.app.probes._kept)
+
+    def ask(self, space: str, timeout: float = whole.PATIENCE, **headers: str) -> requests.Response:
+        """Ask for one space."""
+        headers = {TIMEOUT: str(timeout), **headers}
+        return requests.get(f"{self.url}/probe", params={"space": space}, headers=headers, timeout=whole.PATIENCE)
+
+    def probe(self, space: str, timeout: float = whole.PATIENCE) -> whole.Scrape:
+        """Return the series of one space."""
+        answer = self.ask(space, timeout)
+        assert answer.status_code == 200
+        return whole.Scrape(answer.text)
+
+    def metrics(self, timeout: float = whole.PATIENCE) -> whole.Scrape:
+        """Return the series of /metrics."""
+        return whole.Scrape(requests.get(f"{self.url}/metrics", headers={TIMEOUT: str(timeout)}, timeout=20).text)
+
+
+def probed(front: whole.Front, upstream: Upstream, **more: str) -> Probed:
+    """Run the exporter over an upstream, with more settings as texts."""
+    given = {"base_url": upstream.url, "api_key": upstream.key, "spaces": "acct", "rate_limit": "off", **more}
+    return Probed(front, load({}, {f"HAR_EXPORTER_{name.upper()}": text for name, text in given.items()}))
+
+
+def settings_from(folder: Path, text: str) -> Settings:
+    """Read settings from a file."""
+    (folder / "settings.yaml").write_text(text)
+    return load({"config": str(folder / "settings.yaml")}, {})
+
+
+@contextlib.contextmanager
+def held(upstream: Upstream, gate):
+    """Let no answer of an upstream go before the block ends."""
+    upstream.hold = gate
+    try:
+        yield
+    finally:
+        gate.set()

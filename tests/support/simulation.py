@@ -1,0 +1,231 @@
+"""Processes that share a registry of any size, over hours of virtual time.
+
+Refresher, throttle and paging rules are the exporter's own. A walk is as many turns of the throttle as it has requests:
+one page first, then several in flight, the first one again at the end; `test_simulation.py` compares it with the real
+walker. Threads, queues and pages in flight are as in `exporter/engine/clients.py`: each key has its own, but the number
+of pages in flight is that of the process.
+"""
+
+import heapq
+import math
+import threading
+from array import array
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from functools import partial
+from itertools import count
+
+from exporter.harness.counters import ApiCounters
+from exporter.harness.errors import RefreshError, RequestTimeout
+from exporter.harness.page import Rejected
+from exporter.harness.throttle import Throttle
+from exporter.inventory.paging import requests_of_walk
+from exporter.inventory.snapshot import Inventory, Snapshot
+from exporter.rates import Rate
+from tests.support.timeline import Task, Timeline
+
+MINUTE = 60.0
+LATENCY = 0.5
+_AHEAD = 2
+_MOMENT = 1e-6
+_NOTHING = Inventory(registries={}, findings=(), findings_dropped=0, artifacts=0)
+
+Answer = Callable[[RefreshError | None], None]
+
+
+def requests_of(artifacts: int, page_size: int) -> int:
+    """Return the requests of one walk through a listing that stands still."""
+    return requests_of_walk(artifacts, min(artifacts, page_size), page_size)
+
+
+class Slots:
+    """How many requests a process may have in flight; first come, first served."""
+
+    def __init__(self, free: int) -> None:
+        self._free = free
+        self._waiting: deque[Callable[[], None]] = deque()
+
+    def take(self, send: Callable[[], None]) -> None:
+        """Send at once, or when a slot is given back."""
+        if self._free:
+            self._free -= 1
+            send()
+        else:
+            self._waiting.append(send)
+
+    def give(self) -> None:
+        """Give a slot back."""
+        if self._waiting:
+            self._waiting.popleft()()
+        else:
+            self._free += 1
+
+
+@dataclass(slots=True)
+class Asked:
+    """A page that is asked for."""
+
+    deadline: float
+    answer: Answer
+    cancelled: bool = False
+
+
+class Key:
+    """One key in one process: its throttle, and the threads that fetch its pages and walk its spaces.
+
+    Attributes:
+        sent: when each request was sent.
+    """
+
+    def __init__(self, timeline: Timeline, slots: Slots, rate: int, concurrency: int) -> None:
+        self.sent = array("d")
+        self._timeline = timeline
+        self._slots = slots
+        self._throttle = Throttle(Rate(rate, MINUTE), timeline, ApiCounters())
+        self._idle = self._walkers = concurrency
+        self._pages: list[tuple[float, int, Asked]] = []
+        self._order = count()
+        self._waiting: deque[Asked] = deque()
+        self._refreshes: deque[Callable[[], None]] = deque()
+        self._last_start = -math.inf
+        self._tasks: set[Task] = set()
+
+    def ask(self, deadline: float, answer: Answer) -> Asked:
+        """Queue a page."""
+        asked = Asked(deadline, answer)
+        heapq.heappush(self._pages, (deadline, next(self._order), asked))
+        self._fetch()
+        return asked
+
+    def _fetch(self) -> None:
+        while self._idle and self._pages:
+            _, _, asked = heapq.heappop(self._pages)
+            if not asked.cancelled:
+                self._idle -= 1
+                self._waiting.append(asked)
+                if len(self._waiting) == 1:
+                    self._timeline.soon(self._take_turns)
+
+    def _take_turns(self) -> None:
+        """Let pages be sent whose turn has come; the throttle itself says whether it has."""
+        while self._waiting:
+            asked, now = self._waiting[0], self._timeline.monotonic()
+            turn = self._throttle._next_turn(now)
+            if now < turn <= asked.deadline:
+                self._timeline.at(turn, self._take_turns)
+                return
+            self._waiting.popleft()
+            try:
+                self._throttle.acquire(asked.deadline)
+            except RequestTimeout as error:
+                self._timeline.soon(partial(self._end, asked, error))
+            else:
+                self.sent.append(now)
+                self._slots.take(partial(self._send, asked))
+
+    def _send(self, asked: Asked) -> None:
+        self._timeline.at(self._timeline.monotonic() + LATENCY, partial(self._receive, asked))
+
+    def _receive(self, asked: Asked) -> None:
+        self._slots.give()
+        self._end(asked, None)
+
+    def _end(self, asked: Asked, error: RefreshError | None) -> None:
+        self._idle += 1
+        self._fetch()
+        if not asked.cancelled:
+            asked.answer(error)
+
+    def submit(self, refresh: Callable[..., None], *args: object) -> Future[None]:
+        """Queue a refresh, as the refresher wants it."""
+        future: Future[None] = Future()
+
+        def run() -> None:
+            refresh(*args)
+            future.set_result(None)
+            self._tasks.discard(Task.current())
+            self._walkers += 1
+            self._timeline.soon(self._walk)
+
+        self._refreshes.append(run)
+        self._timeline.soon(self._walk)
+        return future
+
+    def _walk(self) -> None:
+        """Start a walk that may, unless one has just started: no two of them have the same deadline."""
+        if self._timeline.monotonic() < self._last_start + _MOMENT:
+            self._timeline.at(self._last_start + _MOMENT, self._walk)
+        elif self._walkers and self._refreshes:
+            self._walkers -= 1
+            self._last_start = self._timeline.monotonic()
+            task = Task(self._refreshes.popleft())
+            self._tasks.add(task)
+            task.start()
+
+    def stop(self) -> None:
+        """End the walks that go on."""
+        self._refreshes.clear()
+        for task in tuple(self._tasks):
+            task.stop()
+
+
+class Turns:
+    """A walk that asks for its pages and does not look at them."""
+
+    def __init__(
+        self, key: Key, timeline: Timeline, artifacts: int, *, page_size: int, concurrency: int, timeout: float
+    ) -> None:
+        self._key = key
+        self._timeline = timeline
+        self._requests = requests_of(artifacts, page_size)
+        self._concurrency = concurrency
+        self._timeout = timeout
+
+    def __call__(self, _: threading.Event) -> Snapshot:
+        """Ask for all pages, and return what says no more than when the walk began."""
+        began, began_monotonic = self._timeline.time(), self._timeline.monotonic()
+        self._deadline = began_monotonic + self._timeout
+        self._task = Task.current()
+        self._read = 0
+        self._asked: list[Asked] = []
+        self._refused: dict[int, RefreshError] = {}
+        self._ask()
+        self._task.park()
+        if self._refused:
+            raise self._refused[self._read]
+        return Snapshot(
+            began=began,
+            began_monotonic=began_monotonic,
+            inventory=_NOTHING,
+            pages=self._requests,
+            page_size=100,
+            duplicates=0,
+            rejected=Rejected(),
+            reported=None,
+            complete=True,
+        )
+
+    def _ask(self) -> None:
+        self._asked.append(self._key.ask(self._deadline, partial(self._answer, len(self._asked))))
+
+    def _answer(self, number: int, error: RefreshError | None) -> None:
+        """Read pages in their order: one that was refused ends the walk once those before it are there."""
+        if error is None:
+            self._read += 1
+            if self._read < self._requests:
+                self._ask_ahead()
+        else:
+            self._refused[number] = error
+        if self._read == self._requests or self._read in self._refused:
+            for asked in self._asked[self._read :]:
+                asked.cancelled = True
+            if number <= self._read:
+                self._task.resume()
+
+    def _ask_ahead(self) -> None:
+        last = self._requests - 1
+        end = min(last, self._read + _AHEAD * self._concurrency)
+        for _ in range(len(self._asked), self._requests if self._read == last else end):
+            self._ask()

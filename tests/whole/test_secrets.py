@@ -1,0 +1,196 @@
+"""The key is in nothing that anybody can read, whatever the server does with it: one host gets it and no other."""
+
+import base64
+import json
+import re
+import traceback
+from pathlib import Path
+from urllib.parse import quote, quote_plus
+
+import pytest
+import trustme
+
+from exporter.cli.main import main
+from exporter.config.sources import load
+from exporter.engine.clients import listing_of
+from exporter.harness.errors import RefreshError
+from tests.support import whole
+from tests.support.clocks import FakeClock
+from tests.support.commands import run, served
+from tests.support.faults import FAILURES, GOOD, Case, answer, body_of, good_tls, says
+from tests.support.rawserver import HEAD, RawServer, sends
+from tests.support.upstream import Upstream, make_row, make_rows, reply
+
+CANARY = whole.KEY
+PAGES = ("/", "/metrics", "/-/healthy", "/-/ready")
+
+
+def spellings(secret):
+    """Return a secret in each way that it may be written, and the core of it that none of them changes."""
+    raw = secret.encode()
+    # Base64 depends on where the text begins within three bytes.
+    shifted = [base64.b64encode(b"\0" * shift + raw)[4:-4].decode() for shift in range(3)]
+    return {secret, "canary", quote(secret, safe=""), quote_plus(secret), json.dumps(secret)[1:-1], *shifted}
+
+
+def assert_kept(text):
+    """Fail where the key is in a text."""
+    assert [spelling for spelling in spellings(CANARY) if spelling in text] == []
+
+
+def echoes(make):
+    """Return the behaviour that answers with what it makes of the key, as the client sent it."""
+
+    def behave(server, sock):
+        key = re.search(rb"x-api-key: (.*)\r\n", server.read(sock))[1]
+        sock.sendall(make(key.decode()))
+
+    return behave
+
+
+def named(key):
+    """Return a listing of one artifact that is called like the key."""
+    return body_of([make_row(name=key, registryIdentifier=key, isQuarantined=True)], itemCount=1, pageSize=100)
+
+
+ECHOES = [
+    Case("echo", name, echoes(make))
+    for name, make in {
+        "message of a 401": lambda key: answer({"message": f"bad key {key}"}, status="401 No"),
+        "message of a 500 across the cut": lambda key: answer({"message": "m" * 240 + key}, status="500 No"),
+        "message of a failure": lambda key: answer({"status": "FAILURE", "message": f"bad key {key}"}),
+        "message across the cut": lambda key: answer({"status": "ERROR", "message": "m" * 230 + key}),
+        "status": lambda key: answer({"status": key}),
+        "names": lambda key: answer(named(key)),
+        "content type": lambda key: answer(GOOD, content_type=key),
+        "content encoding": lambda key: answer(GOOD, f"Content-Encoding: {key}"),
+        "retry after": lambda key: answer(b"", f"Retry-After: {key}", status="429 No"),
+        "redirect": lambda key: answer(b"", f"Location: http://127.0.0.1:1/{key}", status="302 Go"),
+        "reason phrase": lambda key: answer(b"", status=f"403 {key}"),
+        "no JSON": lambda key: answer(key.encode()),
+        "no HTTP": lambda key: f"{key} is bad\r\n\r\n".encode(),
+        "status line": lambda key: f"HTTP/1.1 {key} bad\r\n\r\n".encode(),
+        "chunk": lambda key: HEAD + f"Transfer-Encoding: chunked\r\n\r\n{key}\r\n".encode(),
+        "header": lambda key: f"HTTP/1.1 500 No\r\n{key}\r\n\r\n".encode(),
+    }.items()
+]
+
+
+@pytest.fixture(scope="module")
+def authority():
+    return trustme.CA()
+
+
+ONE_A_ROW = list({case.row: case for case in FAILURES}.values())
+
+
+@pytest.mark.parametrize("case", [*ONE_A_ROW, *ECHOES], ids=str)
+def test_the_key_is_in_no_log_no_page_and_no_error(case, front, tmp_path, authority):
+    clock, settings = FakeClock(), dict(case.settings)
+    if case.tls:
+        authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+        settings["ca_file"] = str(tmp_path / "ca.pem")
+    with RawServer(says(GOOD), good_tls(authority) if case.tls else None) as server, RawServer(sends()) as elsewhere:
+        server.elsewhere = elsewhere.address
+        url = f"{'https' if case.tls else 'http'}://{server.address}"
+        with whole.running(front, clock, tmp_path, url, **settings) as exporter:
+            exporter.scrape()
+            server.behave, server.context = case.behave, case.tls(authority) if case.tls else None
+            clock.tick(301)
+            exporter.scrape()
+            error = error_of(exporter.app)
+            clock.tick(301)
+            pages = [exporter.get(path) for path in PAGES]
+    assert elsewhere.connections == 0
+    assert server.requests
+    assert "debug" in exporter.log
+    for text in (*pages, exporter.log, error):
+        assert_kept(text)
+
+
+def error_of(app):
+    """Return all that an error of the client for `acct` says, what caused it included."""
+    space = app.settings.served[0]
+    upstream = app.clients.of(space, app.settings)
+    client = upstream.client
+    try:
+        client.page(listing_of(space), 0, 100, client._clock.monotonic() + 0.3)
+    except RefreshError as error:
+        lines = traceback.format_exception(error)
+        return "".join([*lines, repr(error), repr(error.__cause__), repr(vars(error)), repr(client), repr(upstream)])
+    return ""
+
+
+def test_the_test_would_notice():
+    for spelling in ("x" + CANARY, quote(CANARY), base64.b64encode(b"xy" + CANARY.encode()).decode()):
+        with pytest.raises(AssertionError):
+            assert_kept(spelling)
+
+
+@pytest.mark.parametrize("scheme", ["x-api-key", "bearer"])
+def test_nothing_shows_the_key_when_it_is_printed(scheme):
+    environ = {"HAR_EXPORTER_API_KEY": CANARY, "HAR_EXPORTER_SPACES": "acct", "HAR_EXPORTER_AUTH_SCHEME": scheme}
+    settings = load({}, environ)
+    upstreams = whole.App(settings, FakeClock()).clients
+    upstream = upstreams.of(settings.served[0], settings)
+    objects = (settings, *settings.served, upstreams, upstream, upstream.client, upstream.key)
+    assert_kept("".join(form(each) for each in objects for form in (repr, str)))
+    assert_kept(settings.model_dump_json())
+
+
+def test_the_real_process_shows_its_key_to_nobody():
+    with (
+        Upstream(make_rows(3), key=CANARY) as upstream,
+        served("--log-level", "debug", base_url=upstream.url, api_key=CANARY, spaces="acct") as (process, url),
+    ):
+        texts = [whole.requests.get(url + path, timeout=10).text for path in PAGES]
+        upstream.fault = lambda _: reply(401, {"message": f"bad key {CANARY}"})
+        command_line = Path(f"/proc/{process.pid}/cmdline")
+        texts.append(command_line.read_text() if command_line.exists() else "")
+        process.terminate()
+        texts.append(process.stderr.read())
+    assert "har_up" in texts[1]
+    assert_kept("".join(texts))
+
+
+def test_check_and_dump_show_the_key_to_nobody():
+    with Upstream(make_rows(3)) as upstream:
+        upstream.fault = lambda _: reply(401, {"message": f"bad key {CANARY}"})
+        for command in (["check"], ["dump"]):
+            done = run(*command, "--log-level", "debug", base_url=upstream.url, api_key=CANARY, spaces="acct")
+            assert done.returncode == 1
+            assert_kept(done.stdout + done.stderr)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variables"),
+    [
+        ([f"--api-key={CANARY}"], {}),
+        (["--api-key", CANARY], {}),
+        ([], {"api_key": f"{CANARY}\nx"}),
+        ([], {"api_key": CANARY, "api_key_file": "/nonexistent"}),
+        ([], {"api_key": CANARY, "page_size": "many"}),
+        ([], {"api_keys": CANARY}),
+        ([], {"api_key_file": CANARY}),
+        ([], {"proxy_url": f"ftp://u:{CANARY}@h"}),
+        ([], {"base_url": f"https://u:{CANARY}@h"}),
+    ],
+    ids=lambda value: re.sub(r"\W+.*", "", " ".join(value)) or "none",
+)
+def test_unusable_settings_do_not_show_the_key(arguments, variables, monkeypatch, capsys):
+    for name, value in {"spaces": "acct", **variables}.items():
+        monkeypatch.setenv(f"HAR_EXPORTER_{name.upper()}", value)
+    assert main(arguments) == 2
+    told = capsys.readouterr()
+    assert told.err
+    assert_kept(told.out + told.err)
+
+
+@pytest.mark.parametrize("text", [f"api_key: {CANARY}\n  bad: [", f"api_key: [{CANARY}]", f"{CANARY}", f"{CANARY}: x"])
+def test_a_broken_file_does_not_show_the_key(text, tmp_path, capsys):
+    file = tmp_path / "settings.yaml"
+    file.write_text(text)
+    assert main(["--config", str(file), "--spaces", "acct"]) == 2
+    told = capsys.readouterr()
+    assert told.err
+    assert_kept(told.out + told.err)

@@ -1,0 +1,124 @@
+"""Generates parts of the chart from other files; `make chart` writes them, and a test checks that they are current."""
+
+import functools
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import yaml
+
+from exporter.config.settings import Settings
+from exporter.config.spaces import SpaceEntry
+
+ROOT = Path(__file__).parent.parent
+CHART = ROOT / "helm" / "har-exporter"
+
+MANAGED = {"listen_address", "shard", "shards", "web_config_file"}
+"""Settings that the chart derives from other values, so `config` does not accept them."""
+
+_PARAM = re.compile(r"## @(param|section) (.*)")
+_TABLES = re.compile(r"(?<=<!-- begin values -->\n).*(?=<!-- end values -->)", re.DOTALL)
+
+
+def copies() -> Iterator[tuple[Path, str]]:
+    """Yield the path and content of each rule file and dashboard of the chart."""
+    for folder, pattern in (("rules", "*.rules.yaml"), ("dashboards", "*.json")):
+        for source in sorted((ROOT / "grafana" / folder).glob(pattern)):
+            yield CHART / folder / source.name, source.read_text()
+
+
+def made() -> Iterator[tuple[Path, str]]:
+    """Yield the path and content of each generated file."""
+    yield from copies()
+    yield CHART / "values.schema.json", _schema()
+    yield CHART / "README.md", _readme()
+
+
+def described() -> Iterator[tuple[str, str, str]]:
+    """Yield kind (param or section), path and description of each such comment in values.yaml."""
+    for kind, text in _PARAM.findall((CHART / "values.yaml").read_text()):
+        path, _, description = text.partition(" ") if kind == "param" else ("", "", text)
+        yield kind, path, description
+
+
+def default(path: str) -> object:
+    """Return the default of a value."""
+    value = _defaults()
+    for name in path.split("."):
+        value = value[name]
+    return value
+
+
+@functools.cache
+def _defaults() -> dict:
+    return yaml.safe_load((CHART / "values.yaml").read_text())
+
+
+def _readme() -> str:
+    path = CHART / "README.md"
+    lines = []
+    for kind, name, description in described():
+        if kind == "section":
+            lines += ["", f"### {description}", "", "| value | meaning | default |", "| --- | --- | --- |"]
+        else:
+            text = description.replace("|", "\\|")
+            lines.append(f"| `{name}` | {text} | `{json.dumps(default(name), ensure_ascii=False)}` |")
+    tables = "\n".join(lines) + "\n\n"
+    return _TABLES.sub(lambda _: tables, path.read_text())
+
+
+def _schema() -> str:
+    path = CHART / "values.schema.json"
+    schema = json.loads(path.read_text())
+    schema["definitions"]["settings"] = _settings()
+    for kind, name, description in described():
+        if kind == "param":
+            _property(schema, name)["description"] = description
+    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+
+
+def _property(schema: dict, path: str) -> dict:
+    for name in path.split("."):
+        schema = schema["properties"][name]
+    return schema
+
+
+def _settings() -> dict:
+    """Return the schema of `config`, generated from the settings of the exporter."""
+    properties = {name: _setting(field) for name, field in Settings.model_fields.items() if name not in MANAGED}
+    entry = {name: _setting(field) for name, field in SpaceEntry.model_fields.items()}
+    entry["ref"] |= {"minLength": 1}
+    spaces = [_line(), {"type": "object", "additionalProperties": False, "required": ["ref"], "properties": entry}]
+    properties["spaces"] = {
+        "type": "array",
+        "items": {"anyOf": spaces},
+        "description": properties["spaces"]["description"],
+    }
+    return {"type": "object", "additionalProperties": False, "properties": properties}
+
+
+def _line() -> dict:
+    return {"$ref": "#/definitions/filled"}
+
+
+def _setting(field) -> dict:
+    """Return the schema of a setting: the types that the settings file accepts."""
+    shape = str(field.annotation)
+    if field.annotation is int:
+        accepted = {"type": "integer"}
+    elif "bool" in shape:
+        accepted = {"type": "boolean"}
+    elif field.annotation is float:
+        accepted = {"type": ["string", "number"]}
+    elif "tuple" in shape and "Rate" not in shape:
+        accepted = {"type": ["array", "string"], "items": {"type": "string"}}
+    else:
+        accepted = {"type": "string", "pattern": r"^[^\x00-\x1f\x7f]*$"}
+    return accepted | {"description": field.description}
+
+
+if __name__ == "__main__":
+    for destination, content in made():
+        destination.parent.mkdir(exist_ok=True)
+        destination.write_text(content)
