@@ -34,7 +34,7 @@ from exporter.workers import Workers
 _TIMEOUT_HEADER = b"x-prometheus-scrape-timeout-seconds"
 _DEFAULT_TIMEOUT = 10.0  # Prometheus's default
 _READY_AFTER = 30.0  # so that a slow first refresh does not keep the other spaces from being scraped
-_SCRAPES = 64
+_SCRAPES = 64  # that wait at a time; each costs tasks and timers
 _PIECE = 131_072
 
 _NO_SNIFFING = (b"x-content-type-options", b"nosniff")
@@ -58,7 +58,6 @@ _NO_TARGET = Response(400, (b"Unknown or malformed space. Use /probe?space=SPACE
 _NO_ROOM = Response(503, (b"Too many spaces are being refreshed.\n",))
 _NO_LIFECYCLE = Response(403, (b"The lifecycle API is not enabled: set web_enable_lifecycle to true.\n",))
 _SHUTTING_DOWN = Response(503, (b"Shutting down.\n",))
-_BUSY = Response(503, (b"Too many concurrent scrapes.\n",))
 _NOT_READY = Response(503, (b"The first refresh of a space has not finished.\n",))
 
 
@@ -96,7 +95,7 @@ class Endpoints:
         self._reload = reload
         self._started = clock.monotonic()
         self._stopping = asyncio.Event()
-        self._scrapes = 0
+        self._waiting: dict[asyncio.Event, None] = {}
         self._ends: WeakKeyDictionary[Future[None], asyncio.Event] = WeakKeyDictionary()
         # A single thread, because a Gzip is not safe to share between threads.
         self._renderer = Workers(1, "render")
@@ -104,8 +103,8 @@ class Endpoints:
         read = ("GET", "HEAD")
         self._routes = {
             "/": Route(read, self._landing_page),
-            "/metrics": Route(read, partial(self._limited, self._metrics)),
-            "/probe": Route(read, partial(self._limited, self._probe)),
+            "/metrics": Route(read, self._metrics),
+            "/probe": Route(read, self._probe),
             "/-/healthy": Route(read, self._healthy),
             "/-/ready": Route(read, self._ready),
             "/-/reload": Route(("POST",), self._reload_settings),
@@ -167,18 +166,6 @@ class Endpoints:
     def _render_landing_page(self) -> bytes:
         return landing.page(self._refresher.statuses(), version=self._version, now=self._clock.monotonic())
 
-    async def _limited(
-        self, handler: Callable[[Scope, Receive], Awaitable[Response]], scope: Scope, receive: Receive
-    ) -> Response:
-        # A plain integer suffices, as only the thread of the event loop changes it.
-        if self._scrapes >= _SCRAPES:
-            return _BUSY
-        self._scrapes += 1
-        try:
-            return await handler(scope, receive)
-        finally:
-            self._scrapes -= 1
-
     async def _metrics(self, scope: Scope, receive: Receive) -> Response:
         self._probes.forget_idle()
         return await self._scrape(scope, receive, self._refresher.scrape, self._exposition.render, self._gzips)
@@ -212,17 +199,26 @@ class Endpoints:
         return await asyncio.wrap_future(self._renderer.submit(_page, render, content_type, gzip))
 
     async def _wait(self, refreshes: Sequence[Future[None]], budget: float, receive: Receive) -> None:
-        """Wait until the refreshes end, the budget is spent, the client leaves or the shutdown starts."""
+        """Wait until the refreshes end, the budget is spent, the client leaves or the shutdown starts.
+
+        If too many scrapes wait, the one that has waited longest stops waiting.
+        """
         if not refreshes:
             return
+        hurry = asyncio.Event()
+        self._waiting[hurry] = None
+        if len(self._waiting) > _SCRAPES:
+            next(iter(self._waiting)).set()
         waits: list[asyncio.Future[Any]] = [
             asyncio.ensure_future(_all(map(self._end_of, refreshes))),
             asyncio.ensure_future(_client_left(receive)),
             asyncio.ensure_future(self._stopping.wait()),
+            asyncio.ensure_future(hurry.wait()),
         ]
         try:
             await asyncio.wait(waits, timeout=budget, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            del self._waiting[hurry]
             for wait in waits:
                 wait.cancel()
 

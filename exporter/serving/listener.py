@@ -1,23 +1,10 @@
-"""Listening socket, which closes without resetting connections."""
+"""Listening socket."""
 
-import contextlib
-import ctypes
 import errno
 import socket
-import struct
-from collections.abc import Iterable
 from typing import Any
 
 _UNREAD_MILLISECONDS = 30_000
-_SO_ATTACH_FILTER = 26  # on Linux; missing in Python's socket module
-# The filter of a listening socket gets packets from their TCP header on; its byte 13 holds the flags, and SYN is 2.
-# Instructions: https://www.kernel.org/doc/html/latest/networking/filter.html
-_SYN_IS_DROPPED = (
-    (0x30, 0, 0, 13),  # load byte 13
-    (0x45, 0, 1, 2),  # if SYN is set, continue, else skip one
-    (0x06, 0, 0, 0),  # drop
-    (0x06, 0, 0, 0xFFFF_FFFF),  # accept
-)
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -50,22 +37,3 @@ def _resolve(host: str, port: int) -> tuple[int, Any]:
     except UnicodeError:
         raise OSError(errno.EINVAL, "not a host name") from None
     return found[0][0], found[0][4]
-
-
-def take_no_more(listeners: Iterable[socket.socket]) -> None:
-    """Drop the first packet of new connections, so that the listeners can be closed without resetting a connection.
-
-    When a listener is closed, the kernel resets the connections that it has established but nobody has accepted. One
-    can always arrive between the last accept and the close, with its request already sent. With a filter that drops
-    only SYN packets, no connection can arrive there once the handshakes under way have ended. A client whose packet
-    was dropped sends it again after a second, as TCP requires, and is then refused, or served by the next process.
-
-    The filter exists only on Linux; elsewhere, or if a sandbox forbids it, a connection may be reset.
-    """
-    # The struct sock_filter of each instruction, and the struct sock_fprog that points to them.
-    code = b"".join(struct.pack("HBBI", *instruction) for instruction in _SYN_IS_DROPPED)
-    program = ctypes.create_string_buffer(code)
-    pointer = struct.pack("HP", len(_SYN_IS_DROPPED), ctypes.addressof(program))
-    for listener in listeners:
-        with contextlib.suppress(OSError):
-            listener.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, pointer)

@@ -6,13 +6,16 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+import structlog
 import uvicorn
 
-from exporter.serving.connections import Connection, connection
+from exporter.clock import SystemClock
+from exporter.log import LoggedStates
+from exporter.serving.connections import connection
 from exporter.serving.http import Application
-from exporter.serving.listener import take_no_more
 
 CONNECTIONS = 1024
 """Maximum number of client connections."""
@@ -21,36 +24,27 @@ _QUEUE = 2048  # uvicorn's default
 _ACCEPTED_AT_ONCE = 16
 # The phases of a shutdown; with them the process ends within the 5 s that `stop` promises.
 _DRAIN_SECONDS = 0.5
-_ARRIVAL_SECONDS = 0.5
 _ANSWER_SECONDS = 2.5
 _SHUTDOWN_SECONDS = 3  # longer than _ANSWER_SECONDS, so that uvicorn finds no open connection and logs no error
 
 _CLOSE_SECONDS = 1  # asyncio waits 30 s for the close_notify of TLS
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_REPEAT_AFTER = 600.0
+
+_log = structlog.get_logger()
 
 
 class _Loop(asyncio.SelectorEventLoop):
-    """Event loop that reports TLS handshakes to connections, and limits how long a TLS connection takes to close."""
+    """Event loop that limits how long a TLS connection takes to open and to close; asyncio waits 60 s and 30 s."""
+
+    def __init__(self, handshake_timeout: float) -> None:
+        super().__init__()
+        self._handshake_timeout = handshake_timeout
 
     async def create_server(self, *args: Any, **kwargs: Any) -> asyncio.Server:  # noqa: ANN401 - as uvicorn passes them
         if kwargs.get("ssl") is not None:
-            kwargs["ssl_shutdown_timeout"] = _CLOSE_SECONDS
+            kwargs |= {"ssl_handshake_timeout": self._handshake_timeout, "ssl_shutdown_timeout": _CLOSE_SECONDS}
         return await super().create_server(*args, **kwargs)
-
-    def _make_ssl_transport(  # asyncio has no public hook; this one is the same since Python 3.7
-        self,
-        rawsock: socket.socket,
-        protocol: Connection,
-        sslcontext: ssl.SSLContext,
-        waiter: asyncio.Future[None],
-        **kwargs: Any,  # noqa: ANN401 - as asyncio passes them
-    ) -> asyncio.Transport:
-        transport: asyncio.Transport = super()._make_ssl_transport(  # type: ignore[misc] # not in typeshed
-            rawsock, protocol, sslcontext, waiter, **kwargs
-        )
-        # Deferred, because a transport cannot be aborted before asyncio has started it.
-        self.call_soon(protocol.handshake_began, transport, waiter)
-        return transport
 
 
 class Server(uvicorn.Server):
@@ -77,30 +71,31 @@ class Server(uvicorn.Server):
             sock: a listening socket; it is closed at the end.
             on_shutdown: called on the event loop's thread when the shutdown begins; must call `Endpoints.stop`.
             tls: the TLS context; None for plain HTTP.
-            request_timeout: seconds after which a connection without a complete request is closed; the TLS handshake
-                and the first request share this time.
-            connections: maximum number of connections, including handshakes; one more replaces a stalled one.
+            request_timeout: seconds after which a TLS handshake or a request that is not complete ends its connection.
+            connections: maximum number of connections; requests on further ones get 503.
         """
         config = uvicorn.Config(
             app,
-            http=connection(request_timeout=request_timeout, limit=connections),
+            http=connection(request_timeout=request_timeout),
+            limit_concurrency=connections + 1,  # it counts the new connection too
             ws="none",
             lifespan="off",
             interface="asgi3",
             log_config=None,
             log_level="error",  # its warnings report errors of clients, which could flood the log
             access_log=False,
-            backlog=_ACCEPTED_AT_ONCE,  # asyncio accepts so many in a row before the limit is enforced
+            backlog=_ACCEPTED_AT_ONCE,  # asyncio logs as many errors in a row when no descriptor is free
             proxy_headers=False,
             server_header=False,
             timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
         )
-        # After load(), which replaces it.
         config.load()
-        config.ssl = tls
+        config.ssl = tls  # load() would make one of its own
         super().__init__(config)
         self.ready = threading.Event()
         self._sock = sock
+        self._request_timeout = request_timeout
+        self._logged = LoggedStates(SystemClock(), repeat_after=_REPEAT_AFTER)
         self._on_shutdown = on_shutdown
 
     def stop(self, *_: object) -> None:
@@ -130,11 +125,12 @@ class Server(uvicorn.Server):
         Args:
             sockets: additional listening sockets.
         """
-        with asyncio.Runner(loop_factory=_Loop) as runner:
+        with asyncio.Runner(loop_factory=partial(_Loop, self._request_timeout)) as runner:
             runner.run(self.serve([self._sock, *(sockets or [])]))
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start to accept connections."""
+        asyncio.get_running_loop().set_exception_handler(self._log_error)
         await super().startup(sockets)
         for sock in sockets or []:
             # asyncio has one number for both, and has set the kernel's queue to _ACCEPTED_AT_ONCE.
@@ -146,10 +142,16 @@ class Server(uvicorn.Server):
         self._on_shutdown()
         # Clients that have just looked up this address are still answered, and load balancers see that it is not ready.
         await asyncio.sleep(_DRAIN_SECONDS)
-        take_no_more(sockets or [])
-        await asyncio.sleep(_ARRIVAL_SECONDS)
         asyncio.get_running_loop().call_later(_ANSWER_SECONDS, self._cut)
         await super().shutdown(sockets)
+
+    def _log_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Log an error of the event loop; asyncio repeats one for each connection that it cannot accept."""
+        error = context.get("exception")
+        if not isinstance(error, OSError):
+            loop.default_exception_handler(context)
+        elif self._logged.is_new("server", context["message"]):
+            _log.error("connections cannot be accepted", problem=error.strerror)
 
     def _cut(self) -> None:
         """Abort the connections of clients that have not read their responses."""
