@@ -30,6 +30,7 @@ from exporter.engine.reload import Reloader, Source
 from exporter.serving import descriptors, listener, server
 from exporter.serving.endpoints import Endpoints
 from exporter.texts import SettingsError
+from exporter.webconfig.content import watch
 from exporter.webconfig.file import WebConfigFile
 from exporter.webconfig.guard import Guard
 from exporter.webconfig.logins import LONGEST_PASSWORD
@@ -83,6 +84,8 @@ def _serve(settings: Settings, source: Source, greet: Callable[[str], None] = la
     greet(f"{'https' if tls else 'http'}://{settings.listen_address.host or 'localhost'}:{port}")
     of_shard = {"spaces": len(settings.served), "shard": settings.shard, "shards": settings.shards}
     _log.info("listening", version=__version__, host=host, port=port, tls=tls is not None, **of_shard)
+    if web_config:
+        watch([web_config.content, *([tls.content] if tls else [])], clock)
     # Objects that live as long as the process need not be scanned while a walk makes garbage: a tenth of its time.
     gc.freeze()
     app.refresher.start()

@@ -226,11 +226,9 @@ def hash_password() -> int:
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> int:
     """Print the completion script of a shell."""
-    from click.shell_completion import get_completion_class
+    from click.shell_completion import BashComplete, FishComplete, ZshComplete
 
-    complete = get_completion_class(shell)
-    if complete is None:
-        raise click.UsageError(f"{shell}: has no completion")
+    complete = {"bash": BashComplete, "zsh": ZshComplete, "fish": FishComplete}[shell]
     print(complete(program, {}, "har-exporter", "_HAR_EXPORTER_COMPLETE").source())
     return 0
 

@@ -64,7 +64,8 @@ class _Source(PydanticBaseSettingsSource):
 
     def __call__(self) -> dict[str, Any]:
         """Return all values, hidden: with PYDANTIC_SETTINGS_DEBUG set, the library logs what its sources hold."""
-        return {name: Secret(value) for name, value in self.values.items()}
+        fields = {name: field for name, field in Settings.model_fields.items() if name in self.values}
+        return {name: Secret(self.get_field_value(field, name)[0]) for name, field in fields.items()}
 
 
 class _Pinned(_Source):

@@ -22,7 +22,7 @@ import urllib3
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, ProxyError, SSLError
+from urllib3.exceptions import ConnectTimeoutError, ProxyError, SSLError
 
 _CURRENT: ContextVar["Exchange"] = ContextVar("exchange")
 
@@ -167,9 +167,8 @@ class _Reader(io.BufferedReader):
         return super().read(size)
 
     def close(self) -> None:
-        if not self.closed:
-            cast("_RawReader", self.raw).stopped = True
-            self._exchange.surplus |= bool(self.peek(1))
+        cast("_RawReader", self.raw).stopped = True
+        self._exchange.surplus |= not self.closed and bool(self.peek(1))
         super().close()
 
 
@@ -212,7 +211,6 @@ class _Connection(HTTPConnection):
 
         Raises:
             ConnectTimeoutError: the time is over.
-            NameResolutionError: the host has no address.
             ProxyError: the proxy refused the tunnel.
             SSLError: the TLS handshake failed or stalled.
         """
@@ -221,8 +219,6 @@ class _Connection(HTTPConnection):
         tunnels = bool(self.proxy) and not self.proxy_is_forwarding
         try:
             _within(super().connect, exchange, self.close)
-        except UnicodeError as error:  # a host name that has no form in the DNS
-            raise NameResolutionError(self.host, self, socket.gaierror(str(error))) from error
         except ssl.SSLEOFError as error:
             raise ConnectionResetError("the other side closed the connection during the TLS handshake") from error
         except (TimeoutError, FileNotFoundError, IsADirectoryError, PermissionError) as error:

@@ -15,6 +15,7 @@ from requests.exceptions import InvalidProxyURL, InvalidSchema
 from urllib3.exceptions import (
     ConnectTimeoutError,
     HTTPError,
+    LocationParseError,
     MaxRetryError,
     NameResolutionError,
     NewConnectionError,
@@ -233,6 +234,7 @@ def _is_loopback(host: str) -> bool:
 
 _ERRORS: tuple[tuple[type[Exception], type[RefreshError], str], ...] = (
     (NameResolutionError, DnsError, "the name of the host cannot be resolved"),
+    (LocationParseError, DnsError, "the name of the host is malformed"),
     (UrllibProxyError, ProxyError, "the proxy refused the connection or cannot be reached"),
     (SSLError, TlsError, "no TLS connection"),
     (NewConnectionError, ConnectError, "no connection"),

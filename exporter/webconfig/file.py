@@ -155,10 +155,11 @@ class WebConfig(_Section):
 
 
 class WebConfigFile:
-    """Web config file, read again when it changes.
+    """Web config file.
 
     Attributes:
         path: its path.
+        content: what it says, read again when it changes.
     """
 
     def __init__(self, path: Path) -> None:
@@ -169,7 +170,8 @@ class WebConfigFile:
         """
         self.path = path
         self._protections: frozenset[str] | None = None
-        self._content = FileContent[bytes, WebConfig](self._protected, file=str(path))
+        read = partial(read_content, path, fault=str(path))
+        self.content = FileContent[bytes, WebConfig](read, self._protected, file=str(path))
         self.current()
 
     def current(self) -> WebConfig:
@@ -178,7 +180,7 @@ class WebConfigFile:
         Raises:
             SettingsError: it is invalid, a protection was removed from it, or TLS was added to it.
         """
-        return self._content.current(partial(read_content, self.path, fault=str(self.path)))
+        return self.content.current()
 
     def _protected(self, content: bytes) -> WebConfig:
         config = parse(content, self.path)

@@ -3,10 +3,9 @@
 import os
 import ssl
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -43,8 +42,7 @@ class ReloadingContext(ssl.SSLContext):
     It has no certificate of its own, so that a handshake fails if the files are invalid.
     """
 
-    _file: WebConfigFile
-    _content: FileContent[Material, ssl.SSLContext]
+    content: FileContent[Material, ssl.SSLContext]
 
     def __new__(cls, _file: WebConfigFile) -> Self:
         """Create a context for a server."""
@@ -59,46 +57,35 @@ class ReloadingContext(ssl.SSLContext):
         Raises:
             SettingsError: certificate, key or authorities are invalid.
         """
-        self._file = file
-        self._content = FileContent(self._make, file=str(file.path), part="tls_server_config")
-        self._newest()
+        self.content = FileContent(
+            lambda: read_material(file.current().tls_server_config, file.path),
+            lambda material: make_context(material, file.path),
+            file=str(file.path),
+            part="tls_server_config",
+        )
+        self.content.current()
 
     def wrap_bio(self, *args: Any, **kwargs: Any) -> ssl.SSLObject:  # noqa: ANN401 - whatever the base class takes
         """Start a handshake; it fails if the files are invalid now."""
         try:
-            context = self._newest()
+            context = self.content.current()
         except SettingsError:
             return super().wrap_bio(*args, **kwargs)
         return context.wrap_bio(*args, **kwargs)
 
-    def _make(self, material: Material) -> ssl.SSLContext:
-        context = make_context(material, self._file.path)
-        context.newest = self._newest
-        return context
-
-    def _newest(self) -> ssl.SSLContext:
-        section = self._file.current().tls_server_config
-        return self._content.current(partial(read_material, section, self._file.path))
-
 
 class _Context(ssl.SSLContext):
-    """TLS context that knows which clients to accept, and its successor.
+    """TLS context that knows which clients to accept.
 
     Attributes:
         allowed_sans: subject alternative names, one of which a client's certificate must have; None for any.
-        newest: returns the context that is in use now.
     """
 
     allowed_sans: frozenset[str] | None = None
-    newest: Callable[[], ssl.SSLContext]
 
 
 class _Checked(ssl.SSLObject):
-    """TLS connection that refuses clients without an allowed name, or whose authorities were changed since.
-
-    A client can keep a connection open for as long as it likes, so removing an authority must end open connections too.
-    Without client certificates they stay open.
-    """
+    """TLS connection that refuses clients without an allowed name."""
 
     context: _Context
 
@@ -112,22 +99,6 @@ class _Checked(ssl.SSLObject):
         allowed = self.context.allowed_sans
         if allowed is not None and allowed.isdisjoint(_names(self.getpeercert(binary_form=True))):
             raise ssl.SSLCertVerificationError("the client certificate has no allowed name")
-
-    def read(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - whatever the base class takes and gives
-        """Read what the client sent.
-
-        Raises:
-            SSLError: nothing can be read, or the context that accepted the client was replaced.
-        """
-        if self.context.verify_mode is not ssl.CERT_NONE and not self._is_newest():
-            raise ssl.SSLError("the TLS settings that accepted the client have changed")
-        return super().read(*args, **kwargs)
-
-    def _is_newest(self) -> bool:
-        try:
-            return self.context.newest() is self.context
-        except SettingsError:
-            return False
 
 
 def _names(certificate: bytes | None) -> set[str]:

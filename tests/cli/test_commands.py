@@ -15,7 +15,7 @@ import requests
 import trustme
 
 from exporter import __version__
-from exporter.cli import commands
+from exporter.cli import commands, main
 from exporter.config.settings import FLAGLESS, Settings
 from exporter.config.sources import load
 from exporter.demo.catalogue import SPACES
@@ -252,6 +252,20 @@ def test_the_help_of_a_command_shows_that_command(arguments):
 )
 def test_a_completion_script_is_printed_for_each_shell(shell, line):
     assert line in run("completion", shell).stdout
+
+
+def test_a_command_line_may_be_interrupted_while_it_is_parsed(monkeypatch, capsys):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(main.program, "parse_args", interrupted)
+    assert main.main(["check"]) == 130
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_the_version_is_printed_by_a_command_too(capsys):
+    assert main.main(["version"]) == 0
+    assert capsys.readouterr().out == f"har-exporter {__version__}\n"
 
 
 def test_the_completion_script_asks_the_program_for_words():

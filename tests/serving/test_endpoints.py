@@ -99,14 +99,16 @@ def test_scrapes_leave_nothing_behind_on_a_refresh_that_hangs(running):
     assert len(running.refresher._spaces["acct"].running._done_callbacks) == 1
 
 
-def test_the_sixty_fifth_scrape_at_once_is_told_so_and_health_is_not(running):
+def test_the_sixty_fifth_scrape_that_waits_lets_the_first_one_go(running):
     with ExitStack() as stack:
-        for _ in range(64):
-            sock = stack.enter_context(socket.create_connection(running.address, timeout=10))
+        socks = [stack.enter_context(socket.create_connection(running.address, timeout=10)) for _ in range(65)]
+        for sock in socks:
             sock.sendall(f"GET /metrics HTTP/1.1\r\nHost: x\r\n{TIMEOUT}: 60\r\n\r\n".encode())
-        while running.get(headers={TIMEOUT: "0.1"}).status_code != 503:
-            time.sleep(0.01)
-        assert running.get("/-/healthy").status_code == 200
+            # One after the other: the first one that waits is the first one of these.
+            while sock is not socks[-1] and len(running.endpoints._waiting) < socks.index(sock) + 1:
+                time.sleep(0.001)
+        assert socks[0].recv(15) == b"HTTP/1.1 200 OK"
+        assert len(running.endpoints._waiting) == 64
 
 
 def test_a_walk_that_fails_is_a_good_scrape_without_data(running):

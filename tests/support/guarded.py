@@ -78,6 +78,7 @@ class Guarded:
         """Serve by a web config file."""
         file = WebConfigFile(self.write(config))
         tls = ReloadingContext(file) if file.current().tls else None
+        self.contents = [file.content, *([tls.content] if tls else [])]
         sock = listen("127.0.0.1", 0)
         self.address = sock.getsockname()
         self.url = "{}://127.0.0.1:{}".format("https" if tls else "http", self.address[1])
@@ -93,8 +94,14 @@ class Guarded:
         with threads.running(self.server):
             yield self
 
+    def look(self) -> None:
+        """Look at the files, as the exporter does each second."""
+        for content in self.contents:
+            content.look()
+
     def get(self, path="/metrics", **options):
-        """Ask on a new connection."""
+        """Ask on a new connection, after a look at the files."""
+        self.look()
         return requests.get(self.url + path, timeout=10, verify=str(self.folder / "ca.pem"), **options)
 
     def status(self, **options):

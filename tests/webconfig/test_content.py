@@ -1,13 +1,23 @@
-"""What is made of files, and made again."""
-
-import threading
+"""Values made from files, made again when their content changes."""
 
 import pytest
 import structlog
 
 from exporter.texts import SettingsError
-from exporter.webconfig.content import FileContent
-from tests.support.threads import wait_until
+from exporter.webconfig.content import FileContent, _watch
+from tests.support.clocks import FakeClock
+
+
+class Disk:
+    """A file whose content a test changes."""
+
+    def __init__(self):
+        self.content = "good"
+
+    def __call__(self):
+        if self.content == "missing":
+            raise SettingsError(["x: cannot be read"])
+        return self.content
 
 
 def make(content):
@@ -19,95 +29,71 @@ def make(content):
     return [content]
 
 
-@pytest.mark.parametrize(("content", "fault"), [("bad", SettingsError), ("unforeseen", RuntimeError)])
-def test_nothing_older_comes_in_the_place_of_what_cannot_be_made(content, fault):
-    watched = FileContent(make, file="x")
-    assert watched.current(lambda: "good") == ["good"]
-    for _ in range(3):
-        with pytest.raises(fault):
-            watched.current(lambda: content)
-    assert watched.current(lambda: "good") == ["good"]
-
-
-def test_the_same_content_is_made_once():
-    watched = FileContent(make, file="x")
-    first = watched.current(lambda: "good")
-    assert watched.current(lambda: "good") is first
-    assert watched.current(lambda: "new") == ["new"]
-    assert repr(watched) == "FileContent(…)"
-
-
-class Disk:
-    """A file on a file system that may hang."""
-
-    def __init__(self, content):
-        self.content = content
-        self.answers = threading.Event()
-        self.answers.set()
-        self.reads = 0
-
-    def __call__(self):
-        self.reads += 1
-        content = self.content
-        self.answers.wait()
-        if content == "missing":
-            raise SettingsError(["x: cannot be read"])
-        return content
+@pytest.fixture
+def disk():
+    return Disk()
 
 
 @pytest.fixture
-def logged():
-    with structlog.testing.capture_logs() as lines:
-        yield lines
+def watched(disk):
+    return FileContent(disk, make, file="x")
 
 
-def test_while_a_read_hangs_what_was_read_last_stays_and_no_other_is_begun(logged):
-    disk, watched = Disk("good"), FileContent(make, file="x")
-    assert watched.current(disk) == ["good"]
-    disk.answers.clear()
-    disk.content = "new"
-    for _ in range(100):
-        assert watched.current(disk) == ["good"]
-    assert disk.reads == 2
-    disk.answers.set()
-    wait_until(watched._reader._reading.done)
-    assert watched.current(disk) == ["new"]
-    assert [(line["event"].split(",")[0], line["file"]) for line in logged] == [
-        ("the file system does not respond", "x"),
-        ("the file system responds again", "x"),
-        ("reloaded", "x"),
-    ]
-
-
-def test_what_a_read_gives_that_hung_is_old_and_read_anew():
-    disk, watched = Disk("good"), FileContent(make, file="x")
-    watched.current(disk)
-    disk.answers.clear()
-    watched.current(disk)
-    disk.content = "new"
-    disk.answers.set()
-    wait_until(watched._reader._reading.done)
-    assert watched.current(disk) == ["new"]
-
-
-def test_what_was_refused_before_a_read_hangs_stays_refused():
-    disk, watched = Disk("good"), FileContent(make, file="x")
-    watched.current(disk)
-    disk.content = "missing"
-    with pytest.raises(SettingsError, match="cannot be read"):
-        watched.current(disk)
-    disk.answers.clear()
-    disk.content = "good"
+@pytest.mark.parametrize("content", ["bad", "missing"])
+def test_nothing_older_comes_in_the_place_of_what_is_invalid(content, disk, watched):
+    assert watched.current() == ["good"]
+    disk.content = content
     for _ in range(3):
-        with pytest.raises(SettingsError, match="cannot be read"):
-            watched.current(disk)
-    disk.answers.set()
+        watched.look()
+        with pytest.raises(SettingsError, match="x: "):
+            watched.current()
+    disk.content = "good"
+    watched.look()
+    assert watched.current() == ["good"]
 
 
-def test_a_file_that_hangs_at_the_start_is_refused(monkeypatch):
-    monkeypatch.setattr("exporter.webconfig.content._FIRST_PATIENCE", 0.01)
-    disk = Disk("good")
-    disk.answers.clear()
-    with pytest.raises(SettingsError, match="x: its file system does not respond"):
-        FileContent(make, file="x").current(disk)
-    disk.answers.set()
+def test_after_an_unexpected_exception_nothing_older_is_used(disk, watched):
+    disk.content = "unforeseen"
+    with pytest.raises(RuntimeError):
+        watched.look()
+    with pytest.raises(SettingsError, match="RuntimeError"):
+        watched.current()
+    disk.content = "good"
+    watched.look()
+    assert watched.current() == ["good"]
+
+
+def test_the_same_content_is_made_once(disk, watched):
+    first = watched.current()
+    watched.look()
+    assert watched.current() is first
+    disk.content = "new"
+    watched.look()
+    assert watched.current() == ["new"]
+    assert repr(watched) == "FileContent(…)"
+
+
+def test_each_change_is_logged_once(disk, watched):
+    with structlog.testing.capture_logs() as lines:
+        for content in ("good", "new", "new", "bad", "bad", "missing", "good"):
+            disk.content = content
+            watched.look()
+    events = [(line["event"].partition(",")[0], line.get("problem")) for line in lines]
+    assert events == [
+        ("reloaded", None), ("invalid", "x: is bad"), ("invalid", "x: cannot be read"), ("valid again", None),
+    ]  # fmt: skip
+
+
+def test_files_are_looked_at_each_second_until_shutdown(disk, watched):
+    clock = FakeClock()
+    disk.content = "new"
+    wait = clock.wait
+
+    def waits(seconds):
+        clock.stopped = len(clock.waits) == 3
+        wait(seconds)
+
+    clock.wait = waits
+    _watch((watched,), clock)
+    assert clock.waits == [1.0] * 3
+    assert watched.current() == ["new"]

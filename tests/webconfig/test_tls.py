@@ -2,15 +2,12 @@
 
 import base64
 import datetime as dt
-import http.client
 import ipaddress
 import logging
 import os
 import socket
 import ssl
-import threading
 import time
-from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -21,13 +18,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from exporter.files import read_file
 from exporter.texts import SettingsError
 from exporter.webconfig.file import WebConfigFile
 from exporter.webconfig.readers import CIPHERS, CURVES
 from exporter.webconfig.tls import ReloadingContext, make_context, read_material
 from tests.support.guarded import PASSWORD, USERS, Guarded
-from tests.support.threads import wait_until
 
 
 @pytest.fixture
@@ -250,7 +245,8 @@ def test_an_authority_that_another_one_signed_is_an_anchor_of_its_own(guarded):
 
 
 def serial(guarded):
-    """Give the serial number of the certificate that a new connection gets."""
+    """Give the serial number of the certificate that a new connection gets, after a look at the files."""
+    guarded.look()
     with (
         socket.create_connection(guarded.address, timeout=10) as sock,
         guarded.client_context().wrap_socket(sock, server_hostname="localhost") as tls,
@@ -288,63 +284,6 @@ def test_new_authorities_of_clients_count_without_a_restart(guarded):
         new.cert_pem.write_to_path(guarded.folder / "client_ca.pem")
         assert guarded.status(cert=guarded.client(ca=new)) == 200
         assert guarded.status(cert=guarded.client()) is None
-
-
-@contextmanager
-def session(guarded, **options):
-    """Give a function that asks on one connection, kept alive, and gives the status; None where it was cut."""
-    context = guarded.client_context()
-    if options:
-        context.load_cert_chain(**options)
-    connection = http.client.HTTPSConnection("localhost", guarded.address[1], timeout=10, context=context)
-    connection.connect()
-    connection.auto_open = False
-
-    def ask():
-        try:
-            connection.request("GET", "/metrics")
-            answer = connection.getresponse()
-            answer.read()
-        except (OSError, http.client.HTTPException):
-            return None
-        return answer.status
-
-    with closing(connection):
-        yield ask
-
-
-def replace_authority(guarded, _section):
-    trustme.CA().cert_pem.write_to_path(guarded.folder / "client_ca.pem")
-
-
-def lose_authority(guarded, _section):
-    (guarded.folder / "client_ca.pem").unlink()
-
-
-def allow_another(guarded, section):
-    section["tls_server_config"]["client_allowed_sans"] = ["other.example"]
-    guarded.write(section)
-
-
-@pytest.mark.parametrize("change", [replace_authority, lose_authority, allow_another])
-def test_a_connection_that_is_kept_alive_outlives_none_of_what_let_its_client_in(change, guarded, caplog):
-    section = guarded.tls(
-        client_auth_type="RequireAndVerifyClientCert",
-        client_ca_file="client_ca.pem",
-        client_allowed_sans=["client.example"],
-    )
-    with guarded.serving(section), session(guarded, certfile=guarded.client()) as ask:
-        assert [ask(), ask()] == [200, 200]
-        change(guarded, section)
-        assert ask() is None
-    assert not [record for record in caplog.records if record.exc_info]
-
-
-def test_a_connection_that_is_kept_alive_outlives_a_new_certificate_where_nobody_shows_one(guarded):
-    with guarded.serving(guarded.tls()), session(guarded) as ask:
-        assert ask() == 200
-        guarded.issue()
-        assert ask() == 200
 
 
 @pytest.mark.parametrize("name", ["server.crt", "server.key", "client_ca.pem"])
@@ -500,43 +439,6 @@ def test_handshakes_that_stall_hold_no_scrape_and_are_closed(stalled, guarded):
         assert time.monotonic() - began < 5
 
 
-def test_handshakes_count_as_connections_and_make_room_the_oldest_first(guarded):
-    with guarded.serving(guarded.tls(), request_timeout=60, connections=3), ExitStack() as stack:
-        first, second, third = (
-            stack.enter_context(socket.create_connection(guarded.address, timeout=10)) for _ in range(3)
-        )
-        assert guarded.status() == 200
-        assert closed(first)
-        for sock in (second, third):
-            with guarded.client_context().wrap_socket(sock, server_hostname="localhost") as tls:
-                tls.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-                assert tls.recv(1000).startswith(b"HTTP/1.1 200")
-
-
-def test_a_handshake_that_fails_leaves_its_place(guarded):
-    with guarded.serving(guarded.tls(), request_timeout=60):
-        connections = guarded.server.server_state.connections
-        for sent in (b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01"):
-            with socket.create_connection(guarded.address, timeout=10) as sock:
-                wait_until(lambda: connections)
-                sock.sendall(sent)
-            wait_until(lambda: not connections)
-
-
-def test_handshake_and_request_share_one_deadline(guarded):
-    """Who stalls in both is closed no later than who stalls in one."""
-    with (
-        guarded.serving(guarded.tls(), request_timeout=60),
-        socket.create_connection(guarded.address, timeout=10) as sock,
-    ):
-        wait_until(lambda: guarded.server.server_state.connections)
-        (connection,) = guarded.server.server_state.connections
-        before = connection._deadline.when()
-        with guarded.client_context().wrap_socket(sock, server_hostname="localhost"):
-            wait_until(lambda: connection.scheme == "https")
-            assert connection._deadline.when() == before
-
-
 def closed(sock):
     try:
         return sock.recv(1000) == b""
@@ -570,26 +472,6 @@ def test_no_descriptor_stays_open_after_reloads(guarded):
         while descriptors() > before and time.monotonic() < deadline:
             time.sleep(0.02)
         assert descriptors() <= before
-
-
-@pytest.mark.parametrize("name", ["web.yml", "server.crt"])
-def test_a_file_on_a_file_system_that_hangs_holds_no_scrape_and_lets_nobody_in(name, guarded, monkeypatch):
-    answers = threading.Event()
-
-    def read(path):
-        if path.name == name:
-            assert answers.wait(60)
-        return read_file(path)
-
-    with guarded.serving(guarded.tls() | USERS):
-        monkeypatch.setattr("exporter.webconfig.file.read_file", read)
-        began = time.monotonic()
-        assert [guarded.status(auth=auth) for auth in (None, ("alice", PASSWORD)) for _ in range(3)] == [401] * 3 + [
-            200
-        ] * 3
-        assert time.monotonic() - began < 5
-        answers.set()
-        assert guarded.status(auth=("alice", PASSWORD)) == 200
 
 
 @pytest.mark.parametrize("name", ["web.yml", "server.crt"])
