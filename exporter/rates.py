@@ -31,6 +31,7 @@ class TokenBucket:
         """Add tokens; those that do not fit are lost."""
         self._tokens = min(self._most, self._tokens + tokens)
 
+    # Tokens may be fractions: a retry budget earns less than one per request.
     def take(self) -> bool:
         """Take one token, and return whether there was one."""
         if self._tokens < 1:

@@ -33,4 +33,5 @@ def shard_of(scope: str, shards: int) -> int:
     Rendezvous hashing: the shard whose hash together with the scope is the highest. An additional shard takes over its
     even share of the scopes, and no scope moves between the others.
     """
+    # Not a hash modulo shards: one more shard would move almost every scope.
     return max(range(shards), key=lambda shard: sha256(f"{shard}/{scope}".encode()).digest())

@@ -37,6 +37,7 @@ class SettingsError(Exception):
 
 def read_text(value: object) -> str:
     """Return a single value as stripped text."""
+    # A default of the type SecretStr is validated like any other value.
     if isinstance(value, SecretStr):
         value = value.get_secret_value()
     if not isinstance(value, str | int | float | Path):
@@ -72,6 +73,7 @@ def read_duration(value: object) -> float:
     found = _DURATION.fullmatch(duration)
     if not duration or not found:
         raise ValueError(f"must be a duration: {DURATION_FORMS}")
+    # Decimal, so that 0.1s is not 0.1000000000000000055s.
     return float(sum(Decimal(number or 0) * unit for number, unit in zip(found.groups(), _UNITS, strict=True)))
 
 
@@ -94,10 +96,12 @@ class _Loader(yaml.BaseLoader):
         self.repeated: list[tuple[str, int]] = []
 
     def construct_scalar(self, node: yaml.ScalarNode) -> str:
+        # A quoted "null" is text.
         is_null = node.style is None and node.value in {"~", "null", "Null", "NULL"}
         return "" if is_null else str(super().construct_scalar(node))
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002 - PyYAML's
+        # PyYAML silently keeps the last of repeated keys.
         seen: set[str] = set()
         for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
             if key.value in seen:
@@ -121,6 +125,7 @@ def parse_yaml(document: bytes) -> tuple[dict[str, object], list[tuple[str, int]
     except yaml.MarkedYAMLError as error:
         line = f" in line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise ValueError(f"must be a YAML file; there is a syntax error{line}") from None
+    # PyYAML raises a plain ValueError for some malformed documents, and recurses into nested ones.
     except (yaml.YAMLError, ValueError, RecursionError):
         raise ValueError("must be a YAML file in UTF-8") from None
     if content in (None, ""):

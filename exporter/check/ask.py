@@ -55,6 +55,7 @@ def check_spaces(settings: Settings, clock: Clock, on_answer: Callable[[], None]
         submit=lambda refresh, space: workers[space].submit(refresh, space),
         clock=clock,
         cache_ttl=settings.cache_ttl,
+        # The first space must not expire while the last one waits for its turn.
         max_stale=inf,
         jitter=random.Random(),
         on_refresh=lambda _: on_answer(),
@@ -115,6 +116,7 @@ class _Question:
             return
         seen = {key.registry for key in self._first.snapshot.inventory.registries}
         unseen = [registry for registry in self._space.registries if clean(registry) not in seen]
+        # A single page holds the whole listing, so no further request is needed.
         rows = {registry: 0 if self._first.requests == 1 else self._rows_of(registry) for registry in unseen}
         self._unlisted = tuple(registry for registry, number in rows.items() if number == 0)
         self._unknown = tuple(registry for registry, number in rows.items() if number is None)
@@ -123,6 +125,7 @@ class _Question:
         """Return whether a registry lists a row, as a number; None if it could not be asked for."""
         listing = replace(listing_of(self._space), registries=(registry,))
         try:
+            # One row is enough to know that the registry lists something.
             page = self._client.client.page(listing, 0, 1, self._clock.monotonic() + self._patience)
             return decode_page(page, self._clock.time()).rows
         except RefreshError:

@@ -38,5 +38,6 @@ def most_finding_series(settings: Settings, *, found: int, more_rows: int) -> in
     """
     if not settings.findings:
         return 0
+    # Findings beyond the limit have no series.
     findings = min(settings.findings_limit - found, more_rows)
     return findings * (_FINDING_SERIES + min(_MOST_KINDS, len(settings.findings)))

@@ -183,6 +183,7 @@ class _Key:
 
     def shared_seconds(self, requests: int) -> float:
         """Return the seconds of one refresh while as many others run as may run at a time."""
+        # At most `concurrency` refreshes of a key run at a time.
         walks = min(self._spaces, self._settings.concurrency)
         return self.seconds(min(requests * walks, self.requests))
 
@@ -197,6 +198,7 @@ class _Key:
         settings, takes = self._settings, self.refresh_seconds
         spaces = "the space" if self._spaces == 1 else f"all {self._spaces} spaces"
         refresh = f"{self._base_url}: refreshing {spaces} takes at least {format_duration(takes)}"
+        # Data would be due again before its refresh ends.
         if takes > settings.cache_ttl:
             yield (
                 f"{refresh}, longer than cache_ttl ({format_duration(settings.cache_ttl)}):"
@@ -247,6 +249,7 @@ def _verdict(one: CheckedSpace, key: _Key, settings: Settings) -> Verdict:
 
 
 def _key_warnings(one: CheckedSpace) -> Iterator[str]:
+    # A key of another account may still have access, so this is only a warning.
     if one.key_account not in {"", one.space.account}:
         yield (
             f"the key belongs to another account, {clean(one.key_account)}: change the space's entry in spaces, or give"

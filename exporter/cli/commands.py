@@ -66,7 +66,6 @@ def _serve(settings: Settings, source: Source, greet: Callable[[str], None] = la
         app.probes,
         clock=clock,
         scrape_timeout_offset=lambda: app.settings.scrape_timeout_offset,
-        version=__version__,
         reload=lambda: reloader.ask() if app.settings.web_enable_lifecycle else None,
     )
     sock = _listen(settings.listen_address)

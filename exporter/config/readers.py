@@ -51,6 +51,7 @@ class ListenAddress(NamedTuple):
 
 def items(value: object) -> list[object]:
     """Return the items of a comma list, or of a list whose texts may be comma lists themselves, without blank ones."""
+    # The YAML file holds lists; flags and the environment hold texts separated by commas.
     entries = value if isinstance(value, list | tuple) else [value]
     parts = [part for entry in entries for part in (entry.split(",") if isinstance(entry, str) else [entry])]
     stripped = [part.strip() if isinstance(part, str) else part for part in parts]
@@ -96,6 +97,7 @@ def _bounded(value: object, least: str) -> float:
 def read_thresholds(value: object) -> tuple[Threshold, ...]:
     """Return a list of durations, shortest first; none for `off`."""
     thresholds = sorted((Threshold(label, _bounded(label, "1ms")) for label in _listed(value)), key=lambda one: one[1])
+    # Two labels for one age would double its series.
     if len({threshold.seconds for threshold in thresholds}) < len(thresholds):
         raise ValueError("must not hold the same duration twice")
     return tuple(thresholds)
@@ -149,12 +151,14 @@ def read_base_url(value: object) -> str:
             "must be https:// or http:// with a host, without user, query, fragment: https://app.harness.io"
         )
     parts = urlsplit(url)
+    # One form, so that spaces with the same server share a client.
     return f"{parts.scheme}://{parts.netloc.lower()}{parts.path.rstrip('/')}"
 
 
 def is_private(url: str) -> bool:
     """Return whether requests to a base URL are encrypted or stay on this machine."""
     host = urlsplit(url).hostname or ""
+    # Requests to this machine never cross a network.
     loopback = host == "localhost" or (_is_ip(host) and ipaddress.ip_address(host).is_loopback)
     return loopback or url.startswith("https://")
 

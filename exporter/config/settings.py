@@ -212,6 +212,7 @@ class Settings(BaseSettings):
     def resolve(self, entry: SpaceEntry) -> Space:
         """Return the space of an entry; what the entry leaves out comes from the settings for all."""
         own: dict[str, Any] = {name: getattr(entry, name) for name in entry.model_fields_set}
+        # A key never goes to a host it was not given for, so the entry's own file replaces both.
         if "api_key_file" in own:
             own["api_key"] = None
         shared = {one.name: getattr(self, one.name) for one in fields(Space) if one.name not in {"ref", *own}}
@@ -232,6 +233,7 @@ class Settings(BaseSettings):
             The settings, and the names of those that keep their values because they require a restart.
         """
         changed = tuple(name for name in names_of(OnReload.RESTART) if getattr(self, name) != getattr(before, name))
+        # The socket and the TLS context were made with the old values.
         return self.model_copy(update={name: getattr(before, name) for name in changed}), changed
 
     @field_validator("base_url")

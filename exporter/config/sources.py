@@ -181,6 +181,7 @@ def _validated(sources: Sequence[_Source]) -> tuple[Settings | None, tuple[str, 
 
 def _faults(error: ValidationError, sources: Sequence[_Source]) -> Iterator[str]:
     """Return the faults of values, each with the setting as the source of the value writes it."""
+    # Settings that seem to be missing may stand in a file that could not be read.
     unreadable = any(source.unreadable for source in sources)
     written: Callable[[str], str | None] = {
         name: source.written(name) for source in reversed(sources) for name in source.values

@@ -116,6 +116,7 @@ def read_entries(value: object, settings: Mapping[str, object]) -> tuple[SpaceEn
     """
     given = r.items(value)
     entries: tuple[SpaceEntry, ...] = ()
+    # Checked first: one invalid entry must not hide that the key is missing.
     faults = [*_key_faults(given, settings), *_space_faults(given)]
     try:
         entries = _ENTRIES.validate_python(given, context=settings)
@@ -146,6 +147,7 @@ def _key_faults(entries: Collection[object], settings: Mapping[str, object]) -> 
     keys = [name for name in ("api_key", "api_key_file") if settings.get(name, _INVALID) is not None]
     if len(keys) > 1:
         yield "api_key", "is set, and so is api_key_file; remove one of them"
+    # Before validation, so that an entry with an invalid file counts as having one.
     own = [isinstance(entry, Mapping) and "api_key_file" in r.present(entry) for entry in entries]
     if not keys and not (own and all(own)):
         yield "api_key", "is required (HAR_EXPORTER_API_KEY), or api_key_file, or an api_key_file for every space"
@@ -154,6 +156,7 @@ def _key_faults(entries: Collection[object], settings: Mapping[str, object]) -> 
 def _space_faults(entries: Collection[object]) -> Iterator[tuple[str, str]]:
     if not entries:
         yield "spaces", "is required: account, account/org or account/org/project, separated by commas"
+    # Two entries for one space would export every series twice.
     first: dict[str, int] = {}
     for number, entry in enumerate(entries, 1):
         ref = entry.get("ref") if isinstance(entry, Mapping) else entry

@@ -117,6 +117,7 @@ def _catalogue(registry: RegistrySpec) -> Iterator[tuple[Key, float, int]]:
 def _pushes(registry: RegistrySpec, now: float) -> Iterator[tuple[Key, float]]:
     """Return the latest builds with the time of their push, about a minute apart."""
     latest = int(now // PUSH_INTERVAL)
+    # One more than is kept: the delay may move a push across the boundary.
     for number in range(latest - PUSHES_KEPT - 1, latest + 1):
         pushed = number * PUSH_INTERVAL + _hash("delay", str(number)) % 45
         target, name, version = PUSHED[_hash("target", str(number)) % len(PUSHED)]

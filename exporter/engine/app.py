@@ -63,15 +63,14 @@ class App:
         # With the default of 5 ms a scrape waits that long for the thread that adds up artifacts.
         sys.setswitchinterval(_SWITCH_INTERVAL)
         self._clock = clock
-        self._on_page = on_page
-        self._on_refresh = on_refresh
+        self._on_page, self._on_refresh = on_page, on_refresh
         self._counters = ApiCounters()
         self._journal = Journal(clock)
         self._journal_of_probes = Journal(clock, spaces=_JOURNAL_OF_PROBES)
         self._lock = threading.Lock()
-        self._reload_succeeded = True
-        self._reload_time = clock.time()
+        self._reload_succeeded, self._reload_time = True, clock.time()
         self.clients = Clients(settings, clock, self._counters)
+        # The state of a reload: replaced as a whole, never changed in place.
         self._now = Generation.of(settings, self.clients, clock, on_page)
         self.refresher = self._refresher(self._now.walks, self._now.submit, self._refreshed)
         self.exposition = Exposition(self._space_views, self._process_view)
@@ -111,7 +110,9 @@ class App:
     def _apply(self, settings: Settings) -> None:
         settings, need_restart = settings.running(self.settings)
         before, after = self._now, Generation.of(settings, self.clients, self._clock, self._on_page)
+        # Before the walks of the new settings start.
         self.clients.limit(settings)
+        # Views must not combine the settings of one generation with the spaces of another.
         with self._lock:
             self._now = after
             reset = _apply_to(self.refresher, after.walks, after.submit, before, after, probed=False)

@@ -58,6 +58,7 @@ class Clients:
         self._counters = counters
         self._limits = Limits(clock, counters, rate=settings.rate_limit, concurrency=settings.concurrency)
         self._lock = threading.Lock()
+        # Weak, so that the threads and connections of a client that no walk uses any more end.
         self._opened: WeakValueDictionary[tuple[object, ...], SharedClient] = WeakValueDictionary()
         self._walk_workers: WeakValueDictionary[tuple[object, ...], Workers] = WeakValueDictionary()
         self._logged = LoggedStates()
@@ -75,6 +76,7 @@ class Clients:
             # Without the lock: a hanging file system must not block the other spaces while the key is read.
             opened = self._open(space, settings)
             with self._lock:
+                # Another thread may have opened it meanwhile; both must use the same connections.
                 client = self._opened.setdefault(identity, opened)
         self._warn_of_other_account(space, account_of(client.key.current()))
         return client
@@ -134,6 +136,7 @@ def listing_of(space: Space) -> Listing:
 
 
 def _identity(space: Space) -> tuple[object, ...]:
+    # The path of the key file, not the key: a rotation must not open another client.
     return space.base_url, space.api_key_file or space.api_key
 
 

@@ -65,6 +65,7 @@ class Generation:
     def changed(self, before: "Generation", name: str, on_reload: OnReload, *, probed: bool) -> bool:
         """Return whether settings with one effect on reload changed for a space of /metrics, or of /probe."""
         old, new = before._space(name, probed=probed), self._space(name, probed=probed)  # noqa: SLF001 - same class
+        # A space that is added or removed has no data that a setting could affect.
         if old is None or new is None:
             return False
         return before.settings.values_of(old, on_reload) != self.settings.values_of(new, on_reload)

@@ -92,6 +92,7 @@ class Reloader:
     def ask(self) -> Future[Faults]:
         """Request a reload; requests that come before it starts share it. Safe to call in a signal handler."""
         asked = self._asked
+        # A reload that runs may have read the settings before the change that is asked for.
         if asked is None or asked.running() or asked.done():
             self._asked = asked = self._workers.submit(self._reload)
         return asked

@@ -32,6 +32,7 @@ from exporter.harness.page import error_message
 from exporter.harness.transport import Response, Transport
 from exporter.labels import clean
 
+# Longer requests to wait are cut, so that the key is tried again within a quarter of an hour.
 _LONGEST_HOLD = 900.0
 _DAY = 86_400.0
 _HTML = {"text/html", "application/xhtml+xml"}
@@ -153,13 +154,16 @@ class Client:
             Stopped: the process is shutting down.
         """
         url = f"{self._api_url}{listing.path()}?{listing.query(page, size)}"
+        # Once per page, not per try: retries must not earn further retries.
         self._limits.budget.earn()
         key_renewed = False
         tries = 0
         while True:
+            # Read again for each try: the key may have been rotated meanwhile.
             key = self._key.current()
             try:
                 return self._try(url, key, deadline)
+            # A rotated key is refused once; the file may hold the new one already.
             except (AuthError, ForbiddenError) as error:
                 if key_renewed or not self._key.renew(refused=key):
                     raise
@@ -178,6 +182,7 @@ class Client:
         again = not (permanent or too_late or tries == TRIES) and self._limits.budget.spend()
         if not again and error.retry_after is not None:
             pause = error.retry_after = min(pause, _LONGEST_HOLD)
+        # The limit applies to the key, so that every other request of the key waits too.
         if isinstance(error, RateLimitedError):
             self._limits.throttle(self._api_url, key).hold(pause)
         if not again:
@@ -196,6 +201,7 @@ class Client:
                 code = str(response.status)
             finally:
                 self._counters.count_request(code, self._clock.monotonic() - started)
+        # Some servers echo the key that they refuse.
         response = response.without(key)
         _check(response, self._clock.time())
         return response.body
@@ -247,6 +253,7 @@ def _error(status: int) -> type[RefreshError]:
 
 
 def _check_content_type(content_type: str) -> None:
+    # Some servers send no Content-Type; the JSON decoder then decides.
     if content_type in {"", "application/json", "text/json"} or content_type.endswith("+json"):
         return
     if content_type in _HTML:

@@ -25,6 +25,7 @@ RefreshError
 from http import HTTPStatus
 from typing import ClassVar
 
+# Statuses that servers of the API return for a page size over their limit.
 _PAGE_SIZE_REFUSED = {HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNPROCESSABLE_ENTITY}
 
 
@@ -186,6 +187,7 @@ def forget_calls(error: BaseException) -> None:
     An error that is kept would otherwise keep those frames until the garbage collector runs.
     """
     origins = error.__cause__, error.__context__
+    # The frames of a traceback hold local variables, the key among them.
     error.__traceback__ = error.__cause__ = error.__context__ = None
     for origin in origins:
         if origin is not None:

@@ -13,6 +13,7 @@ from exporter.log import LoggedStates
 _log = structlog.get_logger()
 
 _KEY_PARTS = 3
+# Anything else is refused by http.client, whose error message shows the whole header.
 _FIT_FOR_HEADER = re.compile(r"[\x21-\x7e]+")
 
 
@@ -73,6 +74,7 @@ class KeyFile:
         """
         self._path = path
         self._lock = threading.Lock()
+        # Before the read: a change between the two is then seen as one.
         self._seen = _fingerprint(path)
         self._key = _read(path)
         self.usable = True
@@ -86,6 +88,7 @@ class KeyFile:
         """Return the key; reads the file again if it changed."""
         with self._lock:
             fingerprint = _fingerprint(self._path)
+            # Kubernetes swaps a symlink, so the path may lead to another file with the same time.
             if fingerprint != self._seen:
                 self._seen = fingerprint
                 self._reread()
@@ -93,6 +96,7 @@ class KeyFile:
 
     def renew(self, refused: str) -> bool:
         """Read the file again even if it seems unchanged, and return whether it holds another key."""
+        # Even if it seems unchanged: the clock of a network file system may be coarse.
         with self._lock:
             self._reread()
             return self._key != refused

@@ -170,12 +170,7 @@ def decode_page(body: bytes, now: float) -> Page:
     if data is None or data.artifacts is msgspec.UNSET:
         raise BadShapeError("the response has no data.artifacts")
     rows = data.artifacts or []
-    # `is False` first: that is the usual value, and isinstance takes longer.
-    artifacts = [
-        row
-        for row in rows
-        if row.name and row.registry and (row.quarantined is False or isinstance(row.quarantined, bool | None))
-    ]
+    artifacts = _usable_rows(rows)
     rejected_times = _drop_odd_times(artifacts, latest=int(1000 * (now + _DAY)))
     return Page(
         artifacts=artifacts,
@@ -186,6 +181,15 @@ def decode_page(body: bytes, now: float) -> Page:
             len(rows) - len(artifacts) + tolerant.rejected_rows, tolerant.rejected_counts, rejected_times
         ),
     )
+
+
+def _usable_rows(rows: list[Artifact]) -> list[Artifact]:
+    # `is False` first: that is the usual value, and isinstance takes longer.
+    return [
+        row
+        for row in rows
+        if row.name and row.registry and (row.quarantined is False or isinstance(row.quarantined, bool | None))
+    ]
 
 
 def error_message(body: bytes) -> str:

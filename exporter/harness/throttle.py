@@ -48,11 +48,14 @@ class Throttle:
             with self._lock:
                 now = self._clock.monotonic()
                 turn = self._next_turn(now)
+                # Counted before the request is sent, so that concurrent requests do not share a turn.
                 if turn <= now:
                     self._sent.append(now)
                     return
+            # Failing now leaves time for the reason to be seen; waiting would end as a timeout.
             if turn > deadline:
                 raise self._too_late(now, deadline)
+            # In pieces, so that a higher rate after a reload takes effect for waiting requests too.
             wait = min(turn - now, _LONGEST_WAIT)
             self._clock.wait(wait)
             self._counters.count_throttle_wait(wait)

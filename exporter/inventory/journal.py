@@ -40,12 +40,15 @@ class Journal:
             status: the space after a refresh ended, or when a scrape found its data expired.
         """
         space, snapshot, failure = status.space, status.snapshot, status.last_failure
+        # After a reload with a shorter max_stale a space may be up without data.
         up = status.up and snapshot is not None
         expired = status.state == "expired"
+        # The next failure is news, whatever its reason.
         if up:
             self._failures.forget(space)
         elif failure and self._failures.is_new(space, failure.reason):
             _log.warning("refresh failed", space=space, **_failure_fields(failure), **_duration(status))
+        # Asked even if it is not expired, so that the end of this state is remembered.
         if self._states.is_new(space, "expired", expired) and expired:
             _log.warning("data is too old to be served", space=space)
         if self._states.is_new(space, "up", up) and snapshot and up:

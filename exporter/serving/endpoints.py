@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
+from exporter import __version__
 from exporter.clock import Clock
 from exporter.engine.probes import Probes
 from exporter.inventory.refresh import Refresher
@@ -37,6 +38,7 @@ _READY_AFTER = 30.0  # so that a slow first refresh does not keep the other spac
 _SCRAPES = 64  # that wait at a time; each costs tasks and timers
 _PIECE = 131_072
 
+_READ = ("GET", "HEAD")
 _NO_SNIFFING = (b"x-content-type-options", b"nosniff")
 
 
@@ -72,7 +74,6 @@ class Endpoints:
         *,
         clock: Clock,
         scrape_timeout_offset: Callable[[], float],
-        version: str,
         reload: Callable[[], Future[tuple[str, ...]] | None] = lambda: None,
     ) -> None:
         """Create the endpoints; `/-/ready` counts its 30 seconds from here.
@@ -83,7 +84,6 @@ class Endpoints:
             probes: the spaces of /probe.
             clock: source of time.
             scrape_timeout_offset: returns the seconds to subtract from the scrape timeout.
-            version: the exporter's version.
             reload: reloads the settings, and returns their errors; None if that is not enabled.
         """
         self._refresher = refresher
@@ -91,7 +91,6 @@ class Endpoints:
         self._probes = probes
         self._clock = clock
         self._offset = scrape_timeout_offset
-        self._version = version
         self._reload = reload
         self._started = clock.monotonic()
         self._stopping = asyncio.Event()
@@ -100,13 +99,15 @@ class Endpoints:
         # A single thread, because a Gzip is not safe to share between threads.
         self._renderer = Workers(1, "render")
         self._gzips: dict[str, Gzip] = {}
-        read = ("GET", "HEAD")
-        self._routes = {
-            "/": Route(read, self._landing_page),
-            "/metrics": Route(read, self._metrics),
-            "/probe": Route(read, self._probe),
-            "/-/healthy": Route(read, self._healthy),
-            "/-/ready": Route(read, self._ready),
+        self._routes = self._all_routes()
+
+    def _all_routes(self) -> dict[str, Route]:
+        return {
+            "/": Route(_READ, self._landing_page),
+            "/metrics": Route(_READ, self._metrics),
+            "/probe": Route(_READ, self._probe),
+            "/-/healthy": Route(_READ, self._healthy),
+            "/-/ready": Route(_READ, self._ready),
             "/-/reload": Route(("POST",), self._reload_settings),
         }
 
@@ -164,7 +165,7 @@ class Endpoints:
         return Response(200, (body,), ((b"content-type", b"text/html; charset=utf-8"), policy))
 
     def _render_landing_page(self) -> bytes:
-        return landing.page(self._refresher.statuses(), version=self._version, now=self._clock.monotonic())
+        return landing.page(self._refresher.statuses(), version=__version__, now=self._clock.monotonic())
 
     async def _metrics(self, scope: Scope, receive: Receive) -> Response:
         self._probes.forget_idle()

@@ -74,21 +74,7 @@ class Server(uvicorn.Server):
             request_timeout: seconds after which a TLS handshake or a request that is not complete ends its connection.
             connections: maximum number of connections; requests on further ones get 503.
         """
-        config = uvicorn.Config(
-            app,
-            http=connection(request_timeout=request_timeout),
-            limit_concurrency=connections + 1,  # it counts the new connection too
-            ws="none",
-            lifespan="off",
-            interface="asgi3",
-            log_config=None,
-            log_level="error",  # its warnings report errors of clients, which could flood the log
-            access_log=False,
-            backlog=_ACCEPTED_AT_ONCE,  # asyncio logs as many errors in a row when no descriptor is free
-            proxy_headers=False,
-            server_header=False,
-            timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
-        )
+        config = _config(app, request_timeout, connections)
         config.load()
         config.ssl = tls  # load() would make one of its own
         super().__init__(config)
@@ -157,3 +143,21 @@ class Server(uvicorn.Server):
         """Abort the connections of clients that have not read their responses."""
         for client in tuple(self.server_state.connections):
             client.transport.abort()
+
+
+def _config(app: Application, request_timeout: float, connections: int) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        http=connection(request_timeout=request_timeout),
+        limit_concurrency=connections + 1,  # it counts the new connection too
+        ws="none",
+        lifespan="off",
+        interface="asgi3",
+        log_config=None,
+        log_level="error",  # its warnings report errors of clients, which could flood the log
+        access_log=False,
+        backlog=_ACCEPTED_AT_ONCE,  # asyncio logs as many errors in a row when no descriptor is free
+        proxy_headers=False,
+        server_header=False,
+        timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
+    )

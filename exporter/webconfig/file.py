@@ -42,6 +42,7 @@ class RateLimit(NamedTuple):
 class _Section(BaseModel):
     """Mapping of the file; an empty value counts as not given."""
 
+    # Strict, so that `on` or 1 is never taken for something else by pydantic.
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid", hide_input_in_errors=True)
 
     @model_validator(mode="before")
@@ -77,6 +78,7 @@ class TLSServer(_Section):
             faults.append(("cipher_suites", "has none of TLS 1.2; this requires min_version TLS13"))
         if self.min_version > self.max_version:
             faults.append(("min_version", "must not be above max_version"))
+        # An empty section means plain HTTP, and has no faults.
         if faults and self.model_fields_set:
             raise ValueError(*faults)
         return self
@@ -144,6 +146,7 @@ class WebConfig(_Section):
 
     def protections(self) -> frozenset[str]:
         """Return the parts that keep clients out."""
+        # Only what refuses clients: a rate limit or a header may be removed without a restart.
         parts = {
             "tls_server_config": self.tls is not None,
             "tls_server_config.client_auth_type": self.tls_server_config.client_auth_type
@@ -190,6 +193,7 @@ class WebConfigFile:
             if lost:
                 line = "was removed, and no protection is dropped while serving; restore it, or restart the exporter"
                 raise SettingsError(f"{name} in {self.path}: {line}" for name in lost)
+            # The listening socket was opened for plain HTTP.
             if "tls_server_config" in protections - self._protections:
                 line = "was added, and a server without TLS cannot change to TLS; restart the exporter"
                 raise SettingsError([f"tls_server_config in {self.path}: {line}"])

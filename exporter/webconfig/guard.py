@@ -45,6 +45,7 @@ class Guard:
         await self._guarded(config, scope, receive, _with_headers(send, config.http_server_config.headers))
 
     async def _guarded(self, config: WebConfig, scope: _Message, receive: _Receive, send: _Send) -> None:
+        # First, so that a flood of wrong passwords costs no hashing.
         if not self._within(config.limit):
             await _refuse(send, 429, b"Too many requests.\n")
             return
@@ -79,6 +80,7 @@ def _authorization(scope: _Message) -> bytes:
 def _with_headers(send: _Send, headers: Mapping[str, str]) -> _Send:
     """Add headers to a response; they replace its own headers of the same name."""
     added = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+    # In lower case, as ASGI gives them.
     names = {name for name, _ in added}
 
     async def send_with_headers(message: _Message) -> None:

@@ -95,6 +95,7 @@ class _Checked(ssl.SSLObject):
         Raises:
             SSLError: it failed, or must wait for the client.
         """
+        # OpenSSL verifies the chain, but not the names of clients.
         super().do_handshake()
         allowed = self.context.allowed_sans
         if allowed is not None and allowed.isdisjoint(_names(self.getpeercert(binary_form=True))):

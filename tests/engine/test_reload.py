@@ -272,7 +272,7 @@ def test_a_request_is_answered_once_the_settings_were_read(faults, status):
 
 def test_a_request_is_refused_where_nobody_may_ask():
     asked = Asked()
-    asked.endpoints = Endpoints(None, None, None, clock=FakeClock(), scrape_timeout_offset=lambda: 0.5, version="1")
+    asked.endpoints = Endpoints(None, None, None, clock=FakeClock(), scrape_timeout_offset=lambda: 0.5)
     asyncio.run(asked.post())
     assert asked.statuses[0] == 403
 

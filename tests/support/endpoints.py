@@ -49,8 +49,8 @@ class Running:
             Targets(load({}, {"HAR_EXPORTER_SPACES": "acct", "HAR_EXPORTER_API_KEY": "key"})), refresher,
             new_refresher=None, view=None, clock=self.clock, max_stale=3600.0,
         )  # fmt: skip
-        endpoints = Endpoints(
-            refresher, exposition, probes, clock=self.clock, scrape_timeout_offset=lambda: 0.5, version="1.2.3"
+        self.endpoints = endpoints = Endpoints(
+            refresher, exposition, probes, clock=self.clock, scrape_timeout_offset=lambda: 0.5
         )
         sock = listen("127.0.0.1", 0)
         self.address = sock.getsockname()

@@ -67,7 +67,7 @@ TYPICAL = (
 def shown(statuses):
     """Serve the exporter's page about spaces; returns its URL."""
     refresher = SimpleNamespace(statuses=lambda: statuses)
-    endpoints = Endpoints(refresher, None, None, clock=FakeClock(), scrape_timeout_offset=lambda: 0.5, version="0.1.0")
+    endpoints = Endpoints(refresher, None, None, clock=FakeClock(), scrape_timeout_offset=lambda: 0.5)
     sock = listen("127.0.0.1", 0)
     with threads.running(Server(endpoints, sock, on_shutdown=endpoints.stop)):
         yield "http://{}:{}/".format(*sock.getsockname())
