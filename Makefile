@@ -53,6 +53,10 @@ test: lint test-chart ## Check style, types and imports, then run all tests
 test-python: $(VENV)/.dev ## Run the tests of the exporter only
 	$(BIN)/python -m pytest $(IN_PARALLEL)
 
+.PHONY: test-long
+test-long: $(VENV)/.dev ## Run the long tests, and the property tests with many random examples
+	$(BIN)/python -m pytest $(IN_PARALLEL) -m 'long or hypothesis' --hypothesis-profile=long
+
 .PHONY: test-chart
 test-chart: $(CHART_VENV)/.done $(CHECKOV_VENV)/.done ## Run the tests of the Helm chart
 	CHECKOV=$(CHECKOV_VENV)/bin/checkov $(CHART_VENV)/bin/python -m pytest -n 2 tests/chart

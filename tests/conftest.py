@@ -13,8 +13,12 @@ from tests.support import whole
 # A shell's job in the background ignores interrupts and hands that on, also to the programs that tests interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# For mutants: one failure will do, however large the example.
-settings.register_profile("first-failure", settings.get_profile("ci"), phases=[Phase.explicit, Phase.generate])
+# For mutants: one failure is enough, however large the example.
+settings.register_profile(
+    "first-failure", settings.get_profile("ci"), max_examples=400, phases=[Phase.explicit, Phase.generate]
+)
+# For `make test-long`: more examples, and other ones each time.
+settings.register_profile("long", settings.get_profile("ci"), max_examples=2_000, derandomize=False)
 settings.load_profile("ci")
 
 

@@ -31,9 +31,9 @@ def series_of_space(cells: Sequence[int], findings: int = 0, second_reasons: int
 
 
 @cache
-def outcomes() -> Mapping[str, Outcome]:
-    """Return the outcome of every plan, simulated once."""
-    return {name: run(plan) for name, plan in PLANS.items()}
+def outcome_of(name: str) -> Outcome:
+    """Return the outcome of a plan, simulated once."""
+    return run(PLANS[name])
 
 
 def _time(seconds: float) -> str:
@@ -105,8 +105,8 @@ def measures() -> str:
 
 def plans() -> str:
     def rows() -> Iterator[tuple[str, ...]]:
-        for name, outcome in outcomes().items():
-            plan = PLANS[name]
+        for name, plan in PLANS.items():
+            outcome = outcome_of(name)
             yield (
                 name, _settings(plan), _time(plan.lap), str(outcome.most_a_minute), f"{outcome.requests_an_hour:,.0f}",
                 _time(outcome.age(0.5)), _time(outcome.age(0.95)), _time(outcome.age(1)), _time(plan.promised),

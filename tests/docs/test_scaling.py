@@ -18,15 +18,28 @@ from tests.support.plans import ESTATE, HOUR, LIMIT, MINUTE, PLANS, Plan, run
 from tests.support.rules import ALERTS
 from tests.support.simulation import requests_of
 from tests.support.upstream import ABSENT, Upstream, make_row, make_rows
-from tools.scaling import PAGE, PARTS, outcomes, series_of_space
+from tools.scaling import PAGE, PARTS, outcome_of, series_of_space
 from tools.tables import render
 
 BENCHMARKS = PAGE.parent / "benchmarks.md"
-SOUND = [name for name in PLANS if name != "defaults"]
+QUICK = {"defaults", *[*PLANS][-2:]}
+"""Plans that are simulated in a second or less."""
 
 
-def test_the_tables_are_those_that_the_code_makes():
-    assert render(PAGE, PARTS) == PAGE.read_text(), "run `make scaling`"
+def each(names):
+    """Parametrize a test by these plans; most take too long for `make test`."""
+    marked = [name if name in QUICK else pytest.param(name, marks=pytest.mark.long) for name in names]
+    return pytest.mark.parametrize("name", marked)
+
+
+SOUND = each([*PLANS][1:])
+
+
+@pytest.mark.parametrize(
+    "part", [pytest.param(part, marks=pytest.mark.long) if part == "plans" else part for part in PARTS]
+)
+def test_a_table_is_the_one_that_the_code_makes(part):
+    assert render(PAGE, {part: PARTS[part]}) == PAGE.read_text(), "run `make scaling`"
 
 
 def test_what_the_page_takes_for_defaults_is_the_default():
@@ -102,7 +115,7 @@ def listing(registries, fields):
     return rows, cells
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(REGISTRIES)
 def test_the_series_of_a_space_are_exactly_those_of_the_formula(registries):
     rows, cells = listing(registries, FULL)
@@ -123,7 +136,7 @@ def test_findings_make_series_up_to_their_limit_and_no_further(blocked, limit):
     assert exported(rows, findings_limit=str(limit)) == series_of_space([4], min(blocked, limit))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(REGISTRIES, st.sets(st.sampled_from(sorted(FULL))))
 def test_fields_that_are_missing_only_make_fewer(registries, missing):
     rows, cells = listing(registries, {**FULL, **dict.fromkeys(missing, ABSENT)})
@@ -175,30 +188,30 @@ def test_the_estate_is_what_the_page_says():
     assert (len(ESTATE), sum(ESTATE.values())) == (1_000, 10_000_000)
 
 
-@pytest.mark.parametrize("name", PLANS)
+@each(PLANS)
 def test_no_key_is_asked_more_often_than_the_api_allows(name):
-    plan, outcome = PLANS[name], outcomes()[name]
+    plan, outcome = PLANS[name], outcome_of(name)
     assert outcome.most_a_minute <= plan.rate * max(1, plan.shards // plan.keys) <= LIMIT * 0.75
 
 
-@pytest.mark.parametrize("name", PLANS)
+@each(PLANS)
 def test_no_data_is_served_longer_than_it_may_be(name):
     """`max_stale` counts from the end of a walk, ages from its beginning."""
-    plan, outcome = PLANS[name], outcomes()[name]
+    plan, outcome = PLANS[name], outcome_of(name)
     assert outcome.age(1) <= plan.max_stale + plan.refresh_timeout
 
 
-@pytest.mark.parametrize("name", SOUND)
+@SOUND
 def test_a_plan_keeps_its_promises(name):
     """Data of every space at every scrape, no older than promised, and nothing that fails or alarms."""
-    plan, outcome = PLANS[name], outcomes()[name]
+    plan, outcome = PLANS[name], outcome_of(name)
     assert outcome.gaps == 0
     assert outcome.age(1) <= plan.promised
     assert outcome.age(0.95) <= 1.5 * plan.cache_ttl + plan.scrape_interval
     assert (outcome.failed.total(), outcome.alarming) == (0, 0)
 
 
-@pytest.mark.parametrize("name", SOUND)
+@pytest.mark.parametrize("name", [*PLANS][1:])
 def test_a_plan_follows_the_rules_of_the_page(name):
     plan = PLANS[name]
     assert plan.cache_ttl >= plan.lap
@@ -207,14 +220,14 @@ def test_a_plan_follows_the_rules_of_the_page(name):
 
 
 def test_defaults_cannot_read_the_estate_and_an_alert_says_so():
-    outcome = outcomes()["defaults"]
+    outcome = outcome_of("defaults")
     assert outcome.gaps > 0.5
     assert outcome.failed.total() == 0
     assert outcome.alarming > 0
 
 
 def test_a_cache_as_long_as_the_interval_of_probes_doubles_the_age():
-    below, equal = (outcomes()[name].age(1) for name in [*PLANS][-2:])
+    below, equal = (outcome_of(name).age(1) for name in [*PLANS][-2:])
     assert equal == pytest.approx(2 * below, rel=0.05)
 
 

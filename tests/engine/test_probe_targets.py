@@ -85,7 +85,7 @@ def test_of_500_hostile_targets_none_is_asked_that_may_not_be_or_anywhere_else(s
     assert len(asked.kept) <= 100
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(
     st.sampled_from(sorted(ALLOWED)),
     st.one_of(st.binary(), st.text().map(str.encode), st.text().map(lambda t: quote(t).encode())),

@@ -3,7 +3,7 @@
 import unicodedata
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from exporter.labels import MAX_LENGTH, clean
@@ -23,7 +23,6 @@ def is_unfit(character):
     )
 
 
-@settings(deadline=None)
 @given(TEXTS)
 @example("\ud800")
 @example("a\r\nb\x00\x7f\x85")
@@ -36,7 +35,6 @@ def test_a_clean_text_is_short_and_printable_and_stays_as_it_is(text):
     assert clean(cleaned) == cleaned
 
 
-@settings(deadline=None)
 @given(TEXTS)
 def test_only_unfit_characters_of_a_short_text_change(text):
     """A short text keeps its length and every fit character; each of the others becomes U+FFFD."""
@@ -50,7 +48,6 @@ def test_every_unfit_character_there_is_gets_replaced():
         assert clean(chr(number)) == ("\ufffd" if is_unfit(chr(number)) else chr(number))
 
 
-@settings(deadline=None)
 @given(st.lists(st.text(max_size=5), min_size=2, max_size=20, unique=True), st.integers(MAX_LENGTH, MAX_LENGTH + 50))
 def test_long_texts_with_one_beginning_stay_apart(endings, length):
     """What is cut off shows in the hash."""

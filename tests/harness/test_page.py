@@ -5,7 +5,7 @@ import sys
 import time
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from exporter.harness.errors import BadJsonError, BadShapeError
@@ -158,7 +158,6 @@ def test_a_count_of_thousands_of_digits_cannot_be_used():
 # Rows
 
 
-@settings(deadline=None)
 @given(odd_rows)
 def test_an_odd_row_is_rejected_alone(row):
     """It is counted as a row, its values are counted nowhere, and its neighbours stay."""
@@ -256,7 +255,6 @@ def test_counts_may_come_as_text(field, value, number):
     assert environments == Deployments(number, number)
 
 
-@settings(deadline=None)
 @given(odd_counts, st.sampled_from(list(COUNTS)))
 @example(str(MAX_COUNT + 1), "fileCount")
 @example("1" * 17, "fileCount")
@@ -330,7 +328,6 @@ def test_a_time_without_a_zone_is_utc_on_every_machine(zone, monkeypatch):
     assert only(page).modified == 1730978736000
 
 
-@settings(deadline=None)
 @given(odd_times, st.sampled_from(list(TIMES)))
 @example("0001-01-01T00:00:00+23:59", "lastModified")
 @example("9999-12-31T23:59:59-23:59", "lastModified")
@@ -394,7 +391,6 @@ def test_the_limit_of_digits_may_be_set_as_low_as_python_allows():
 # Any page
 
 
-@settings(max_examples=200, deadline=None)
 @given(listings())
 def test_one_odd_row_changes_nothing_about_the_others(rows):
     """The typed decoder and the tolerant one agree wherever both can read."""
@@ -428,7 +424,6 @@ ENVELOPES = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=300, deadline=None)
 @given(st.lists(ROWS, max_size=4))
 def test_any_row_is_read_alike_by_both_decoders(rows):
     """Fields of any type, known and unknown."""
@@ -444,7 +439,6 @@ def test_a_text_in_place_of_a_number_is_read_alike_by_both_decoders(text):
     agree(body_of([row]), body_of([row, ODD_ROW]))
 
 
-@settings(max_examples=400, deadline=None)
 @given(ENVELOPES | VALUES)
 def test_any_json_is_a_page_or_one_of_two_errors(answer):
     """Nothing else escapes; and what is a page accounts for each of its rows."""
@@ -456,7 +450,6 @@ def test_any_json_is_a_page_or_one_of_two_errors(answer):
         assert page.rows == len(answer["data"]["artifacts"] or []) == len(page.artifacts) + page.rejected.rows
 
 
-@settings(max_examples=300, deadline=None)
 @given(st.data())
 def test_any_bytes_are_a_page_or_one_of_two_errors(data):
     """Bytes of all kinds, and pages that were cut and damaged on the way."""

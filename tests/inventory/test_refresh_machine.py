@@ -249,4 +249,4 @@ class RefreshMachine(RuleBasedStateMachine):
 
 
 TestRefreshMachine = RefreshMachine.TestCase
-TestRefreshMachine.settings = settings(max_examples=2_000, stateful_step_count=20, deadline=None)
+TestRefreshMachine.settings = settings(stateful_step_count=20)

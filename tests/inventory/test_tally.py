@@ -112,7 +112,6 @@ def assert_counted(rows, now=NOW, *, wanted=WANTED, limit=500):
 # Against the independent count
 
 
-@settings(max_examples=400, deadline=None)
 @given(
     rows=listings(),
     wanted_and_limit=st.tuples(
@@ -126,7 +125,6 @@ def test_any_listing_adds_up_as_counted_apart(rows, wanted_and_limit):
     assert_counted(rows, wanted=wanted, limit=limit)
 
 
-@settings(max_examples=100, deadline=None)
 @given(rows=listings(), seed=st.randoms(use_true_random=False))
 def test_the_order_of_rows_changes_no_total_and_no_choice_of_findings(rows, seed):
     """Rows that are as good as each other come in any order; only the reason of a quarantine is the first one's."""
@@ -141,7 +139,6 @@ def test_the_order_of_rows_changes_no_total_and_no_choice_of_findings(rows, seed
     assert without_reasons(shuffled) == without_reasons(rows)
 
 
-@settings(max_examples=100, deadline=None)
 @given(rows=listings())
 def test_sums_of_totals_agree_with_each_other(rows):
     """Quarantined are a part of all, deployed by risk add up, and every label is clean."""
@@ -169,7 +166,7 @@ def test_real_answers_add_up_as_counted_apart(payload):
     assert assert_counted(rows).artifacts == len(rows) > 0
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(now=st.floats(1_790_900_000, 1_890_000_000), space=st.sampled_from(SPACES), limit=st.sampled_from([500, 5]))
 def test_the_demo_registry_adds_up_as_counted_apart(now, space, limit):
     """The demo's listing at any time, with the quirks that it was made to have."""

@@ -6,7 +6,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from exporter.harness import errors
@@ -158,7 +158,6 @@ def test_an_empty_page_ends_a_walk_whatever_the_count():
 # Pages in flight
 
 
-@settings(max_examples=150, deadline=None)
 @given(
     number=st.integers(0, 120),
     page_size=st.integers(5, 30),
@@ -364,7 +363,6 @@ def test_twice_as_many_pages_are_asked_for_as_are_fetched_at_once():
 # Failures
 
 
-@settings(max_examples=200, deadline=None)
 @given(
     number=st.integers(0, 60),
     page_size=st.integers(5, 20),
@@ -562,7 +560,6 @@ PAGE_SIZE = st.integers(8, 20)
 CONCURRENCY = st.integers(1, 6)
 
 
-@settings(max_examples=400, deadline=None)
 @given(st.integers(0, 120), PAGE_SIZE, CONCURRENCY, changes_of("push", "update", most=8), st.booleans())
 @example(40, 10, 4, [Change(1, "push", 0.0)] * 10, True)
 def test_pushes_and_updates_lose_no_row(number, page_size, concurrency, changes, counted):
@@ -575,7 +572,6 @@ def test_pushes_and_updates_lose_no_row(number, page_size, concurrency, changes,
     assert snapshot.complete is (not counted or expected_complete(server))
 
 
-@settings(max_examples=400, deadline=None)
 @given(st.integers(0, 120), PAGE_SIZE, CONCURRENCY, changes_of("push", "update", "delete", most=8), st.booleans())
 def test_a_walk_is_off_by_no_more_than_the_changes(number, page_size, concurrency, changes, counted):
     """Deletions too; a change of the count that was seen, or rows that are not as many, are told."""
@@ -591,7 +587,6 @@ def test_a_walk_is_off_by_no_more_than_the_changes(number, page_size, concurrenc
     assert snapshot.complete is (not counted or expected_complete(server))
 
 
-@settings(max_examples=200, deadline=None)
 @given(st.integers(0, 120), PAGE_SIZE, CONCURRENCY, changes_of("push", "update", "delete", most=8), st.randoms())
 def test_pages_that_are_answered_out_of_order_cost_little_more(number, page_size, concurrency, changes, seed):
     """Pages in flight reach the server in any order, so that one change can fall between several pairs of pages."""

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from email.utils import format_datetime
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.config.sources import load
@@ -104,7 +104,6 @@ def test_a_fault_that_passes_costs_a_retry_and_no_refresh(status, clock, run):
     assert 0 <= waited <= 0.5
 
 
-@settings(deadline=None)
 @given(st.integers(0, 2), st.randoms(use_true_random=False))
 def test_a_retry_waits_anything_up_to_half_a_second_that_doubles(retry, jitter):
     assert 0 <= backoff(retry, jitter) <= 0.5 * 2**retry
@@ -118,7 +117,6 @@ def test_waits_fill_their_whole_range(retry):
     assert tenths == set(range(10))
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 40), st.integers(0, 80)), max_size=60))
 def test_a_storm_makes_at_most_half_more_than_the_normal_traffic(bursts):
     """However requests and failures come: the reserve aside, which lets a lone request be tried again."""

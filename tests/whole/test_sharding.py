@@ -6,7 +6,7 @@ from itertools import chain
 
 import pytest
 import requests
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.config.sources import load
@@ -28,7 +28,6 @@ def test_a_space_stays_on_its_shard_from_version_to_version():
     assert placed == {1: [0, 0, 0, 0], 3: [1, 2, 1, 2], 7: [1, 4, 4, 2]}
 
 
-@settings(deadline=None)
 @given(st.lists(REFS, min_size=1, max_size=10, unique=True), SHARDS)
 def test_each_space_is_on_exactly_one_shard(refs, shards):
     """The shards' spaces, put together, are all spaces, each once; on each shard in the order given."""
