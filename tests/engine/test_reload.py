@@ -202,15 +202,14 @@ def test_a_fault_of_its_own_is_told_without_its_text_and_the_settings_stay(watch
 
 def test_level_and_format_of_the_log_follow(watching, capsys):
     """So do the lines of what was there before, such as the web config file."""
-    watched = FileContent(load_or_refuse, file="web")
-    watched.current(lambda: "good")
+    contents = iter(["good", "bad"])
+    watched = FileContent(lambda: next(contents), load_or_refuse, file="web")
     watching.write(log_level="warning", log_format="json")
     assert watching.reloader.ask().result(20) == ()
     capsys.readouterr()
     structlog.get_logger().info("not told")
     assert "not told" not in capsys.readouterr().err
-    with pytest.raises(SettingsError):
-        watched.current(lambda: "bad")
+    watched.look()
     assert '"msg": "invalid' in capsys.readouterr().err
 
 
@@ -221,7 +220,7 @@ class Asked:
         self.readings = []
         self.statuses = []
         self.endpoints = Endpoints(
-            None, None, None, clock=FakeClock(), scrape_timeout_offset=lambda: 0.5, version="1", reload=self._begin
+            None, None, None, clock=FakeClock(), scrape_timeout_offset=lambda: 0.5, reload=self._begin
         )
 
     def _begin(self):
