@@ -4,6 +4,7 @@ A space that this process serves on /metrics has one refresh and one snapshot fo
 it is probed, in the same states as a space of /metrics; at most `MOST_TARGETS` are kept.
 """
 
+import math
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -11,6 +12,7 @@ from dataclasses import dataclass, replace
 from urllib.parse import parse_qsl
 
 import structlog
+from cachetools import TLRUCache
 
 from exporter.clock import Clock
 from exporter.config.settings import Settings
@@ -91,13 +93,11 @@ class Probe:
         space: the space.
         refresher: refreshes it.
         view: returns what is exported of it.
-        used: when it was last asked for, monotonic time.
     """
 
     space: Space
     refresher: Refresher
     view: Callable[[Space, SpaceStatus], SpaceView]
-    used: float
 
     def scrape(self, budget: float) -> list[Future[None]]:
         """Start the refresh if it is due, and return it if the probe should wait for it."""
@@ -139,10 +139,12 @@ class Probes:
         self._served = served
         self._new_refresher = new_refresher
         self._view = view
-        self._clock = clock
         self._idle = max(max_stale, _LEAST_IDLE)
         self._lock = threading.Lock()
-        self._kept: dict[str, Probe] = {}
+        # Not bounded by the cache itself, which would evict a target whose refresh runs.
+        self._kept: TLRUCache[str, Probe] = TLRUCache(
+            math.inf, lambda _ref, _probe, now: now + self._idle, clock.monotonic
+        )
         self._logged = LoggedStates(clock, repeat_after=_REPEAT_AFTER)
 
     def open(self, space: Space) -> Probe | None:
@@ -151,18 +153,16 @@ class Probes:
         Returns:
             The probe; None if there is no room for it: every target that is kept has a refresh that runs or is queued.
         """
-        now = self._clock.monotonic()
         self.forget_idle()
         if space.ref in self._served:
-            return Probe(space, self._served, self._view, now)
+            return Probe(space, self._served, self._view)
         with self._lock:
             probe = self._kept.pop(space.ref, None)
             if probe is None or probe.space != space:
                 if len(self._kept) >= MOST_TARGETS and not self._make_room():
                     return None
-                probe = Probe(space, self._new_refresher(space), self._view, now)
-            probe.used = now
-            # At the end, so that the first one is the least recently used.
+                probe = Probe(space, self._new_refresher(space), self._view)
+            # Inserted again, so that its time starts again and the first one is the least recently used.
             self._kept[space.ref] = probe
             return probe
 
@@ -188,11 +188,10 @@ class Probes:
 
     def forget_idle(self) -> None:
         """Drop targets that were not probed for a long time."""
-        until = self._clock.monotonic() - self._idle
         with self._lock:
-            idle = [ref for ref, probe in self._kept.items() if probe.used < until and not probe.refresher.refreshing()]
-            for ref in idle:
-                del self._kept[ref]
+            for ref, probe in self._kept.expire() or ():
+                if probe.refresher.refreshing():
+                    self._kept[ref] = probe
 
     def _make_room(self) -> bool:
         unused = next((ref for ref, probe in self._kept.items() if not probe.refresher.refreshing()), None)

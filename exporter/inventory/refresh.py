@@ -22,6 +22,7 @@ from functools import partial
 
 from exporter.clock import Clock, Stopped
 from exporter.harness.errors import REASONS, InternalError, RefreshError, forget_calls
+from exporter.inventory.cache import SnapshotCache
 from exporter.inventory.snapshot import Snapshot
 from exporter.labels import clean
 
@@ -91,9 +92,7 @@ class _Space:
     running: Future[None] | None = None
     not_before: float = 0.0
     failures_in_a_row: int = 0
-    snapshot: Snapshot | None = None
-    good_since: float | None = None
-    outdated: bool = False
+    was_good: bool = False
     refresh_seconds: float | None = None
     failures: Mapping[str, int] = field(default_factory=lambda: dict.fromkeys(REASONS, 0))
     last_failure: Failure | None = None
@@ -130,7 +129,7 @@ class Refresher:
         self._submit = submit
         self._clock = clock
         self._cache_ttl = cache_ttl
-        self._max_stale = max_stale
+        self._cache = SnapshotCache(clock.monotonic, fresh_for=cache_ttl, served_for=max(cache_ttl, max_stale))
         self._jitter = jitter
         self._on_refresh = on_refresh
         self._lock = threading.Lock()
@@ -166,9 +165,8 @@ class Refresher:
         """
         with self._lock:
             before = self._spaces
-            for space in before.values():
-                self._state(space)  # expired data stays expired, even if the new max_stale is longer
-            self._submit, self._cache_ttl, self._max_stale = submit, cache_ttl, max_stale
+            self._submit, self._cache_ttl = submit, cache_ttl
+            self._cache.change(fresh_for=cache_ttl, served_for=max(cache_ttl, max_stale))
             self._spaces = {
                 name: _successor(before.get(name, _Space(walk)), walk, reset=name in reset, outdated=name in outdated)
                 for name, walk in walks.items()
@@ -176,6 +174,10 @@ class Refresher:
             for name, space in before.items():
                 if space is not self._spaces.get(name):
                     space.cancelled.set()
+                    if name in self._spaces and name in outdated:
+                        self._cache.outdate(name)
+                    else:
+                        self._cache.drop(name)
             for name, space in self._spaces.items():
                 if space is not before.get(name):
                     self._start_if_due(name, space)
@@ -230,7 +232,7 @@ class Refresher:
 
     def _scrape_space(self, name: str, space: _Space, budget: float) -> Future[None] | None:
         space.requests += 1
-        state = self._state(space)
+        state = self._state(name, space)
         if state == "fresh":
             space.hits += 1
             return None
@@ -271,16 +273,15 @@ class Refresher:
             space.running = None
             space.refresh_seconds = self._clock.monotonic() - began
             if isinstance(result, Snapshot):
-                self._succeeded(space, result)
+                self._succeeded(name, space, result)
             else:
                 self._failed(space, result, where)
             status = self._status(name, space)
         self._on_refresh(status)
 
-    def _succeeded(self, space: _Space, snapshot: Snapshot) -> None:
-        space.snapshot = snapshot
-        space.good_since = self._clock.monotonic()
-        space.outdated = False
+    def _succeeded(self, name: str, space: _Space, snapshot: Snapshot) -> None:
+        self._cache.put(name, snapshot)
+        space.was_good = True
         space.failures_in_a_row = 0
         space.last_failure = None
 
@@ -305,23 +306,18 @@ class Refresher:
     def _status(self, name: str, space: _Space) -> SpaceStatus:
         return SpaceStatus(
             space=name,
-            state=self._state(space),
-            snapshot=space.snapshot,
+            state=self._state(name, space),
+            snapshot=self._cache.get(name),
             up=space.refresh_seconds is not None and space.last_failure is None,
             refresh_seconds=space.refresh_seconds,
             failures=space.failures,
             last_failure=space.last_failure,
         )
 
-    def _state(self, space: _Space) -> str:
-        if space.good_since is None:
-            return "cold"
-        age = self._clock.monotonic() - space.good_since
-        if age >= max(self._cache_ttl, self._max_stale):
-            space.snapshot = None  # frees its memory, and keeps it expired if a reload raises max_stale
-        if space.snapshot is None:
-            return "expired"
-        if age < self._cache_ttl and not space.outdated:
+    def _state(self, name: str, space: _Space) -> str:
+        if self._cache.get(name) is None:
+            return "expired" if space.was_good else "cold"
+        if self._cache.is_fresh(name):
             return "fresh"
         return "due" if space.last_failure is None else "failing"
 
@@ -331,6 +327,6 @@ def _successor(space: _Space, walk: Walk, *, reset: bool, outdated: bool) -> _Sp
     if reset:
         return _Space(walk, failures=space.failures, requests=space.requests, hits=space.hits)
     if outdated:
-        return replace(space, walk=walk, cancelled=threading.Event(), running=None, not_before=0.0, outdated=True)
+        return replace(space, walk=walk, cancelled=threading.Event(), running=None, not_before=0.0)
     space.walk = walk
     return space

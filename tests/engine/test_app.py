@@ -1,7 +1,6 @@
 """Everything together over real sockets: counts, single flight, failures, spaces apart."""
 
-import threading
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import wait
 
 import pytest
 import structlog
@@ -10,13 +9,7 @@ from exporter.clock import SystemClock
 from exporter.config.sources import load
 from exporter.engine.app import App
 from tests.support.apps import app_of, refreshed
-from tests.support.clocks import FakeClock
 from tests.support.upstream import ABSENT, Upstream, capped, make_row, make_rows, one_based, reply
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
 
 
 @pytest.mark.parametrize("rows", [0, 1, 99, 100, 101, 468])
@@ -28,13 +21,6 @@ def test_every_row_is_counted_whatever_the_server_says_of_their_number(rows, ite
     # A count of 0 is right for an empty listing, and beside rows it says nothing.
     said = {0: True, None: True, ABSENT: True, -1: True}.get(item_count, item_count == rows)
     assert snapshot.complete is said
-
-
-@pytest.mark.parametrize("rows", [0, 1, 99, 100, 101, 468])
-def test_a_walk_costs_two_requests_more_than_it_has_pages_at_most(rows, clock):
-    with Upstream(make_rows(rows)) as upstream:
-        refreshed(app_of(upstream, clock))
-        assert len(upstream.requests) <= -(-rows // 100) + 2
 
 
 @pytest.mark.parametrize("page_size", [None, ABSENT])
@@ -74,21 +60,6 @@ def test_bearer_works_at_another_prefix(clock):
     with Upstream(make_rows(3), bearer=True) as upstream:
         app = app_of(upstream, clock, auth_scheme="bearer", api_prefix="/api/v1")
         assert refreshed(app)["acct"].snapshot.inventory.artifacts == 3
-
-
-def test_twenty_scrapes_at_once_on_a_cold_cache_make_one_walk(clock):
-    hold = threading.Event()
-    with Upstream(make_rows(250), hold=hold) as upstream, ThreadPoolExecutor(20) as scrapers:
-        app = app_of(upstream, clock)
-        waits = list(scrapers.map(lambda _: app.refresher.scrape(10.0), range(20)))
-        upstream.wait_for_requests(1)
-        hold.set()
-        for refresh in waits:
-            wait(refresh, timeout=20)
-        assert len(upstream.requests) == 4
-        refreshed(app)
-        assert len(upstream.requests) == 4
-    assert app.refresher.statuses()[0].snapshot.inventory.artifacts == 250
 
 
 def test_a_space_with_a_wrong_scope_does_not_disturb_another(clock):

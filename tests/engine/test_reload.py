@@ -283,14 +283,6 @@ def test_a_request_at_shutdown_reads_nothing():
     assert (asked.statuses[0], asked.readings) == (503, [])
 
 
-def test_the_file_is_looked_at_again_and_again_until_the_process_ends(watching):
-    watching.write(cache_ttl="2m")
-    watching.reloader.watch()
-    wait_until(lambda: watching.cache_ttl == 120)
-    watching.clock.stopped = True
-    wait_until(lambda: not [thread for thread in threading.enumerate() if thread.name == "settings-watch"])
-
-
 @pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="needs Linux's /proc")
 def test_a_file_that_cannot_be_read_leaves_the_settings_so_far(watching):
     watching.file.unlink()

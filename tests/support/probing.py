@@ -34,7 +34,6 @@ class Probed:
             self.app.probes,
             clock=self.clock,
             scrape_timeout_offset=lambda: 0.5,
-            version="1",
         )
         self.url = front.url
 

@@ -139,7 +139,7 @@ spaces:
 """)
         app = App(load({"config": str(config), **settings}, {}), clock)
         front.endpoints = Endpoints(
-            app.refresher, app.exposition, app.probes, clock=clock, scrape_timeout_offset=lambda: 0.5, version="1"
+            app.refresher, app.exposition, app.probes, clock=clock, scrape_timeout_offset=lambda: 0.5
         )
         yield Whole(app, front.url, stream)
 

@@ -1,0 +1,84 @@
+"""Cache of the snapshots of spaces: fresh for one time, good enough to serve for another."""
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+from cachetools import TLRUCache
+
+from exporter.inventory.snapshot import Snapshot
+
+
+class _Entry(NamedTuple):
+    snapshot: Snapshot
+    since: float
+    outdated: bool = False
+
+
+class SnapshotCache:
+    """Two time-aware caches over one timer; not safe to share between threads.
+
+    A snapshot that is in neither of them has expired. Configured spaces are never evicted.
+    """
+
+    def __init__(self, timer: Callable[[], float], *, fresh_for: float, served_for: float) -> None:
+        """Hold nothing yet.
+
+        Args:
+            timer: source of monotonic time.
+            fresh_for: seconds that a snapshot counts as fresh.
+            served_for: seconds that a snapshot is served at all; not less than `fresh_for`.
+        """
+        self._timer = timer
+        self._fresh_for = fresh_for
+        self._served_for = served_for
+        # The times are attributes, as a reload may change them; it re-inserts what the caches hold.
+        self._fresh: TLRUCache[str, _Entry] = TLRUCache(
+            math.inf, lambda _space, entry, _now: entry.since + self._fresh_for, timer
+        )
+        self._served: TLRUCache[str, _Entry] = TLRUCache(
+            math.inf, lambda _space, entry, _now: entry.since + self._served_for, timer
+        )
+
+    def put(self, space: str, snapshot: Snapshot) -> None:
+        """Hold a new snapshot of a space in place of the old one."""
+        self._insert(space, _Entry(snapshot, self._timer()))
+
+    def get(self, space: str) -> Snapshot | None:
+        """Return the snapshot to serve; None if there is none, or it has expired."""
+        self._served.expire()
+        entry = self._served.get(space)
+        return entry.snapshot if entry else None
+
+    def is_fresh(self, space: str) -> bool:
+        """Return whether the snapshot of a space is fresh."""
+        return space in self._fresh
+
+    def outdate(self, space: str) -> None:
+        """Let the snapshot of a space, if there is one, count as fresh no longer."""
+        if entry := self._served.get(space):
+            self._insert(space, entry._replace(outdated=True))
+
+    def drop(self, space: str) -> None:
+        """Drop the snapshot of a space, if there is one."""
+        self._fresh.pop(space, None)
+        self._served.pop(space, None)
+
+    def change(self, *, fresh_for: float, served_for: float) -> None:
+        """Change the times, also for snapshots that are held; expired ones stay expired.
+
+        Args:
+            fresh_for: seconds that a snapshot counts as fresh.
+            served_for: seconds that a snapshot is served at all.
+        """
+        held = dict(self._served)
+        self._fresh_for, self._served_for = fresh_for, served_for
+        for space, entry in held.items():
+            self._insert(space, entry)
+
+    def _insert(self, space: str, entry: _Entry) -> None:
+        # Dropped first: older releases of cachetools keep the old entry if the new one has already expired.
+        self.drop(space)
+        self._served[space] = entry
+        if not entry.outdated:
+            self._fresh[space] = entry
