@@ -9,6 +9,7 @@ import structlog
 from hypothesis import Phase, settings
 
 from tests.support import whole
+from tests.support.clocks import FakeClock
 
 # A shell's job in the background ignores interrupts and hands that on, also to the programs that tests interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -26,6 +27,11 @@ settings.load_profile("ci")
 def front():
     with whole.Front() as front:
         yield front
+
+
+@pytest.fixture
+def clock():
+    return FakeClock()
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 import yaml
 from hypothesis import given
-from hypothesis import settings as runs
 from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 
@@ -418,7 +417,6 @@ def test_link_template_gives_a_url(template):
     assert "must start with {base}" in fault_of("link_template", template)
 
 
-@runs(deadline=None)
 @given(st.lists(st.sampled_from(["{base}", "{org}", "{", "}", "{account}", "/x", "{{", "0", "!r"]), max_size=5))
 def test_an_accepted_link_template_can_be_filled(parts):
     """str.format never fails on a template that was accepted."""
@@ -429,7 +427,6 @@ def test_an_accepted_link_template_can_be_filled(parts):
     assert "{" not in template.format(base="b", account="a", org="o", project="p", registry="r")
 
 
-@runs(deadline=None)
 @given(st.tuples(*[st.integers(0, limit) for limit in (300, 23, 59, 59, 999)]))
 def test_durations_round_trip(counts):
     """A duration spelled unit by unit is read as its exact number of seconds."""
@@ -439,14 +436,12 @@ def test_durations_round_trip(counts):
     assert v.read_duration(spelled or "0") == (whole * 1000 + thousandths) / 1000
 
 
-@runs(deadline=None)
 @given(st.decimals(0, 10**9, places=3))
 def test_a_number_is_a_duration_in_seconds(number):
     """A plain number counts seconds."""
     assert v.read_duration(f"{number:f}") == float(number)
 
 
-@runs(deadline=None)
 @given(st.text(alphabet=string.digits + "dhms. -+e", max_size=8))
 def test_a_duration_is_finite_or_refused(text):
     """Whatever is read is a finite number that is not negative."""
@@ -862,7 +857,6 @@ def folder(tmp_path_factory):
     return path
 
 
-@runs(deadline=None)
 @given(
     flags=st.dictionaries(st.sampled_from(NAMES), BROKEN, max_size=6),
     environ=st.dictionaries(st.sampled_from(NAMES), BROKEN, max_size=6),
@@ -887,7 +881,6 @@ def test_no_fault_ever_holds_a_value(folder, flags, environ, content, ruin, *, k
     assert error.__context__ is None
 
 
-@runs(deadline=None)
 @given(st.sampled_from(["api_key", "proxy_url"]), st.text(string.ascii_letters, max_size=5))
 def test_secrets_never_show_in_valid_settings(name, suffix):
     """repr, str and JSON of settings and targets hide the key and the proxy's password."""

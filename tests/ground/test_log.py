@@ -12,11 +12,7 @@ from exporter.log import configure
 
 @pytest.fixture
 def stream():
-    root = logging.getLogger()
-    before = root.handlers, root.level
-    yield io.StringIO()
-    root.handlers, root.level = before
-    structlog.reset_defaults()
+    return io.StringIO()
 
 
 def test_logfmt_is_one_line_an_event_with_time_level_and_message_first(stream):

@@ -14,14 +14,9 @@ from exporter.texts import SettingsError
 from exporter.webconfig.file import RateLimit, WebConfigFile, parse
 from exporter.webconfig.readers import CIPHERS, CIPHERS_13
 from tests.support.commands import run, served
-from tests.support.guarded import HASH, HEADERS, PASSWORD, USERS, Guarded
+from tests.support.guarded import HASH, HEADERS, PASSWORD, USERS
 
 PAIR = {"cert_file": "a", "key_file": "b"}
-
-
-@pytest.fixture
-def guarded(tmp_path):
-    return Guarded(tmp_path)
 
 
 def read(tmp_path, config):

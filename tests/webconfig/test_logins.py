@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from exporter.webconfig import logins as basicauth
 from exporter.webconfig.logins import Logins, TooManyLoginsError
 from tests.support.commands import ENVIRONMENT, run
-from tests.support.guarded import HASH, PASSWORD, USERS, Guarded
+from tests.support.guarded import HASH, PASSWORD, USERS
 
 HASHES = {"alice": SecretStr(HASH)}
 
@@ -206,10 +206,9 @@ def test_beyond_32_that_wait_others_are_sent_away(held):
     asyncio.run(ask())
 
 
-def test_scrapes_go_on_while_a_hash_is_computed(tmp_path, held):
+def test_scrapes_go_on_while_a_hash_is_computed(guarded, held):
     go, _ = held
     go.set()
-    guarded = Guarded(tmp_path)
     with guarded.serving(USERS):
         assert guarded.status(auth=("alice", PASSWORD)) == 200
         go.clear()
@@ -223,15 +222,13 @@ def test_scrapes_go_on_while_a_hash_is_computed(tmp_path, held):
         assert answers == [401]
 
 
-def test_more_logins_than_may_wait_get_503(tmp_path, monkeypatch):
+def test_more_logins_than_may_wait_get_503(guarded, monkeypatch):
     monkeypatch.setattr(basicauth, "_WAITING", 0)
-    guarded = Guarded(tmp_path)
     with guarded.serving(USERS):
         assert guarded.status(auth=("alice", PASSWORD)) == 503
 
 
-def test_401_says_how_to_authenticate(tmp_path):
-    guarded = Guarded(tmp_path)
+def test_401_says_how_to_authenticate(guarded):
     with guarded.serving(USERS):
         assert guarded.get().headers["WWW-Authenticate"] == "Basic"
 

@@ -22,12 +22,7 @@ from exporter.texts import SettingsError
 from exporter.webconfig.file import WebConfigFile
 from exporter.webconfig.readers import CIPHERS, CURVES
 from exporter.webconfig.tls import ReloadingContext, make_context, read_material
-from tests.support.guarded import PASSWORD, USERS, Guarded
-
-
-@pytest.fixture
-def guarded(tmp_path):
-    return Guarded(tmp_path)
+from tests.support.guarded import PASSWORD, USERS
 
 
 def shake(guarded, prepare=lambda _: None):

@@ -10,11 +10,10 @@ import time
 from pathlib import Path
 
 import pytest
-import trustme
 
 from exporter.cli.main import main
 from tests.support import whole
-from tests.support.clocks import FakeClock, SkippingClock
+from tests.support.clocks import SkippingClock
 from tests.support.faults import FAILURES, GOOD, ODDITIES, good_tls, lists, pages, says
 from tests.support.places import DOCS, TESTS
 from tests.support.rawserver import RawServer, hangs, sends
@@ -25,16 +24,6 @@ TABLE = DOCS / "faults.md"
 UP = 'har_up{space="acct"}'
 OTHER_UP = 'har_up{space="other"}'
 BEGAN = 'har_snapshot_timestamp_seconds{space="acct"}'
-
-
-@pytest.fixture(scope="module")
-def authority():
-    return trustme.CA()
-
-
-@pytest.fixture
-def clock():
-    return FakeClock()
 
 
 @pytest.fixture

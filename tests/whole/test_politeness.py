@@ -26,11 +26,6 @@ UP = 'har_up{space="acct"}'
 
 
 @pytest.fixture
-def clock():
-    return FakeClock()
-
-
-@pytest.fixture
 def run(front, clock, tmp_path):
     """Runs the exporter over a server of raw bytes."""
     return lambda server, **options: whole.running(front, clock, tmp_path, f"http://{server.address}", **options)

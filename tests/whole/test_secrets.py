@@ -8,7 +8,6 @@ from pathlib import Path
 from urllib.parse import quote, quote_plus
 
 import pytest
-import trustme
 
 from exporter.cli.main import main
 from exporter.config.sources import load
@@ -74,11 +73,6 @@ ECHOES = [
         "header": lambda key: f"HTTP/1.1 500 No\r\n{key}\r\n\r\n".encode(),
     }.items()
 ]
-
-
-@pytest.fixture(scope="module")
-def authority():
-    return trustme.CA()
 
 
 ONE_A_ROW = list({case.row: case for case in FAILURES}.values())
