@@ -2,10 +2,12 @@
 
 import contextlib
 import gzip
+import json
 import random
 import re
 
 import pytest
+import requests_mock
 
 from exporter.clock import Stopped
 from exporter.harness.client import Client, Listing
@@ -49,6 +51,38 @@ def upstream():
         yield upstream
 
 
+class Answers:
+    """Single answers, served by requests-mock in place of a server: for tables of statuses, headers and bodies."""
+
+    url = "https://har.example"
+
+    def __init__(self, mocker):
+        self._mocker = mocker
+
+    def asking(self, *answers, **options):
+        """Return a client whose requests get these answers in turn, the last one again and again."""
+        self._mocker.get(
+            requests_mock.ANY, [dict(zip(("status_code", "content", "headers"), answer)) for answer in answers]
+        )
+        return Asking(self, **options)
+
+    @property
+    def requests(self):
+        return self._mocker.request_history
+
+
+@pytest.fixture
+def answers(requests_mock):
+    return Answers(requests_mock)
+
+
+PAGE = (
+    200,
+    json.dumps({"status": "SUCCESS", "data": {"artifacts": make_rows(3)}}).encode(),
+    {"Content-Type": "application/json"},
+)
+
+
 def test_the_path_keeps_its_plus_and_page_and_size_are_always_sent():
     listing = Listing("a.c/o_r-g/p$x")
     with Upstream({"a.c/o_r-g/p$x": make_rows(1)}, key=KEY) as upstream:
@@ -77,14 +111,13 @@ REASONS = {
 
 
 @pytest.mark.parametrize("status", REASONS)
-def test_a_status_that_no_retry_mends_is_told_by_its_reason_at_once(status, upstream):
-    upstream.fault = lambda _: reply(status, {"message": "be\nware"} if status not in {204, 304} else b"")
-    asking = Asking(upstream)
+def test_a_status_that_no_retry_helps_is_reported_by_its_reason_at_once(status, answers):
+    asking = answers.asking((status, b'{"message": "be\\nware"}' if status not in {204, 304} else b""))
     with pytest.raises(RefreshError) as caught:
         asking.page()
     assert (caught.value.reason, caught.value.status) == (REASONS[status], status)
     assert str(status) in str(caught.value)
-    assert len(upstream.requests) == 1
+    assert len(answers.requests) == 1
     assert asking.clock.waits == []
     assert asking.counters.read().requests[str(status)] == 1
 
@@ -96,12 +129,11 @@ def test_what_the_api_says_of_an_error_is_told_as_one_line(upstream):
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504])
-def test_a_passing_fault_of_the_server_is_tried_three_times_with_full_jitter(status, upstream):
-    upstream.fault = lambda _: reply(status)
-    asking = Asking(upstream)
+def test_a_temporary_error_of_the_server_is_tried_three_times_with_full_jitter(status, answers):
+    asking = answers.asking((status, b""))
     with pytest.raises(ServerError):
         asking.page()
-    assert len(upstream.requests) == 3
+    assert len(answers.requests) == 3
     first, second = asking.clock.waits
     assert 0 <= first <= 0.5
     assert 0 <= second <= 1.0
@@ -133,41 +165,35 @@ def test_a_storm_makes_at_most_half_more_than_the_normal_traffic(upstream):
     assert len(upstream.requests) <= 150
 
 
-@pytest.mark.parametrize(("retry_after", "waits"), [("7", 7.0), ("0", 0.0)])
-def test_retry_after_is_obeyed(retry_after, waits, upstream):
-    upstream.faults.append(reply(429, headers=[("Retry-After", retry_after)]))
-    asking = Asking(upstream)
+def limited(retry_after):
+    return (429, b"", {"Retry-After": retry_after})
+
+
+@pytest.mark.parametrize(("retry_after", "waits"), [("7", 7.0), ("0", 0.0), ("Fri, 15 Jan 2027 08:01:00 GMT", 60.0)])
+def test_retry_after_is_obeyed(retry_after, waits, answers):
+    asking = answers.asking(limited(retry_after), PAGE)
+    asking.clock.tick(1_800_000_000.0 - asking.clock.time())
     asking.page()
     assert sum(asking.clock.waits) == waits
 
 
-def test_retry_after_may_be_a_date(upstream):
-    asking = Asking(upstream)
-    asking.clock.tick(1_800_000_000.0 - asking.clock.time())
-    upstream.faults.append(reply(429, headers=[("Retry-After", "Fri, 15 Jan 2027 08:01:00 GMT")]))
-    asking.page()
-    assert sum(asking.clock.waits) == 60.0
-
-
 @pytest.mark.parametrize("retry_after", ["soon", "-5", "1.5", ""])
-def test_a_retry_after_that_is_garbage_is_none(retry_after, upstream):
-    upstream.faults.append(reply(429, headers=[("Retry-After", retry_after)]))
-    asking = Asking(upstream)
+def test_a_retry_after_that_is_garbage_counts_as_absent(retry_after, answers):
+    asking = answers.asking(limited(retry_after), PAGE)
     asking.page()
     assert sum(asking.clock.waits) <= 0.5
 
 
 @pytest.mark.parametrize(("retry_after", "held"), [("700", 700.0), ("9" * 400, 900.0)])
-def test_a_retry_after_beyond_the_deadline_is_told_at_once_with_a_hold(retry_after, held, upstream):
-    upstream.fault = lambda _: reply(429, headers=[("Retry-After", retry_after)])
-    asking = Asking(upstream)
+def test_a_retry_after_beyond_the_deadline_fails_at_once_with_a_hold(retry_after, held, answers):
+    asking = answers.asking(limited(retry_after))
     with pytest.raises(RateLimitedError) as caught:
         asking.page(within=60.0)
     assert caught.value.retry_after == held
     assert asking.clock.waits == []
     with pytest.raises(RequestTimeout):
         asking.page(within=60.0)
-    assert len(upstream.requests) == 1
+    assert len(answers.requests) == 1
 
 
 @pytest.mark.parametrize(("status", "reason"), [(401, "auth"), (403, "forbidden")])
@@ -207,27 +233,24 @@ def test_a_key_that_did_not_change_is_not_tried_again(upstream, tmp_path):
 
 
 @pytest.mark.parametrize("content_type", ["text/html", "text/html; charset=utf-8", "application/xhtml+xml"])
-def test_a_web_page_is_no_page_and_the_hint_says_so(content_type, upstream):
-    upstream.fault = lambda _: reply(200, b"<html>", [("Content-Type", content_type)])
+def test_a_web_page_is_no_page_and_the_hint_says_so(content_type, answers):
     with pytest.raises(BadShapeError) as caught:
-        Asking(upstream).page()
+        answers.asking((200, b"<html>", {"Content-Type": content_type})).page()
     assert "sign-in" in caught.value.hint
 
 
-def test_content_that_is_not_json_is_no_page(upstream):
-    upstream.fault = lambda _: reply(200, b"{}", [("Content-Type", "text/plain")])
+def test_content_that_is_not_json_is_no_page(answers):
     with pytest.raises(BadShapeError, match="text/plain"):
-        Asking(upstream).page()
+        answers.asking((200, b"{}", {"Content-Type": "text/plain"})).page()
 
 
 @pytest.mark.parametrize("content_type", ["application/json;charset=UTF-8", "application/problem+json", "text/json"])
-def test_json_by_any_of_its_names_is_read(content_type, upstream):
-    upstream.fault = lambda _: reply(200, b"{}", [("Content-Type", content_type)])
-    assert Asking(upstream).page() == b"{}"
+def test_json_by_any_of_its_names_is_read(content_type, answers):
+    assert answers.asking((200, b"{}", {"Content-Type": content_type})).page() == b"{}"
 
 
-def gzipped(body):
-    return reply(200, body, [("Content-Type", "application/json"), ("Content-Encoding", "gzip")])
+def encoded(body, encoding="gzip"):
+    return (200, body, {"Content-Type": "application/json", "Content-Encoding": encoding})
 
 
 @pytest.mark.parametrize(
@@ -241,17 +264,15 @@ def gzipped(body):
     ],
     ids=["truncated", "none", "trailing", "bomb", "large"],
 )
-def test_a_body_that_cannot_be_unpacked_is_told_by_its_reason(body, reason, upstream):
-    upstream.fault = lambda _: gzipped(body)
+def test_a_body_that_cannot_be_decompressed_is_reported_by_its_reason(body, reason, answers):
     with pytest.raises(RefreshError) as caught:
-        Asking(upstream).page()
+        answers.asking(encoded(body)).page()
     assert caught.value.reason == reason
 
 
-def test_an_encoding_that_was_not_asked_for_is_no_page(upstream):
-    upstream.fault = lambda _: reply(200, b"x", [("Content-Type", "application/json"), ("Content-Encoding", "br")])
+def test_an_encoding_that_was_not_requested_is_no_page(answers):
     with pytest.raises(BadShapeError, match="Content-Encoding"):
-        Asking(upstream).page()
+        answers.asking(encoded(b"x", "br")).page()
 
 
 def test_a_wait_ends_when_the_process_shuts_down(upstream):
