@@ -61,9 +61,9 @@ class Answers:
 
     def asking(self, *answers, **options):
         """Return a client whose requests get these answers in turn, the last one again and again."""
-        self._mocker.get(
-            requests_mock.ANY, [dict(zip(("status_code", "content", "headers"), answer)) for answer in answers]
-        )
+        names = ("status_code", "content", "headers")
+        in_turn = [dict(zip(names, answer, strict=False)) for answer in answers]
+        self._mocker.get(requests_mock.ANY, in_turn)
         return Asking(self, **options)
 
     @property
