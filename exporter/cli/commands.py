@@ -78,7 +78,7 @@ def _serve(settings: Settings, source: Source, greet: Callable[[str], None] = la
     # The other half is for connections to Harness, for files and for the interpreter.
     connections = min(server.CONNECTIONS, descriptors.raise_limit() // 2)
     serving = server.Server(guarded, sock, on_shutdown=stop, tls=tls, connections=connections)
-    serving.heed_signals(on_hangup=reloader.ask)
+    serving.handle_signals(on_hangup=reloader.ask)
     host, port, *_ = sock.getsockname()
     greet(f"{'https' if tls else 'http'}://{settings.listen_address.host or 'localhost'}:{port}")
     of_shard = {"spaces": len(settings.served), "shard": settings.shard, "shards": settings.shards}

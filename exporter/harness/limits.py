@@ -75,7 +75,7 @@ class Limits:
 
     def throttle(self, base_url: str, key: str) -> Throttle:
         """Return the throttle of a key at the host of a URL; the same object after a reload or a rotation and back."""
-        # The API counts requests per key and host, whatever the path.
+        # The API counts requests per key and host, for every path.
         identity = (urlsplit(base_url).netloc, key)
         with self._lock:
             if identity not in self._throttles:

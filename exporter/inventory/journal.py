@@ -43,7 +43,7 @@ class Journal:
         # After a reload with a shorter max_stale a space may be up without data.
         up = status.up and snapshot is not None
         expired = status.state == "expired"
-        # The next failure is news, whatever its reason.
+        # The next failure is news, even with the same reason.
         if up:
             self._failures.forget(space)
         elif failure and self._failures.is_new(space, failure.reason):

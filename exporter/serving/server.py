@@ -88,7 +88,7 @@ class Server(uvicorn.Server):
         """Begin the shutdown; `run` returns within 5 s, even if clients stall."""
         self.should_exit = True
 
-    def heed_signals(self, on_hangup: Callable[[], object]) -> None:
+    def handle_signals(self, on_hangup: Callable[[], object]) -> None:
         """Handle SIGTERM and SIGINT with `stop`, and SIGHUP with a callback until then; only for the main thread.
 
         Args:

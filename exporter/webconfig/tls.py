@@ -65,7 +65,7 @@ class ReloadingContext(ssl.SSLContext):
         )
         self.content.current()
 
-    def wrap_bio(self, *args: Any, **kwargs: Any) -> ssl.SSLObject:  # noqa: ANN401 - whatever the base class takes
+    def wrap_bio(self, *args: Any, **kwargs: Any) -> ssl.SSLObject:  # noqa: ANN401 - as in the base class
         """Start a handshake; it fails if the files are invalid now."""
         try:
             context = self.content.current()
