@@ -5,8 +5,10 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import yaml
+from pydantic.fields import FieldInfo
 
 from exporter.config.settings import Settings
 from exporter.config.spaces import SpaceEntry
@@ -16,6 +18,8 @@ CHART = ROOT / "helm" / "har-exporter"
 
 MANAGED = {"listen_address", "shard", "shards", "web_config_file"}
 """Settings that the chart derives from other values, so `config` does not accept them."""
+
+Schema = dict[str, Any]  # a part of a JSON schema
 
 _PARAM = re.compile(r"## @(param|section) (.*)")
 _TABLES = re.compile(r"(?<=<!-- begin values -->\n).*(?=<!-- end values -->)", re.DOTALL)
@@ -44,15 +48,16 @@ def described() -> Iterator[tuple[str, str, str]]:
 
 def default(path: str) -> object:
     """Return the default of a value."""
-    value = _defaults()
+    value: Any = _defaults()
     for name in path.split("."):
         value = value[name]
     return value
 
 
 @functools.cache
-def _defaults() -> dict:
-    return yaml.safe_load((CHART / "values.yaml").read_text())
+def _defaults() -> dict[str, Any]:
+    values: dict[str, Any] = yaml.safe_load((CHART / "values.yaml").read_text())
+    return values
 
 
 def _readme() -> str:
@@ -78,13 +83,13 @@ def _schema() -> str:
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
 
 
-def _property(schema: dict, path: str) -> dict:
+def _property(schema: Schema, path: str) -> Schema:
     for name in path.split("."):
         schema = schema["properties"][name]
     return schema
 
 
-def _settings() -> dict:
+def _settings() -> Schema:
     """Return the schema of `config`, generated from the settings of the exporter."""
     properties = {name: _setting(field) for name, field in Settings.model_fields.items() if name not in MANAGED}
     entry = {name: _setting(field) for name, field in SpaceEntry.model_fields.items()}
@@ -98,13 +103,14 @@ def _settings() -> dict:
     return {"type": "object", "additionalProperties": False, "properties": properties}
 
 
-def _line() -> dict:
+def _line() -> Schema:
     return {"$ref": "#/definitions/filled"}
 
 
-def _setting(field) -> dict:
+def _setting(field: FieldInfo) -> Schema:
     """Return the schema of a setting: the types that the settings file accepts."""
     shape = str(field.annotation)
+    accepted: Schema
     if field.annotation is int:
         accepted = {"type": "integer"}
     elif "bool" in shape:

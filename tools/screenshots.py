@@ -1,4 +1,4 @@
-"""Writes the pictures of the exporter's page anew: `make screenshots`."""
+"""Screenshots of the landing page: `make screenshots` retakes them."""
 
 import tempfile
 from pathlib import Path
@@ -9,7 +9,7 @@ from tests.support.spaces import TYPICAL, shown
 IMAGES = Path(__file__).parent.parent / "docs" / "images"
 
 
-def write():
+def write() -> None:
     """Take a picture of a desktop and of a phone."""
     with tempfile.TemporaryDirectory() as folder, browser.page(folder) as page, shown(TYPICAL) as url:
         page.open(url, width=1_100)

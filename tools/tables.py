@@ -5,11 +5,12 @@ import re
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from exporter.config.settings import OnReload, Settings, default_text, names_of
-from exporter.metrics.family import LABELS
+from exporter.metrics.family import LABELS, Family
 from exporter.metrics.process_families import PROCESS_FAMILIES
 from exporter.metrics.space_families import SPACE_FAMILIES
 
@@ -23,8 +24,8 @@ def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in escaped)
 
 
-def families(rows) -> str:
-    rows = ((f"`{row.name}`", row.type, ", ".join(f"`{label}`" for label in row.labels), row.help) for row in rows)
+def families(found: Iterable[Family[Any]]) -> str:
+    rows = ((f"`{row.name}`", row.type, ", ".join(f"`{label}`" for label in row.labels), row.help) for row in found)
     return table(("metric", "type", "labels", "meaning"), rows)
 
 
