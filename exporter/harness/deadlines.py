@@ -77,13 +77,11 @@ class Exchange:
     Attributes:
         deadline: monotonic time at which it ends.
         expired: whether it was ended because its time was over.
-        surplus: whether bytes came beyond the end of the response.
     """
 
     def __init__(self, deadline: float) -> None:
         self.deadline = deadline
         self.expired = False
-        self.surplus = False
         self._lock = threading.Lock()
         self._connection: HTTPConnection | None = None
 
@@ -153,10 +151,15 @@ class _RawReader(io.RawIOBase):
 
 
 class _Reader(io.BufferedReader):
-    """Buffer of a response, which notes bytes that were received beyond its end."""
+    """Buffer of a response, which closes the connection after anything but a clean 200.
+
+    Attributes:
+        status: the HTTP status of the response; 0 before it is known.
+    """
 
     def __init__(self, raw: _RawReader, exchange: Exchange) -> None:
         super().__init__(raw)
+        self.status = 0
         self._exchange = exchange
 
     def read(self, size: int | None = -1, /) -> bytes:
@@ -168,7 +171,10 @@ class _Reader(io.BufferedReader):
 
     def close(self) -> None:
         cast("_RawReader", self.raw).stopped = True
-        self._exchange.surplus |= not self.closed and bool(self.peek(1))
+        surplus = not self.closed and bool(self.peek(1))
+        # Before the connection returns to the pool: nothing of this response may be read as the next one.
+        if surplus or self.status != http.client.OK:
+            self._exchange.close_connection()
         super().close()
 
 
@@ -179,7 +185,7 @@ class _Response(http.client.HTTPResponse):
         super().__init__(sock, *args, **kwargs)
         exchange = _CURRENT.get()
         self._raw_reader = _RawReader(self.fp.detach())
-        self.fp = _Reader(self._raw_reader, exchange)
+        self.fp = self._reader = _Reader(self._raw_reader, exchange)
 
     def begin(self) -> None:
         """Read status and headers; interim responses (1xx) come before the real one and are skipped."""
@@ -190,6 +196,7 @@ class _Response(http.client.HTTPResponse):
             self.headers = self.msg = None  # type: ignore[assignment] # begin() does nothing while headers are set
             super().begin()
         self._raw_reader.in_head = False
+        self._reader.status = self.status
 
 
 class _Connection(HTTPConnection):

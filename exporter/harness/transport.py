@@ -25,7 +25,7 @@ from urllib3.exceptions import (
 from urllib3.exceptions import ProxyError as UrllibProxyError
 from urllib3.response import BaseHTTPResponse
 
-from exporter.harness.deadlines import DeadlineAdapter, Exchange, Watchdog
+from exporter.harness.deadlines import DeadlineAdapter, Watchdog
 from exporter.harness.errors import (
     BadJsonError,
     BadShapeError,
@@ -136,31 +136,15 @@ class Transport:
                     proxies=self._proxies,
                 )
                 with response:
-                    return _read(response.raw, exchange)
-            except (requests.RequestException, HTTPError, OSError) as error:
+                    return _read(response.raw)
+            except (requests.RequestException, HTTPError, OSError, ValueError) as error:
                 try:
                     raise _translated(error, expired=exchange.expired) from None
                 finally:
                     forget_calls(error)
 
 
-def _read(raw: BaseHTTPResponse, exchange: Exchange) -> Response:
-    """Read a response, and close its connection unless it is a clean 200: nothing of it may reach the next exchange."""
-    try:
-        response = _read_response(raw)
-        clean_end = response.status == HTTPStatus.OK and not exchange.surplus
-    except ValueError:
-        exchange.close_connection()
-        raise ConnectError("the response is malformed") from None
-    except BaseException:
-        exchange.close_connection()
-        raise
-    if not clean_end:
-        exchange.close_connection()
-    return response
-
-
-def _read_response(raw: BaseHTTPResponse) -> Response:
+def _read(raw: BaseHTTPResponse) -> Response:
     encoding = raw.headers.get("Content-Encoding", "").lower()
     pieces: list[bytes] = []
     if raw.status == HTTPStatus.OK:
@@ -244,6 +228,7 @@ _ERRORS: tuple[tuple[type[Exception], type[RefreshError], str], ...] = (
     (InvalidProxyURL, ProxyError, "the address of the proxy cannot be used"),
     (InvalidSchema, ProxyError, "proxies of this kind cannot be used"),
     (requests.RequestException, ConnectError, "the request could not be sent"),
+    (ValueError, ConnectError, "the response is malformed"),
     (OSError, TlsError, "a certificate file cannot be used"),
 )
 """Errors of the libraries, and what they mean; the first row that matches counts."""
