@@ -476,3 +476,22 @@ def test_a_refresh_runs_from_its_start_to_its_end_well_or_not():
     assert walks.refresher.refreshing()
     walks.finish(ServerError("down"))
     assert not walks.refresher.refreshing()
+
+
+def test_a_refresh_is_queued_by_the_name_of_its_space():
+    walks = Walks("acct", "acct/org")
+    walks.refresher.start()
+    walks.reload("acct", "acct/new", reset={"acct"})
+    assert walks.queued == ["acct", "acct/org", "acct", "acct/new"]
+
+
+def test_a_walk_is_cancelled_by_the_event_that_it_was_given():
+    walks = Walks("acct", "acct/org")
+    walks.refresher.start()
+    seen = []
+    walks.meanwhile = lambda: (walks.reload("acct/org"), seen.append([event.is_set() for event in walks.events]))
+    walks.finish()
+    assert seen == [[True]]
+    walks.meanwhile = lambda: None
+    walks.finish()
+    assert [event.is_set() for event in walks.events] == [True, False]

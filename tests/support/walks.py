@@ -1,6 +1,7 @@
 """Refresher whose walks run when the test says so."""
 
 import random
+import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
@@ -30,7 +31,9 @@ class Walks:
         self.outcome: Snapshot | Exception = snapshot()
         self.takes = 2.0
         self.meanwhile: Callable[[], None] = lambda: None
+        self.queued: list[str] = []
         self.walked: list[str] = []
+        self.events: list[threading.Event] = []
         self.told: list[SpaceStatus] = []
         self.refresher = Refresher(
             self._walks(*spaces or ("acct",)),
@@ -43,10 +46,11 @@ class Walks:
         )
 
     def _walks(self, *spaces: str) -> dict[str, Walk]:
-        return {space: lambda _, space=space: self._walk(space) for space in spaces}
+        return {space: lambda cancelled, space=space: self._walk(space, cancelled) for space in spaces}
 
     def _submit(self, refresh: Callable[[str], None], space: str) -> Future[None]:
         future: Future[None] = Future()
+        self.queued.append(space)
         self.queue.append((future, partial(refresh, space)))
         return future
 
@@ -61,8 +65,9 @@ class Walks:
             max_stale=max_stale,
         )
 
-    def _walk(self, space: str) -> Snapshot:
+    def _walk(self, space: str, cancelled: threading.Event) -> Snapshot:
         self.walked.append(space)
+        self.events.append(cancelled)
         self.clock.tick(self.takes)
         self.meanwhile()
         if isinstance(self.outcome, Exception):
