@@ -12,6 +12,9 @@ _LENGTH = re.compile(rb"\r\ncontent-length: (\d+)\r\n", re.IGNORECASE)
 REFUSED = "refused"
 """Fault of a refused connection; not a broken response, because no request was sent."""
 
+RESET = "no response"
+"""Fault of a connection that ended before its response; the kernel resets those that nobody has accepted."""
+
 
 class Scrape(NamedTuple):
     """Result of one scrape.
@@ -62,7 +65,7 @@ def _judged(seconds: float, received: bytes) -> Scrape:
     head, _, body = received.partition(b"\r\n\r\n")
     length = _LENGTH.search(head + b"\r\n")
     if not length:
-        return Scrape(seconds, "no response")
+        return Scrape(seconds, RESET if not received else "incomplete head")
     if int(length[1]) != len(body):
         return Scrape(seconds, "incomplete response")
     status = head.split()[1].decode()

@@ -10,7 +10,7 @@ from typing import Self
 
 from tests.soak.process import exporter, until
 from tests.soak.promise import Promise, at_most, exactly
-from tests.soak.scrapes import REFUSED, scrape
+from tests.soak.scrapes import REFUSED, RESET, scrape
 from tests.support.upstream import Upstream, make_rows, reply
 
 _ROUNDS = 50
@@ -28,7 +28,7 @@ def rows() -> Iterator[Promise]:
     chance = random.Random(1)
     codes: Counter[int] = Counter()
     faults: Counter[str] = Counter()
-    worst, answers = 0.0, 0
+    worst, answers, resets = 0.0, 0, 0
     with Upstream(make_rows(500)) as upstream:
         settings = {"api_key": upstream.key, "spaces": upstream.space, "cache_ttl": "1s"}
         for number in range(_ROUNDS):
@@ -42,7 +42,9 @@ def rows() -> Iterator[Promise]:
                 worst = max(worst, time.monotonic() - began)
             faults += load.faults
             answers += load.answers
-    yield exactly(f"{_ROUNDS} SIGTERMs under load: broken responses of {answers}", dict(faults) or 0, 0)
+            resets += load.resets
+    title = f"{_ROUNDS} SIGTERMs under load: broken responses of {answers} ({resets} reset before they were accepted)"
+    yield exactly(title, dict(faults) or 0, 0)
     yield exactly("exit codes", dict(codes), {0: _ROUNDS})
     yield at_most("exit within", worst, _SECONDS, " s")
 
@@ -51,7 +53,7 @@ class _Load:
     """Threads that scrape without a pause until connections are refused."""
 
     def __init__(self, address: tuple[str, int]) -> None:
-        self.answers = 0
+        self.answers = self.resets = 0
         self.faults: Counter[str] = Counter()
         self._address = address
         self._threads = [threading.Thread(target=self._scrape) for _ in range(_SCRAPERS)]
@@ -68,5 +70,7 @@ class _Load:
     def _scrape(self) -> None:
         while (done := scrape(self._address, timeout=1.0)).fault != REFUSED:
             self.answers += 1
-            if done.fault:
+            if done.fault == RESET:
+                self.resets += 1
+            elif done.fault:
                 self.faults[done.fault] += 1
