@@ -1,19 +1,40 @@
-"""Commands of the exporter as real processes, with their settings."""
+"""Commands of the exporter with their settings: in the test's process, or as real processes if they serve."""
 
+import io
 import os
 import re
 import socket
 import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from typing import NamedTuple
+from unittest import mock
 
+from exporter.cli.main import main
 from tests.support.upstream import Upstream
 
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("HAR_EXPORTER_")}
 
 
-def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end; variables are settings in lower case."""
+class Done(NamedTuple):
+    """What a command came to."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def run(*arguments: str, **variables: str) -> Done:
+    """Run a command to its end in this process; variables are settings in lower case."""
+    environment = ENVIRONMENT | {f"HAR_EXPORTER_{name.upper()}": value for name, value in variables.items()}
+    out, errors = (io.TextIOWrapper(io.BytesIO(), write_through=True) for _ in range(2))
+    with mock.patch.dict(os.environ, environment, clear=True), redirect_stdout(out), redirect_stderr(errors):
+        code = main(arguments)
+    return Done(code, *(stream.buffer.getvalue().decode() for stream in (out, errors)))
+
+
+def run_process(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end as users do."""
     environment = ENVIRONMENT | {f"HAR_EXPORTER_{name.upper()}": value for name, value in variables.items()}
     command = [sys.executable, "-m", "exporter", *arguments]
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
