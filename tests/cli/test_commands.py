@@ -21,7 +21,7 @@ from exporter.config.sources import load
 from exporter.demo.catalogue import SPACES
 from exporter.demo.server import KEY
 from exporter.texts import SettingsError
-from tests.support.commands import ENVIRONMENT, run, served, settings_for
+from tests.support.commands import ENVIRONMENT, run, run_process, served, settings_for
 from tests.support.upstream import Upstream, make_rows
 
 
@@ -98,7 +98,7 @@ def test_a_scrape_of_the_real_process_has_the_rows_of_the_upstream():
 
 def test_check_prints_a_line_for_each_space_that_answers():
     with Upstream({"acct": make_rows(7), "acct/org": make_rows(120)}, key="pat.acct.id.secret") as upstream:
-        done = run("check", **settings_for(upstream, spaces="acct,acct/org"))
+        done = run_process("check", **settings_for(upstream, spaces="acct,acct/org"))
     assert (done.returncode, done.stderr) == (0, "")
     head, first, second = done.stdout.splitlines()
     assert head.split() == ["SPACE", "VERDICT", "ARTIFACTS", "SERIES", "REQUESTS", "REFRESH", "LATENCY", "HINT"]
@@ -142,7 +142,7 @@ def test_check_prints_json_for_a_machine():
 
 def test_dump_prints_the_metrics_of_spaces_and_none_of_the_process():
     with Upstream(make_rows(101)) as upstream:
-        done = run("dump", **settings_for(upstream))
+        done = run_process("dump", **settings_for(upstream))
     assert done.returncode == 0
     assert 'har_snapshot_artifacts{source="fetched",space="acct"} 101.0' in done.stdout
     assert "process_" not in done.stdout
@@ -150,7 +150,7 @@ def test_dump_prints_the_metrics_of_spaces_and_none_of_the_process():
 
 
 def test_unusable_settings_end_with_2_and_a_line_for_each_fault_without_a_secret():
-    done = run("--page-size", "no", "--cache-ttl", "soon", api_key="can ary", max_stael="1h")
+    done = run_process("--page-size", "no", "--cache-ttl", "soon", api_key="can ary", max_stael="1h")
     assert (done.returncode, done.stdout) == (2, "")
     lines = done.stderr.splitlines()
     assert all(line.startswith("har-exporter: ") for line in lines)
