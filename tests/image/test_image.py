@@ -140,8 +140,10 @@ def test_each_file_is_the_one_that_its_wheel_recorded(image):
 
 
 def test_image_runs_this_exporter(image):
-    files = {path.name: path.read_bytes() for path in (ROOT / "exporter").iterdir() if path.is_file()}
-    assert {path.name: path.read_bytes() for path in (site_packages(image) / "exporter").iterdir()} == files
+    source, installed = ROOT / "exporter", site_packages(image) / "exporter"
+    files = {path for path in tree(source) if "__pycache__" not in path.parts}
+    assert tree(installed) == files
+    assert all((installed / path).read_bytes() == (source / path).read_bytes() for path in files if path.suffix)
     assert image.run("--version") == f"har-exporter {__version__}"
 
 

@@ -49,8 +49,9 @@ def served(*arguments: str, before: str = "", **variables: str):
         before: what a shell does first.
         variables: settings in lower case.
     """
+    variables = {"listen_address": "127.0.0.1:0", **variables}
     environment = ENVIRONMENT | {f"HAR_EXPORTER_{name.upper()}": value for name, value in variables.items()}
-    command = [sys.executable, "-m", "exporter", *arguments, "--listen-address", "127.0.0.1:0"]
+    command = [sys.executable, "-m", "exporter", *arguments]
     if before:
         command = ["sh", "-c", f'{before}; exec "$@"', "sh", *command]
     process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
