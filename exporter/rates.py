@@ -10,7 +10,7 @@ class Rate(NamedTuple):
     seconds: float
 
     def least_seconds(self, requests: int) -> float:
-        """Return the seconds until the last of so many requests may be sent: the wait is every window but the last."""
+        """Return the seconds until the last of so many requests may be sent."""
         return (max(requests, 1) - 1) // self.requests * self.seconds
 
 

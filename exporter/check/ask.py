@@ -8,6 +8,7 @@ from dataclasses import replace
 from math import inf
 from typing import TYPE_CHECKING
 
+from exporter.check.forecast import seconds_by_rate
 from exporter.check.report import CheckedSpace, Report, report_on
 from exporter.clock import Clock
 from exporter.config.settings import Settings
@@ -61,7 +62,8 @@ def check_spaces(settings: Settings, clock: Clock, on_answer: Callable[[], None]
         on_refresh=lambda _: on_answer(),
     )
     wait(refresher.start())
-    wait([workers[name].submit(question.open_registries) for name, question in questions.items()])
+    for asked in [workers[name].submit(question.open_registries) for name, question in questions.items()]:
+        asked.result()
     keys = list(dict.fromkeys(client_of.values()))
     checked = [
         questions[status.space].checked(status, keys.index(client_of[status.space])) for status in refresher.statuses()
@@ -72,7 +74,7 @@ def check_spaces(settings: Settings, clock: Clock, on_answer: Callable[[], None]
 def _patience(spaces: Sequence[Space], settings: Settings) -> float:
     """Return enough seconds for each request of these spaces, so that none fails because it waits for rate_limit."""
     requests = sum(_PAGE_REQUESTS + len(space.registries) for space in spaces)
-    return settings.request_timeout + (settings.rate_limit.least_seconds(requests) if settings.rate_limit else 0.0)
+    return settings.request_timeout + seconds_by_rate(requests, settings.rate_limit)
 
 
 class _Question:
@@ -122,7 +124,7 @@ class _Question:
         self._unknown = tuple(registry for registry, number in rows.items() if number is None)
 
     def _rows_of(self, registry: str) -> int | None:
-        """Return whether a registry lists a row, as a number; None if it could not be asked for."""
+        """Return how many rows a registry lists, at most one; None if it could not be asked for."""
         listing = replace(listing_of(self._space), registries=(registry,))
         try:
             # One row is enough to know that the registry lists something.

@@ -1,6 +1,6 @@
 """Commands: from settings to exit code.
 
-What only some commands need is imported when they run, so that `serve` starts fast.
+What only some commands need, and takes long to import, is imported when they run, so that `serve` starts fast.
 """
 
 import gc
@@ -80,7 +80,7 @@ def _serve(settings: Settings, source: Source, greet: Callable[[str], None] = la
     serving = server.Server(guarded, sock, on_shutdown=stop, tls=tls, connections=connections)
     serving.handle_signals(on_hangup=reloader.ask)
     host, port, *_ = sock.getsockname()
-    greet(f"{'https' if tls else 'http'}://{settings.listen_address.host or 'localhost'}:{port}")
+    greet(f"{'https' if tls else 'http'}://{_in_url(settings.listen_address.host or 'localhost')}:{port}")
     of_shard = {"spaces": len(settings.served), "shard": settings.shard, "shards": settings.shards}
     _log.info("listening", version=__version__, host=host, port=port, tls=tls is not None, **of_shard)
     if web_config:
@@ -91,6 +91,10 @@ def _serve(settings: Settings, source: Source, greet: Callable[[str], None] = la
     reloader.watch()
     serving.run()
     return DONE
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
 
 
 def demo(flags: Mapping[str, str]) -> int:

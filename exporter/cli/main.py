@@ -1,6 +1,6 @@
 """Command line: commands, their flags, and the exit code.
 
-What only some commands need is imported when they run, so that `--help` is fast.
+What the commands do is imported when one runs, so that `--help` is fast.
 """
 
 import os
@@ -84,7 +84,9 @@ class _Group(_Command, click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Put `serve` before flags without a command."""
-        if "serve" in self.commands and (not args or (args[0].startswith("-") and not _is_own(args[0]))):
+        # What is completed is not among the arguments: without any, it may be the name of a command.
+        implied = args[0].startswith("-") and not _is_own(args[0]) if args else not ctx.resilient_parsing
+        if implied and "serve" in self.commands:
             args = ["serve", *args]
         return super().parse_args(ctx, args)
 
@@ -96,7 +98,7 @@ class _Group(_Command, click.Group):
         Raises:
             UsageError: there is no such command.
         """
-        if args[0] not in self.commands:
+        if args[0] not in self.commands and not ctx.resilient_parsing:
             raise _unknown("command", args[0], args[0], self.commands)
         return super().resolve_command(ctx, args)
 
@@ -160,7 +162,10 @@ def demo(ctx: click.Context, /, **flags: str | bool | None) -> int:
     """Like serve, check and dump, against a built-in demo registry; needs no account and no settings."""
     from exporter.cli import commands
 
-    return 0 if ctx.invoked_subcommand else commands.demo(_given(flags))
+    given = _given(flags)
+    if ctx.invoked_subcommand and given:
+        raise click.UsageError(f"flags come last: har-exporter demo {ctx.invoked_subcommand} --flag")
+    return 0 if ctx.invoked_subcommand else commands.demo(given)
 
 
 _AS_JSON = click.option("--output", type=click.Choice(["json"]), help="Print JSON for scripts.")
@@ -209,7 +214,7 @@ def demo_dump(output: Path | None, **flags: str | bool | None) -> int:
         return commands.dump(settings, output)
 
 
-@program.group("web-config", cls=_Group)
+@program.group("web-config", cls=_Group, no_args_is_help=False)
 def web_config() -> None:
     """Tools for web_config_file."""
 

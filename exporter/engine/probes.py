@@ -174,6 +174,7 @@ class Probes:
             max_stale: seconds that a snapshot may be served.
             apply_to: applies the settings to the refresher of a space.
         """
+        self.forget_idle()
         with self._lock:
             self.targets = targets
             self._idle = max(max_stale, _LEAST_IDLE)

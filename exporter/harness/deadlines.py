@@ -1,7 +1,8 @@
 """Connections with one deadline for a whole exchange, from the name look-up to the last byte of the body.
 
-The timeouts of requests and urllib3 apply to a single address, handshake or read, and a name look-up has none. Here a
-watchdog shuts down the socket of an exchange when its time is over, which ends any read or write.
+The timeouts of requests and urllib3 apply to a single address, handshake or read, and a name look-up has none. Here the
+connection is made on a thread that is waited for until the deadline; from then on a watchdog shuts down the socket of
+an exchange when its time is over, which ends any read or write.
 """
 
 import heapq
@@ -12,6 +13,7 @@ import ssl
 import threading
 import time
 import weakref
+from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
 from contextvars import ContextVar, copy_context
@@ -25,6 +27,8 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, ProxyError, SSLError
 
 _CURRENT: ContextVar["Exchange"] = ContextVar("exchange")
+_FEW = 1_000  # entries that are not worth pruning
+_MOMENT = 0.001  # the least timeout: 0 would mean not to wait at all
 
 
 class Watchdog:
@@ -50,9 +54,15 @@ class _Waiting:
         self.changed = threading.Condition(threading.RLock())
         self.heap: list[tuple[float, int, weakref.ref[Exchange] | None]] = []
         self._order = count()
+        self._prune_at = _FEW
 
     def add(self, deadline: float, exchange: "Exchange | None") -> None:
         with self.changed:
+            # Exchanges that are over stay in the heap; without pruning they would stay until their deadlines.
+            if len(self.heap) >= self._prune_at:
+                self.heap[:] = [entry for entry in self.heap if entry[2] is None or entry[2]() is not None]
+                heapq.heapify(self.heap)
+                self._prune_at = max(_FEW, 2 * len(self.heap))
             entry = (deadline, next(self._order), weakref.ref(exchange) if exchange else None)
             heapq.heappush(self.heap, entry)
             if self.heap[0] is entry:
@@ -69,6 +79,7 @@ def _watch(waiting: _Waiting) -> None:
             return
         if exchange := reference():
             exchange.expire()
+        del exchange  # else it would live, with its socket, until the next one expires
 
 
 class Exchange:
@@ -76,7 +87,7 @@ class Exchange:
 
     Attributes:
         deadline: monotonic time at which it ends.
-        expired: whether it was ended because its time was over.
+        expired: whether its time is over.
     """
 
     def __init__(self, deadline: float) -> None:
@@ -84,6 +95,7 @@ class Exchange:
         self.expired = False
         self._lock = threading.Lock()
         self._connection: HTTPConnection | None = None
+        self._sock: socket.socket | None = None
 
     def __enter__(self) -> Self:
         self._token = _CURRENT.set(self)
@@ -99,26 +111,36 @@ class Exchange:
         return max(0.0, self.deadline - time.monotonic())
 
     def use(self, connection: HTTPConnection | None) -> None:
-        """Note the connection that the exchange runs over; None when it is over."""
+        """Note the connection that the exchange runs over; None while it has none, and when it is over."""
         with self._lock:
             self._connection = connection
+            # The socket itself: http.client takes it from the connection if the response ends with the connection.
+            self._sock = _plain(connection.sock) if connection is not None else None
+            if self.expired:  # between two connections, when there was nothing to shut down
+                _shut_down(self._sock)
 
     def expire(self) -> None:
-        """Shut down the socket of the exchange, if it is still running."""
+        """End the exchange: its time is over."""
         with self._lock:
-            sock = self._connection.sock if self._connection is not None else None
-            if sock is None:
-                return
             self.expired = True
-            # Not SSLSocket.shutdown, which drops TLS first: a concurrent send would leave in clear text.
-            with suppress(OSError):
-                socket.socket.shutdown(sock, socket.SHUT_RDWR)
+            _shut_down(self._sock)
 
     def close_connection(self) -> None:
         """Close the connection, so that no other exchange uses it."""
         with self._lock:
             if self._connection is not None:
                 self._connection.close()
+
+
+def _plain(sock: Any) -> Any:  # noqa: ANN401 - a socket, or urllib3's TLS over the TLS of a proxy, which wraps one
+    return getattr(sock, "socket", sock)
+
+
+def _shut_down(sock: socket.socket | None) -> None:
+    # Not SSLSocket.shutdown, which drops TLS first: a concurrent send would leave in clear text.
+    if sock is not None:
+        with suppress(OSError):
+            socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
 
 class _RawReader(io.RawIOBase):
@@ -163,9 +185,8 @@ class _Reader(io.BufferedReader):
         self._exchange = exchange
 
     def read(self, size: int | None = -1, /) -> bytes:
-        if (
-            size is None or size < 0
-        ):  # http.client passes on the negative size of a chunk: all there is, without a limit
+        # http.client passes on the negative size of a chunk, which would read without a limit.
+        if size is None or size < 0:
             raise ValueError("a chunk of a negative size")
         return super().read(size)
 
@@ -213,6 +234,18 @@ class _Connection(HTTPConnection):
         self.exchange.use(self)
         super().request(*args, **kwargs)
 
+    @property
+    def sock(self) -> Any:  # noqa: ANN401 - as in the base class
+        """The socket; None without a connection."""
+        return self._current_sock
+
+    @sock.setter
+    def sock(self, sock: Any) -> None:  # noqa: ANN401
+        self._current_sock = sock
+        # Each address has a share of the time to connect; tunnel, handshake and request have all that is left.
+        if sock is not None and (exchange := _CURRENT.get(None)):
+            sock.settimeout(max(exchange.left, _MOMENT))
+
     def connect(self) -> None:
         """Connect within the time of the exchange.
 
@@ -225,7 +258,7 @@ class _Connection(HTTPConnection):
         exchange.use(None)  # the wait below ends in time, and knows how far the connection got
         tunnels = bool(self.proxy) and not self.proxy_is_forwarding
         try:
-            _within(super().connect, exchange, self.close)
+            self._within(super().connect, exchange.left)
         except ssl.SSLEOFError as error:
             raise ConnectionResetError("the other side closed the connection during the TLS handshake") from error
         except (TimeoutError, FileNotFoundError, IsADirectoryError, PermissionError) as error:
@@ -242,36 +275,36 @@ class _Connection(HTTPConnection):
             return ConnectTimeoutError(self, "no connection in time")
         return ProxyError("no tunnel in time", error) if tunnels else SSLError(error)
 
+    def _within(self, connect: Callable[[], None], seconds: float) -> None:
+        """Connect on a thread, as nothing can interrupt a name look-up, and wait for it.
+
+        Raises:
+            TimeoutError: it did not end in time; whatever it has opened by then, or opens later, is closed.
+        """
+        outcome: Future[None] = Future()
+        abandoned = threading.Event()
+
+        def run() -> None:
+            try:
+                connect()
+            except BaseException as error:  # noqa: BLE001 - raised again by whoever waits
+                outcome.set_exception(error)
+            else:
+                outcome.set_result(None)
+            if abandoned.is_set():
+                self.close()
+
+        threading.Thread(target=copy_context().run, args=(run,), name="connect", daemon=True).start()
+        try:
+            outcome.result(seconds)
+        except BaseException:
+            abandoned.set()
+            _shut_down(_plain(self.sock))
+            raise
+
 
 class _TlsConnection(_Connection, HTTPSConnection):
     """The same with TLS."""
-
-
-def _within(connect: Any, exchange: Exchange, close: Any) -> None:  # noqa: ANN401 - two functions without arguments
-    """Run `connect` on a thread, as nothing can interrupt a name look-up, and wait for it until the deadline.
-
-    Raises:
-        TimeoutError: it did not end in time; it is closed when it does.
-    """
-    outcome: Future[None] = Future()
-    abandoned = threading.Event()
-
-    def run() -> None:
-        try:
-            connect()
-        except BaseException as error:  # noqa: BLE001 - raised again by whoever waits
-            outcome.set_exception(error)
-        else:
-            outcome.set_result(None)
-        if abandoned.is_set():
-            close()
-
-    threading.Thread(target=copy_context().run, args=(run,), name="connect", daemon=True).start()
-    try:
-        outcome.result(exchange.left)
-    except BaseException:
-        abandoned.set()
-        raise
 
 
 class _Pool(HTTPConnectionPool):

@@ -12,7 +12,7 @@ from exporter.harness.throttle import Throttle
 from exporter.rates import Rate, TokenBucket
 
 TRIES = 3
-"""How often one request is sent at most."""
+"""Times that a request is sent at most, its retries included."""
 
 _KEYS = 4_096  # far more than are in use; keys that were rotated away are dropped first
 _FIRST_BACKOFF = 0.5

@@ -47,6 +47,7 @@ _MAX_ERROR_BODY = 64 * 2**10
 # Small, because the library holds many times what it is asked for if chunks are tiny.
 _STEP = 2**16
 _GZIP = 31
+_TOO_LATE = "no complete response in time"
 _ADDRESSES = 3  # a share of the time for each address, so that one that swallows packets leaves time for the next
 
 
@@ -124,6 +125,8 @@ class Transport:
             RefreshError: there was no whole response; the subclass is the reason.
         """
         with self._watchdog.exchange(timeout) as exchange:
+            if not exchange.left:
+                raise RequestTimeout(_TOO_LATE)
             try:
                 response = self._session.get(
                     url,
@@ -136,12 +139,19 @@ class Transport:
                     proxies=self._proxies,
                 )
                 with response:
-                    return _read(response.raw)
+                    whole = _read(response.raw)
             except (requests.RequestException, HTTPError, OSError, ValueError) as error:
                 try:
                     raise _translated(error, expired=exchange.expired) from None
                 finally:
                     forget_calls(error)
+            except RefreshError:
+                if exchange.expired:  # what was cut off looks like a malformed body
+                    raise RequestTimeout(_TOO_LATE) from None
+                raise
+        if exchange.expired:  # a body without a length that was cut off looks complete
+            raise RequestTimeout(_TOO_LATE)
+        return whole
 
 
 def _read(raw: BaseHTTPResponse) -> Response:
@@ -223,7 +233,7 @@ _ERRORS: tuple[tuple[type[Exception], type[RefreshError], str], ...] = (
     (SSLError, TlsError, "no TLS connection"),
     (NewConnectionError, ConnectError, "no connection"),
     (ConnectTimeoutError, RequestTimeout, "no connection in time"),
-    (ReadTimeoutError, RequestTimeout, "no complete response in time"),
+    (ReadTimeoutError, RequestTimeout, _TOO_LATE),
     (HTTPError, ConnectError, "the connection broke"),
     (InvalidProxyURL, ProxyError, "the address of the proxy cannot be used"),
     (InvalidSchema, ProxyError, "proxies of this kind cannot be used"),
@@ -238,10 +248,11 @@ def _translated(error: Exception, *, expired: bool = False) -> RefreshError:
     """Return the error of this program that an error of the libraries stands for."""
     cause = _cause(error)
     root = _root(cause)
-    if expired:
-        return RequestTimeout("no complete response in time")
+    # A connection that was not made in time has a reason of its own: name look-up, tunnel or handshake.
+    if expired and not isinstance(root, TimeoutError):
+        return RequestTimeout(_TOO_LATE)
     kind, text = next((kind, text) for caught, kind, text in _ERRORS if isinstance(cause, caught))
-    if root is cause:
+    if root is cause or isinstance(root, TimeoutError):
         return kind(text)
     # Texts of the system are safe to show; those of libraries quote what was received or sent.
     return kind(f"{text}: {clean(str(root)) if isinstance(root, OSError) else type(root).__name__}")

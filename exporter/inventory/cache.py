@@ -18,7 +18,7 @@ class _Entry(NamedTuple):
 class SnapshotCache:
     """Two time-aware caches over one timer; not safe to share between threads.
 
-    A snapshot that is in neither of them has expired. Configured spaces are never evicted.
+    A snapshot that is in neither of them has expired; nothing else evicts one.
     """
 
     def __init__(self, timer: Callable[[], float], *, fresh_for: float, served_for: float) -> None:
@@ -33,8 +33,9 @@ class SnapshotCache:
         self._fresh_for = fresh_for
         self._served_for = served_for
         # The times are attributes, as a reload may change them; it re-inserts what the caches hold.
-        self._fresh: TLRUCache[str, _Entry] = TLRUCache(
-            math.inf, lambda _space, entry, _now: entry.since + self._fresh_for, timer
+        # Without the snapshots, which it would keep in memory after they have expired.
+        self._fresh: TLRUCache[str, float] = TLRUCache(
+            math.inf, lambda _space, since, _now: since + self._fresh_for, timer
         )
         self._served: TLRUCache[str, _Entry] = TLRUCache(
             math.inf, lambda _space, entry, _now: entry.since + self._served_for, timer
@@ -47,7 +48,7 @@ class SnapshotCache:
     def get(self, space: str) -> Snapshot | None:
         """Return the snapshot to serve; None if there is none, or it has expired."""
         self._served.expire()
-        entry = self._served.get(space)
+        entry = self._held(space)
         return entry.snapshot if entry else None
 
     def is_fresh(self, space: str) -> bool:
@@ -56,7 +57,7 @@ class SnapshotCache:
 
     def outdate(self, space: str) -> None:
         """Let the snapshot of a space, if there is one, count as fresh no longer."""
-        if entry := self._served.get(space):
+        if entry := self._held(space):
             self._insert(space, entry._replace(outdated=True))
 
     def drop(self, space: str) -> None:
@@ -71,14 +72,20 @@ class SnapshotCache:
             fresh_for: seconds that a snapshot counts as fresh.
             served_for: seconds that a snapshot is served at all.
         """
-        held = dict(self._served)
+        held = [(space, entry) for space in self._served if (entry := self._held(space))]
         self._fresh_for, self._served_for = fresh_for, served_for
-        for space, entry in held.items():
+        for space, entry in held:
             self._insert(space, entry)
+
+    def _held(self, space: str) -> _Entry | None:
+        try:
+            return self._served[space]
+        except KeyError:
+            return None
 
     def _insert(self, space: str, entry: _Entry) -> None:
         # Dropped first: older releases of cachetools keep the old entry if the new one has already expired.
         self.drop(space)
         self._served[space] = entry
         if not entry.outdated:
-            self._fresh[space] = entry
+            self._fresh[space] = entry.since

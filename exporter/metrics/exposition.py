@@ -36,7 +36,7 @@ class Rendering(NamedTuple):
 
 
 class Exposition:
-    """Renders pages; a space is rendered once per refresh, not once per scrape. Safe to share between threads."""
+    """Renders pages; a space is rendered when its status changes, not at each scrape. Safe to share between threads."""
 
     def __init__(self, spaces: Callable[[], tuple[SpaceView, ...]], process: Callable[[], ProcessView]) -> None:
         """Start without rendered pages.

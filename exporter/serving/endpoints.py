@@ -209,7 +209,9 @@ class Endpoints:
         hurry = asyncio.Event()
         self._waiting[hurry] = None
         if len(self._waiting) > _SCRAPES:
-            next(iter(self._waiting)).set()
+            oldest = next(iter(self._waiting))
+            del self._waiting[oldest]
+            oldest.set()
         waits: list[asyncio.Future[Any]] = [
             asyncio.ensure_future(_all(map(self._end_of, refreshes))),
             asyncio.ensure_future(_client_left(receive)),
@@ -219,7 +221,7 @@ class Endpoints:
         try:
             await asyncio.wait(waits, timeout=budget, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            del self._waiting[hurry]
+            self._waiting.pop(hurry, None)
             for wait in waits:
                 wait.cancel()
 

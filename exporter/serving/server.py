@@ -18,7 +18,7 @@ from exporter.serving.connections import connection
 from exporter.serving.http import Application
 
 CONNECTIONS = 1024
-"""Maximum number of client connections."""
+"""Maximum number of client connections; requests on further ones get 503."""
 
 _QUEUE = 2048  # uvicorn's default
 _ACCEPTED_AT_ONCE = 16

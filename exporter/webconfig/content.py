@@ -60,14 +60,16 @@ class FileContent(Generic[S, T]):
         return value
 
     def look(self) -> None:
-        """Read the files again, and make the value again if the content differs."""
+        """Read the files again, and make the value again if the content differs.
+
+        A bug too is a fault, so that neither an older value is used nor the last look was the last one.
+        """
         before = self._seen
         try:
             self._outcome = self._next()
-        except Exception as error:
-            # After a bug too, the older value must not pass for that of this content.
+        except Exception as error:  # noqa: BLE001 - whatever it is, the next look tries again
+            self._seen = None
             self._outcome = None, (f"{self._file}: {type(error).__name__}",)
-            raise
         faults = self._outcome[1]
         if self._logged.is_new(self._file, "faults", faults):
             if faults:

@@ -211,15 +211,35 @@ def test_a_command_line_may_be_interrupted_while_it_is_parsed(monkeypatch, capsy
     assert "Traceback" not in capsys.readouterr().err
 
 
-def test_the_completion_script_asks_the_program_for_words():
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("c", {"check", "completion"}),
+        ("check --page", {"--page-size"}),
+        ("--spaces acct --page", {"--page-size"}),
+        ("demo d", {"dump"}),
+        ("unknown --page", set()),
+    ],
+)
+def test_the_completion_script_asks_the_program_for_words(words, expected):
     environment = {
         "_HAR_EXPORTER_COMPLETE": "bash_complete",
-        "COMP_WORDS": "har-exporter check --page",
-        "COMP_CWORD": "2",
+        "COMP_WORDS": f"har-exporter {words}",
+        "COMP_CWORD": str(len(words.split())),
     }
     command = [sys.executable, "-c", "from exporter.cli.main import main; main()"]
     done = subprocess.run(command, env=ENVIRONMENT | environment, capture_output=True, text=True, check=False)
-    assert "plain,--page-size" in done.stdout
+    assert set(done.stdout.split()) == {f"plain,{word}" for word in expected}
+    assert not done.stderr
+
+
+def test_flags_before_a_command_of_the_demo_are_refused():
+    done = run("demo", "--cache-ttl", "5m", "check")
+    assert (done.returncode, done.stderr) == (2, "har-exporter: flags come last: har-exporter demo check --flag\n")
+
+
+def test_a_group_without_a_command_is_an_error():
+    assert run("web-config").stderr == "har-exporter: Missing command.\n"
 
 
 def test_an_address_that_is_taken_is_a_fault():

@@ -1,11 +1,13 @@
 """One exchange ends in time and is told by its reason, whatever the other side does on the wire."""
 
 import contextlib
+import gzip
 import socket
 import ssl
 import threading
 import time
 import weakref
+from types import SimpleNamespace
 
 import pytest
 import trustme
@@ -13,10 +15,11 @@ import urllib3.exceptions
 from requests import exceptions as requests_exceptions
 from urllib3.connection import HTTPConnection
 
-from exporter.harness.deadlines import Exchange
+from exporter.harness.deadlines import Exchange, Watchdog
 from exporter.harness.errors import RefreshError
 from exporter.harness.transport import Transport, _translated
 from tests.support.rawserver import HEAD, RawServer, drips, hangs, sends, stalls
+from tests.support.threads import wait_until
 
 LIMIT = 0.4
 
@@ -60,8 +63,23 @@ def test_nothing_that_was_sent_outlives_its_failure(behave):
         drips(b"HTTP/1.1 200 OK\r\nX-Drip: ", b"a"),
         drips(HEAD + b"Content-Length: 100000\r\n\r\n", b" "),
         drips(b"", b"H"),
+        drips(HEAD + b"Connection: close\r\nContent-Length: 100000\r\n\r\n", b" "),
+        drips(HEAD + b"Connection: close\r\n\r\n", b" "),
+        drips(b"HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n", b" "),
+        drips(b"HTTP/1.1 503 No\r\nConnection: close\r\nContent-Length: 100000\r\n\r\n", b" "),
+        drips(HEAD + b"Content-Encoding: gzip\r\nConnection: close\r\n\r\n", gzip.compress(b"")[:1]),
     ],
-    ids=["silence", "header drip", "body drip", "status drip"],
+    ids=[
+        "silence",
+        "header drip",
+        "body drip",
+        "status drip",
+        "body drip, closing",
+        "body drip without a length",
+        "body drip of HTTP 1.0",
+        "error drip, closing",
+        "gzip drip",
+    ],
 )
 def test_no_answer_and_any_drip_end_in_time(behave):
     began = time.monotonic()
@@ -357,18 +375,72 @@ def test_cookies_are_refused():
         assert b"cookie" not in server.requests[1].lower()
 
 
-def test_an_exchange_that_is_over_does_not_end_the_next_one_on_its_connection():
+@pytest.fixture
+def pair():
+    """A connection over one end of a pair of sockets, and the other end."""
+    ours, theirs = socket.socketpair()
+    connection = HTTPConnection("har.example")
+    connection.sock = ours
+    with ours, theirs:
+        theirs.setblocking(False)
+        yield connection, theirs
+
+
+def is_open(other_end) -> bool:
+    try:
+        return other_end.recv(1) != b""
+    except BlockingIOError:
+        return True
+
+
+def test_an_exchange_that_is_over_does_not_end_the_next_one_on_its_connection(pair):
     """A body that was read returns its connection to the pool before its exchange ends."""
+    connection, other_end = pair
     exchanges = [Exchange(time.monotonic() + 60) for _ in range(2)]
-    with socket.socket() as sock:
-        connection = HTTPConnection("har.example")
-        connection.sock = sock
-        for exchange in exchanges:
-            exchange.use(connection)
-        exchanges[0].use(None)  # as the connection does when its next request begins
-        for exchange in exchanges:
-            exchange.expire()
-    assert [exchange.expired for exchange in exchanges] == [False, True]
+    for exchange in exchanges:
+        exchange.use(connection)
+    exchanges[0].use(None)  # as the connection does when its next request begins
+    exchanges[0].expire()
+    assert is_open(other_end)
+    exchanges[1].expire()
+    assert not is_open(other_end)
+
+
+def test_a_deadline_that_passes_while_there_is_no_connection_ends_the_next_one(pair):
+    connection, other_end = pair
+    exchange = Exchange(time.monotonic())
+    exchange.expire()
+    assert is_open(other_end)
+    exchange.use(connection)
+    assert not is_open(other_end)
+
+
+def test_tls_within_the_tls_of_a_proxy_is_shut_down_below(pair):
+    """urllib3 wraps the socket there in an object of its own."""
+    connection, other_end = pair
+    connection.sock = SimpleNamespace(socket=connection.sock)
+    exchange = Exchange(time.monotonic())
+    exchange.use(connection)
+    exchange.expire()
+    assert not is_open(other_end)
+
+
+def test_exchanges_that_are_over_are_not_kept_until_their_deadlines():
+    watchdog = Watchdog()
+    for _ in range(5_000):
+        watchdog.exchange(3600.0)
+    assert len(watchdog._waiting.heap) <= 1_000
+
+
+def test_a_connection_that_is_given_up_leaves_no_thread(ca_file):
+    """A proxy that answers a request for a tunnel byte by byte, for ever."""
+    with RawServer(drips(b"HTTP/1.1 200 OK\r\nX: ", b"x")) as proxy:
+        url = "https://har.example"
+        transport = Transport(url, connections=1, ca_file=ca_file, proxy_url=f"http://{proxy.address}")
+        with pytest.raises(RefreshError) as caught:
+            transport.get(f"{url}/x", {}, LIMIT)
+    assert caught.value.reason == "proxy"
+    wait_until(lambda: "connect" not in [thread.name for thread in threading.enumerate()])
 
 
 def test_netrc_is_not_read(monkeypatch, tmp_path):

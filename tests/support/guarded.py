@@ -48,6 +48,7 @@ class Guarded:
         self.url = ""
         self.address = ("", 0)
         self.server = None
+        self.contents = []
         self.clock = FakeClock()
 
     def issue(self, ca: trustme.CA | None = None) -> None:
