@@ -100,15 +100,15 @@ def test_scrapes_leave_nothing_behind_on_a_refresh_that_hangs(running):
     assert len(running.refresher._spaces["acct"].running._done_callbacks) == 1
 
 
-def test_the_sixty_fifth_scrape_that_waits_lets_the_first_one_go(running):
+def test_each_scrape_beyond_sixty_four_that_wait_lets_the_first_one_go(running):
     with ExitStack() as stack:
-        socks = [stack.enter_context(socket.create_connection(running.address, timeout=10)) for _ in range(65)]
-        for sock in socks:
+        socks = [stack.enter_context(socket.create_connection(running.address, timeout=10)) for _ in range(70)]
+        for number, sock in enumerate(socks, 1):
             sock.sendall(f"GET /metrics HTTP/1.1\r\nHost: x\r\n{TIMEOUT}: 60\r\n\r\n".encode())
-            # One after the other: the first one that waits is the first one of these.
-            while sock is not socks[-1] and len(running.endpoints._waiting) < socks.index(sock) + 1:
+            # The first ones one after the other, so that they wait in this order; the last ones at once.
+            while number <= 64 and len(running.endpoints._waiting) < number:
                 time.sleep(0.001)
-        assert socks[0].recv(15) == b"HTTP/1.1 200 OK"
+        assert [sock.recv(15) for sock in socks[:6]] == [b"HTTP/1.1 200 OK"] * 6
         assert len(running.endpoints._waiting) == 64
 
 
