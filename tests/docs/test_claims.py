@@ -129,7 +129,7 @@ def test_the_numbers_of_readme_and_command_line_are_those_of_the_code():
     assert len({(space, row["registryIdentifier"]) for space, row in rows}) == 12
     assert "made-up artifact versions in twelve registries" in commands
     assert f"in {len(SPACES)} spaces" in readme
-    assert f"at most {web._SCRAPES} scrapes and probes at the same time" in commands
+    assert f"At most {web._SCRAPES} scrapes and probes wait for a refresh" in commands
     assert f"at most {signature(Server).parameters['connections'].default:,} connections" in commands
 
 
