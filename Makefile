@@ -5,7 +5,7 @@ CHART_VENV ?= .venv-chart
 CHECKOV_VENV ?= .venv-checkov
 SBOM ?= dist
 PACKAGES ?= dist
-IN_PARALLEL := -n 2 --dist loadfile
+IN_PARALLEL := -n 3 --dist loadfile
 CHANGELOG ?= CHANGELOG.md
 VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' exporter/__init__.py)
 

@@ -60,7 +60,7 @@ def test_a_server_that_lists_less_than_it_counts_costs_another_page():
     assert foretold == len(server.asked) == 3
 
 
-@given(st.integers(1, 200), RATES)
+@given(st.integers(1, 60), RATES)
 def test_requests_take_as_long_as_the_throttle_makes_them_wait(requests, rate):
     clock = FakeClock()
     throttle = Throttle(rate, clock, ApiCounters())

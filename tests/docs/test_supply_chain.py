@@ -48,6 +48,7 @@ def test_tests_run_over_the_same_versions_as_the_image():
     assert run.items() <= dev.items()
 
 
+@pytest.mark.long
 def test_the_bill_of_materials_names_the_exporter_and_all_that_it_installs(tmp_path):
     """Each package stands with its version and the packages it needs; the file is the same each time."""
     subprocess.run(["make", "sbom", f"SBOM={tmp_path}"], cwd=ROOT, check=True, capture_output=True)
