@@ -2,7 +2,8 @@
 
 import random
 import threading
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import wait
 from dataclasses import replace
 from math import inf
@@ -46,10 +47,15 @@ def check_spaces(settings: Settings, clock: Clock, on_answer: Callable[[], None]
     """
     clients = Clients(settings, clock, ApiCounters())
     client_of = {space.ref: clients.of(space, settings) for space in settings.served}
+    requests: Counter[SharedClient] = Counter()
+    for space in settings.served:
+        requests[client_of[space.ref]] += _PAGE_REQUESTS + len(space.registries)
     questions: dict[str, _Question] = {}
     for space in settings.served:
-        sharing = [other for other in settings.served if client_of[other.ref] is client_of[space.ref]]
-        questions[space.ref] = _Question(space, client_of[space.ref], settings, clock, _patience(sharing, settings))
+        client = client_of[space.ref]
+        # Enough time for all requests of the key, so that none fails because it waits for rate_limit.
+        patience = settings.request_timeout + seconds_by_rate(requests[client], settings.rate_limit)
+        questions[space.ref] = _Question(space, client, settings, clock, patience)
     workers = {space.ref: clients.walk_workers(space, settings) for space in settings.served}
     refresher = Refresher(
         {name: question.first_page for name, question in questions.items()},
@@ -69,12 +75,6 @@ def check_spaces(settings: Settings, clock: Clock, on_answer: Callable[[], None]
         questions[status.space].checked(status, keys.index(client_of[status.space])) for status in refresher.statuses()
     ]
     return report_on(checked, settings)
-
-
-def _patience(spaces: Sequence[Space], settings: Settings) -> float:
-    """Return enough seconds for each request of these spaces, so that none fails because it waits for rate_limit."""
-    requests = sum(_PAGE_REQUESTS + len(space.registries) for space in spaces)
-    return settings.request_timeout + seconds_by_rate(requests, settings.rate_limit)
 
 
 class _Question:

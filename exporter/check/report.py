@@ -24,7 +24,7 @@ class CheckedSpace:
         space: the space.
         status: the space after a refresh with its first page only.
         key: the same number for spaces with the same server and key, which share `rate_limit`.
-        key_account: the account that the key names; empty for keys of another form.
+        key_account: the account that the key names; empty if it names none.
         requests: requests of one refresh; None if only a refresh can show it.
         series: time series of the first page.
         unlisted: configured registries that list nothing.
@@ -58,7 +58,7 @@ class Verdict:
         message: what happened; empty if there is a page.
         hint: what to change to get a page; may be empty.
         warnings: what does not work as intended, each with what to change.
-        key_account: the account that the key names; empty for keys of another form.
+        key_account: the account that the key names; empty if it names none.
         unlisted_registries: configured registries that list nothing.
         requests: requests of one refresh; None if only a refresh can show it.
         refresh_seconds: least seconds of a refresh, by `rate_limit`, or by the fastest page and `concurrency`.
@@ -249,7 +249,7 @@ def _verdict(one: CheckedSpace, key: _Key, settings: Settings) -> Verdict:
 
 
 def _key_warnings(one: CheckedSpace) -> Iterator[str]:
-    # A key of another account may still have access, so this is only a warning.
+    # A key from a different account may still have access, so this is only a warning.
     if one.key_account not in {"", one.space.account}:
         yield (
             f"the key belongs to another account, {clean(one.key_account)}: change the space's entry in spaces, or give"

@@ -112,7 +112,7 @@ class App:
         before, after = self._now, Generation.of(settings, self.clients, self._clock, self._on_page)
         # Before the walks of the new settings start.
         self.clients.limit(settings)
-        # Views must not combine the settings of one generation with the spaces of another.
+        # A view must not see new settings with old spaces, or old settings with new spaces.
         with self._lock:
             self._now = after
             reset = _apply_to(self.refresher, after.walks, after.submit, before, after, probed=False)
@@ -161,7 +161,7 @@ class App:
         self._journal_of_probes.forget(_apply_to(refresher, walks, workers.submit, before, after, probed=True))
 
     def _walk_on_demand(self, settings: Settings, space: Space) -> Walk:
-        """Return a walk that opens the client when it first runs: a space of another shard may never be probed."""
+        """Return a walk that opens its client when it first runs: many spaces that may be probed never are."""
 
         @cache
         def opened() -> Walk:

@@ -232,7 +232,7 @@ class Refresher:
 
     def _scrape_space(self, name: str, space: _Space, budget: float) -> Future[None] | None:
         space.requests += 1
-        state = self._state(name, space)
+        state = self._state(name, space, self._cache.get(name))
         if state == "fresh":
             space.hits += 1
             return None
@@ -304,18 +304,19 @@ class Refresher:
         )
 
     def _status(self, name: str, space: _Space) -> SpaceStatus:
+        snapshot = self._cache.get(name)
         return SpaceStatus(
             space=name,
-            state=self._state(name, space),
-            snapshot=self._cache.get(name),
+            state=self._state(name, space, snapshot),
+            snapshot=snapshot,
             up=space.refresh_seconds is not None and space.last_failure is None,
             refresh_seconds=space.refresh_seconds,
             failures=space.failures,
             last_failure=space.last_failure,
         )
 
-    def _state(self, name: str, space: _Space) -> str:
-        if self._cache.get(name) is None:
+    def _state(self, name: str, space: _Space, snapshot: Snapshot | None) -> str:
+        if snapshot is None:
             return "expired" if space.was_good else "cold"
         if self._cache.is_fresh(name):
             return "fresh"
