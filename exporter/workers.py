@@ -1,4 +1,4 @@
-"""Thread pool that does not delay the exit of the process."""
+"""Threads that do not delay the exit of the process: a pool, and one that repeats a call."""
 
 import heapq
 import math
@@ -6,10 +6,13 @@ import threading
 import weakref
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from functools import partial
 from itertools import count
 from queue import SimpleQueue
 from typing import ParamSpec, TypeVar
+
+from exporter.clock import Clock, Stopped
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -67,6 +70,25 @@ class _Calls:
         self._ready.get()
         with self._lock:
             return heapq.heappop(self._waiting)[-1]
+
+
+def repeat(call: Callable[[], object], seconds: float, clock: Clock, *, name: str) -> None:
+    """Call a function again and again, on a thread of its own, until the process shuts down.
+
+    Args:
+        call: the function.
+        seconds: the wait before each call.
+        clock: source of time.
+        name: name of the thread.
+    """
+    threading.Thread(target=_repeat, args=(call, seconds, clock), name=name, daemon=True).start()
+
+
+def _repeat(call: Callable[[], object], seconds: float, clock: Clock) -> None:
+    with suppress(Stopped):
+        while True:
+            clock.wait(seconds)
+            call()
 
 
 def _work(calls: _Calls) -> None:

@@ -1,6 +1,5 @@
 """Reload of the settings: on request, and when their file changes."""
 
-import threading
 import traceback
 from collections.abc import Mapping
 from concurrent.futures import Future
@@ -9,14 +8,14 @@ from contextlib import suppress
 import structlog
 
 from exporter import log
-from exporter.clock import Clock, Stopped
+from exporter.clock import Clock
 from exporter.config.settings import Settings
 from exporter.config.sources import file_of, load
 from exporter.engine.app import App
 from exporter.files import read_file
 from exporter.log import LoggedStates
 from exporter.texts import SettingsError
-from exporter.workers import Workers
+from exporter.workers import Workers, repeat
 
 _log = structlog.get_logger()
 
@@ -99,18 +98,12 @@ class Reloader:
 
     def watch(self) -> None:
         """From now on reload when the file changes, and after a failed reload until one succeeds."""
-        threading.Thread(target=self._watch, name="settings-watch", daemon=True).start()
+        repeat(lambda: self._workers.submit(self.look).exception(), _LOOK_INTERVAL, self._clock, name="settings-watch")
 
     def look(self) -> None:
         """Reload if the file changed, or if the last reload failed; but not while the file is being written."""
         if self._source.look() and (self._faults or self._source.changed()):
             self._reload(log_unchanged=False)
-
-    def _watch(self) -> None:
-        with suppress(Stopped):
-            while True:
-                self._clock.wait(_LOOK_INTERVAL)
-                self._workers.submit(self.look).exception()
 
     def _reload(self, *, log_unchanged: bool = True) -> Faults:
         fields: dict[str, str] = {}

@@ -27,7 +27,7 @@ class SnapshotCache:
         Args:
             timer: source of monotonic time.
             fresh_for: seconds that a snapshot counts as fresh.
-            served_for: seconds that a snapshot is served at all; not less than `fresh_for`.
+            served_for: seconds that a snapshot is served at all; `fresh_for` if that is longer.
         """
         self._timer = timer
         self._fresh_for = fresh_for
@@ -38,7 +38,7 @@ class SnapshotCache:
             math.inf, lambda _space, since, _now: since + self._fresh_for, timer
         )
         self._served: TLRUCache[str, _Entry] = TLRUCache(
-            math.inf, lambda _space, entry, _now: entry.since + self._served_for, timer
+            math.inf, lambda _space, entry, _now: entry.since + max(self._fresh_for, self._served_for), timer
         )
 
     def put(self, space: str, snapshot: Snapshot) -> None:

@@ -129,7 +129,7 @@ class Refresher:
         self._submit = submit
         self._clock = clock
         self._cache_ttl = cache_ttl
-        self._cache = SnapshotCache(clock.monotonic, fresh_for=cache_ttl, served_for=max(cache_ttl, max_stale))
+        self._cache = SnapshotCache(clock.monotonic, fresh_for=cache_ttl, served_for=max_stale)
         self._jitter = jitter
         self._on_refresh = on_refresh
         self._lock = threading.Lock()
@@ -166,7 +166,7 @@ class Refresher:
         with self._lock:
             before = self._spaces
             self._submit, self._cache_ttl = submit, cache_ttl
-            self._cache.change(fresh_for=cache_ttl, served_for=max(cache_ttl, max_stale))
+            self._cache.change(fresh_for=cache_ttl, served_for=max_stale)
             self._spaces = {
                 name: _successor(before.get(name, _Space(walk)), walk, reset=name in reset, outdated=name in outdated)
                 for name, walk in walks.items()

@@ -1,16 +1,15 @@
 """Content of files, and the value made from it, which is made again when the content changes."""
 
-import threading
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Generic, TypeVar
 
 import structlog
 
-from exporter.clock import Clock, Stopped
+from exporter.clock import Clock
 from exporter.log import LoggedStates
 from exporter.texts import SettingsError
+from exporter.workers import repeat
 
 _INTERVAL = 1.0
 
@@ -90,17 +89,14 @@ class FileContent(Generic[S, T]):
         return _outcome(partial(self._make, content))
 
 
-def watch(contents: Iterable[FileContent[Any, Any]], clock: Clock) -> None:
+def watch(contents: Sequence[FileContent[Any, Any]], clock: Clock) -> None:
     """Look at files each second, on a thread: a hanging file system blocks nothing but the next look."""
-    threading.Thread(target=_watch, args=(tuple(contents), clock), name="web-config-watch", daemon=True).start()
 
+    def look() -> None:
+        for content in contents:
+            content.look()
 
-def _watch(contents: tuple[FileContent[Any, Any], ...], clock: Clock) -> None:
-    with suppress(Stopped):
-        while True:
-            clock.wait(_INTERVAL)
-            for content in contents:
-                content.look()
+    repeat(look, _INTERVAL, clock, name="web-config-watch")
 
 
 def _outcome(call: Callable[[], T]) -> _Outcome[T]:

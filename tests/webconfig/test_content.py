@@ -1,10 +1,12 @@
 """Values made from files, made again when their content changes."""
 
+import threading
+
 import pytest
 import structlog
 
 from exporter.texts import SettingsError
-from exporter.webconfig.content import FileContent, _watch
+from exporter.webconfig.content import FileContent, watch
 from tests.support.clocks import FakeClock
 
 
@@ -94,6 +96,9 @@ def test_files_are_looked_at_each_second_until_shutdown(disk, watched):
         wait(seconds)
 
     clock.wait = waits
-    _watch((watched,), clock)
+    watch([watched], clock)
+    for thread in threading.enumerate():
+        if thread.name == "web-config-watch":
+            thread.join(10)
     assert clock.waits == [1.0] * 3
     assert watched.current() == ["new"]
