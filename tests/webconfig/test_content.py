@@ -96,9 +96,9 @@ def test_files_are_looked_at_each_second_until_shutdown(disk, watched):
         wait(seconds)
 
     clock.wait = waits
+    before = set(threading.enumerate())
     watch([watched], clock)
-    for thread in threading.enumerate():
-        if thread.name == "web-config-watch":
-            thread.join(10)
+    for thread in set(threading.enumerate()) - before:
+        thread.join(10)
     assert clock.waits == [1.0] * 3
     assert watched.current() == ["new"]
