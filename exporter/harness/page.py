@@ -10,7 +10,7 @@ import math
 import sys
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, NoReturn, cast
 
 import msgspec
 
@@ -30,9 +30,13 @@ Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_COUNT)] | None
 
 if TYPE_CHECKING:
     Flag = bool | None
+    Key = str | None
+    Tags = tuple[str, ...]
 else:
     # Any, as the lenient decoder would convert 1 and "true" to True: `isQuarantined` must be a real boolean.
     Flag = Any
+    # JSON until the page is decoded, so that most rows, which have neither, cost nothing.
+    Key = Tags = msgspec.Raw
 
 
 # gc=False in these classes: rows are never part of a reference cycle, so the garbage collector need not track them.
@@ -52,6 +56,8 @@ class Artifact(msgspec.Struct, gc=False):
     """Row of the listing: one version of an artifact, with texts as the API writes them.
 
     Attributes:
+        artifact_key: `artifactKey` as JSON with sorted names, such as architecture and distribution of a Debian
+            package: rows that differ in it alone are different artifacts; None if there is none.
         artifact_type: `artifactType`: model or dataset, for some package types.
         deleted: `deletedAt`, milliseconds since the epoch; None for a live artifact.
         deployments: `deploymentMetadata`; None, which is not zero, if the account lacks the module that counts them.
@@ -62,6 +68,7 @@ class Artifact(msgspec.Struct, gc=False):
         quarantined: `isQuarantined`.
         modified: `lastModified`, milliseconds since the epoch.
         scanned: `lastScannedAt`, milliseconds since the epoch.
+        tags: `metadata.tags`: the tags of an image that is listed by digest, sorted.
         name: `name`, never empty.
         package_type: `packageType`.
         purl: `purl`, the package URL.
@@ -75,6 +82,7 @@ class Artifact(msgspec.Struct, gc=False):
     """
 
     # In the order of the JSON names, as in real responses: the decoder searches for each key after the previous one.
+    artifact_key: Key = msgspec.field(name="artifactKey", default=None)
     artifact_type: str | None = msgspec.field(name="artifactType", default=None)
     deleted: int | None = msgspec.field(name="deletedAt", default=None)
     deployments: Deployments | None = msgspec.field(name="deploymentMetadata", default=None)
@@ -85,6 +93,7 @@ class Artifact(msgspec.Struct, gc=False):
     quarantined: Flag = msgspec.field(name="isQuarantined", default=None)
     modified: int | None = msgspec.field(name="lastModified", default=None)
     scanned: int | None = msgspec.field(name="lastScannedAt", default=None)
+    tags: Tags = msgspec.field(name="metadata", default=())
     name: str = ""
     package_type: str | None = msgspec.field(name="packageType", default=None)
     purl: str | None = None
@@ -159,6 +168,7 @@ def decode_page(body: bytes, now: float) -> Page:
     tolerant = _TolerantDecoder()
     try:
         answer = _ENVELOPE.decode(body)
+        _read_objects(answer)
     except (msgspec.DecodeError, UnicodeDecodeError):
         answer = tolerant.decode(body)
     except RecursionError:
@@ -190,6 +200,25 @@ def _usable_rows(rows: list[Artifact]) -> list[Artifact]:
         for row in rows
         if row.name and row.registry and (row.quarantined is False or isinstance(row.quarantined, bool | None))
     ]
+
+
+def _read_objects(answer: "_Envelope") -> None:
+    """Replace the JSON of the keys and tags of all rows by their values."""
+    for row in (answer.data and answer.data.artifacts) or ():
+        if row.artifact_key:
+            row.artifact_key = _key(msgspec.json.decode(row.artifact_key))
+        if row.tags:
+            row.tags = _tags(msgspec.json.decode(cast("msgspec.Raw", row.tags)))
+
+
+def _key(value: object) -> str | None:
+    """Return the same text for equal keys, whatever the order of their names."""
+    return json.dumps(value, sort_keys=True) if value else None
+
+
+def _tags(metadata: object) -> tuple[str, ...]:
+    tags = metadata.get("tags") if isinstance(metadata, dict) else None
+    return tuple(sorted(tag for tag in tags if isinstance(tag, str))) if isinstance(tags, list) else ()
 
 
 def error_message(body: bytes) -> str:
@@ -248,7 +277,7 @@ def _usable(value: object) -> int | None:
 _WIRE_NAMES = {field.name: field.encode_name for field in msgspec.structs.fields(Artifact)}
 _COUNTS = ("downloads", "files", "digests")
 _TIMES = ("modified", "scanned", "deleted")
-_TEXTS = _WIRE_NAMES.keys() - {"quarantined", "deployments", *_TIMES, *_COUNTS}
+_TEXTS = _WIRE_NAMES.keys() - {"artifact_key", "quarantined", "deployments", "tags", *_TIMES, *_COUNTS}
 
 
 class _TolerantDecoder:
@@ -283,6 +312,8 @@ class _TolerantDecoder:
         fields |= {name: _text(fields[name]) for name in _TEXTS}
         fields |= {name: self._count(fields[name]) for name in _COUNTS}
         fields |= {name: _milliseconds(fields[name]) for name in _TIMES}
+        fields["artifact_key"] = _key(fields["artifact_key"])
+        fields["tags"] = _tags(fields["tags"])
         fields["deployments"] = self._deployments(fields["deployments"])
         return Artifact(**fields)
 

@@ -194,6 +194,7 @@ def test_every_field_is_read_from_its_own_place():
     texts |= dict.fromkeys(COUNTS, 7) | dict.fromkeys(TIMES, "1730978736333") | {"isQuarantined": True}
     texts |= {"fileCount": 8, "digestCount": 9, "lastScannedAt": "2000", "deletedAt": "3000"}
     texts |= {"deploymentMetadata": {"prodEnvCount": 1, "nonProdEnvCount": 2}}
+    texts |= {"artifactKey": {"b": "2", "a": "1"}, "metadata": {"tags": ["new", "latest"]}}
     agree(body_of([texts]), body_of([texts, ODD_ROW]))
     row = only(decode_page(body_of([texts]), NOW))
     assert (row.name, row.registry, row.registry_uuid) == ("name", "registryIdentifier", "registryUUID")
@@ -204,6 +205,7 @@ def test_every_field_is_read_from_its_own_place():
     assert row.deployments == Deployments(prod=1, nonprod=2)
     assert (row.downloads, row.files, row.digests) == (7, 8, 9)
     assert (row.modified, row.scanned, row.deleted) == (1730978736333, 2000, 3000)
+    assert (row.artifact_key, row.tags) == ('{"a": "1", "b": "2"}', ("latest", "new"))
 
 
 @pytest.mark.parametrize(("value", "text"), [(5, "5"), (1.5, "1.5"), (10**30, "1" + "0" * 30)])
@@ -475,6 +477,7 @@ def test_any_bytes_are_a_page_or_one_of_two_errors(data):
         ("all_artifacts_with_quarantine", 10, 1, 10),
         ("all_artifacts_untagged_images", 10, 0, 10),
         ("hosted_service_2024", 3, None, 0),
+        ("new_kinds_2026", 6, 2, 0),
     ],
 )
 def test_real_answers_are_read_whole(payload, rows, quarantined, rejected_times):
@@ -497,6 +500,31 @@ def test_a_row_of_the_hosted_service():
     )
     assert (first.modified, first.deployments, first.downloads) == (1730978736333, Deployments(0, 0), 0)
     assert (second.scan_status, second.registry_type, third.downloads) == (None, None, 2)
+
+
+def test_rows_that_differ_in_their_key_alone_are_read_as_different():
+    """Two builds of one Debian package."""
+    amd64, arm64, *others = decode_page((PAYLOADS / "new_kinds_2026.json").read_bytes(), NOW).artifacts
+    assert amd64.artifact_key == '{"architecture": "amd64", "distribution": "bookworm"}'
+    assert (amd64.name, amd64.version) == (arm64.name, arm64.version)
+    assert amd64.artifact_key != arm64.artifact_key
+    assert {row.artifact_key for row in others} == {None}
+
+
+@pytest.mark.parametrize(
+    ("value", "key"),
+    [("amd64", '"amd64"'), (None, None), ({}, None), ("", None), ([], None), ({"a": 1}, '{"a": 1}'), (["a"], '["a"]')],
+)
+def test_a_key_of_any_type_is_kept_for_comparison(value, key):
+    """Nothing but emptiness makes two of them equal."""
+    assert only(read(artifactKey=value)).artifact_key == key
+
+
+@pytest.mark.parametrize("metadata", [None, {}, [], "tags", 5, {"tags": None}, {"tags": "a"}, {"tags": [5, None]}])
+def test_metadata_without_tags_has_none(metadata):
+    """Whatever it holds in their place, and it costs nothing else."""
+    page = read(metadata=metadata)
+    assert (only(page).tags, page.rejected) == ((), NO_ROWS)
 
 
 # Errors

@@ -25,7 +25,7 @@ STALE_AGES = {"7d": 7 * DAY, "30d": 30 * DAY, "90d": 90 * DAY}
 READ_FIELDS = (
     *("name", "registryIdentifier", "registryUUID", "registryType", "packageType", "artifactType", "version", "uuid"),
     *("purl", "scanStatus", "firewallMode", "isQuarantined", "quarantineReason", "deploymentMetadata", "fileCount"),
-    *("downloadsCount", "digestCount", "lastModified", "lastScannedAt", "deletedAt"),
+    *("downloadsCount", "digestCount", "lastModified", "lastScannedAt", "deletedAt", "artifactKey", "metadata"),
 )
 """The fields of a row that the exporter reads."""
 
