@@ -14,16 +14,17 @@ MAX_LENGTH = 256
 
 _HASH_LENGTH = 8
 
-# Control characters, bidirectional marks, and halves of surrogate pairs, which have no UTF-8 encoding.
-_UNFIT = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+# Control characters, bidirectional marks, and halves of surrogate pairs, which have no UTF-8 encoding. Also U+FFFD:
+# PromQL rejects the text that the %q of an alert's annotation makes of it.
+_UNFIT = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffd]")
 
 
 def clean(text: str) -> str:
-    """Return the text as a label value: unfit characters replaced by U+FFFD, cut to `MAX_LENGTH`.
+    """Return the text as a label value: unfit characters replaced by `?`, cut to `MAX_LENGTH`.
 
     A cut text ends in a short hash of the whole, so that long texts with the same beginning stay different.
     """
-    text = _UNFIT.sub("\ufffd", text)
+    text = _UNFIT.sub("?", text)
     if len(text) <= MAX_LENGTH:
         return text
     digest = hashlib.sha256(text.encode()).hexdigest()[:_HASH_LENGTH]

@@ -8,16 +8,17 @@ from hypothesis import strategies as st
 
 from exporter.labels import MAX_LENGTH, clean
 
-CHARACTERS = st.characters() | st.characters(categories=["Cs", "Cc"]) | st.sampled_from("\u061c\u200e\u202e\u2069")
+CHARACTERS = st.characters() | st.characters(categories=["Cs", "Cc"]) | st.sampled_from("\u061c\u200e\u202e\ufffd")
 TEXTS = st.text(CHARACTERS) | st.text(CHARACTERS, min_size=MAX_LENGTH - 2, max_size=MAX_LENGTH + 2)
 BIDI = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
 MARKS = {"\u061c", "\u200e", "\u200f"}  # turn direction like those above, though by class they are letters
 
 
 def is_unfit(character):
-    """Tell what Unicode calls a control, half of a surrogate pair, or a control of direction."""
+    """Tell what Unicode calls a control, half of a surrogate pair, or a control of direction; or its replacement."""
     return (
-        unicodedata.category(character) in {"Cc", "Cs"}
+        character == "\ufffd"
+        or unicodedata.category(character) in {"Cc", "Cs"}
         or unicodedata.bidirectional(character) in BIDI
         or character in MARKS
     )
@@ -37,15 +38,15 @@ def test_a_clean_text_is_short_and_printable_and_stays_as_it_is(text):
 
 @given(TEXTS)
 def test_only_unfit_characters_of_a_short_text_change(text):
-    """A short text keeps its length and every fit character; each of the others becomes U+FFFD."""
+    """A short text keeps its length and every fit character; each of the others becomes a question mark."""
     text = text[:MAX_LENGTH]
-    assert clean(text) == "".join("\ufffd" if is_unfit(character) else character for character in text)
+    assert clean(text) == "".join("?" if is_unfit(character) else character for character in text)
 
 
 def test_every_unfit_character_there_is_gets_replaced():
     """Of all that Unicode has, exactly the unfit characters change."""
     for number in range(0x110000):
-        assert clean(chr(number)) == ("\ufffd" if is_unfit(chr(number)) else chr(number))
+        assert clean(chr(number)) == ("?" if is_unfit(chr(number)) else chr(number))
 
 
 @given(st.lists(st.text(max_size=5), min_size=2, max_size=20, unique=True), st.integers(MAX_LENGTH, MAX_LENGTH + 50))

@@ -116,7 +116,7 @@ def test_json_that_is_no_list_of_artifacts_is_told_as_such(answer):
 def test_a_failure_comes_with_the_message_of_the_api(data):
     """With status 200 too; the message is cut and fit for a log."""
     answer = {"status": "FAILURE", "message": "no such\nregistry" + "!" * 999, "data": data}
-    with pytest.raises(BadShapeError, match="status 'FAILURE': no such\ufffdregistry!") as error:
+    with pytest.raises(BadShapeError, match=r"status 'FAILURE': no such\?registry!") as error:
         decode_page(json.dumps(answer).encode(), NOW)
     assert len(str(error.value)) < 350
 
@@ -533,7 +533,7 @@ def test_metadata_without_tags_has_none(metadata):
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        (b'{"code":"400","message":"no such\\nspace"}', "no such\ufffdspace"),
+        (b'{"code":"400","message":"no such\\nspace"}', "no such?space"),
         (b'{"message":"%s"}' % (b"x" * 999), "x" * 247 + "~3256fefc"),
         *[(body, "") for body in (b"", b"plain text", b"<html>", b"[]", b'"x"', b'{"message":5}', b"{}", b"\xff")],
         (with_field(DEEP), ""),

@@ -89,7 +89,7 @@ def test_a_failed_refresh_leaves_the_last_good_snapshot_down_and_counted():
     assert status.failures == dict.fromkeys(REASONS, 0) | {"auth": 1}
     failure = status.last_failure
     assert failure is not None
-    assert (failure.reason, failure.message, failure.hint) == ("auth", "no\ufffdsuch key", "look")
+    assert (failure.reason, failure.message, failure.hint) == ("auth", "no?such key", "look")
     assert failure.time == walks.clock.monotonic()
 
 

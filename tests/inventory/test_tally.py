@@ -389,14 +389,14 @@ def test_a_registry_is_described_by_its_newest_row():
 def test_what_describes_a_registry_is_fit_to_be_a_label():
     """A lone surrogate in it would break every scrape."""
     found = totals(row(registryType="\ud800", registryUUID="\n" * 300))
-    assert (found.registry_type, len(found.registry_uuid)) == ("\ufffd", 256)
+    assert (found.registry_type, len(found.registry_uuid)) == ("?", 256)
 
 
 def test_registries_whose_labels_collide_are_summed():
     """Two identifiers that look alike once cleaned make one set of totals."""
     rows = [row(registryIdentifier=f"r{c}", fileCount=1, firewallMode=f"m{c}") for c in "\x00\x01"]
-    found = totals(*rows, key=("r\ufffd", "NPM"))
-    assert (found.files, found.artifacts["UNSCANNED", "m\ufffd"]) == (2, 2)
+    found = totals(*rows, key=("r?", "NPM"))
+    assert (found.files, found.artifacts["UNSCANNED", "m?"]) == (2, 2)
 
 
 # Findings
@@ -489,8 +489,8 @@ def test_findings_whose_labels_collide_are_merged():
         row("b", scanStatus="BLOCKED"),
     ]
     [merged, other] = inventory(rows, limit=3).findings
-    assert (merged.artifact, merged.kinds, merged.purl) == ("a\ufffd", ("quarantined", "blocked"), "first")
-    assert (merged.reason, merged.downloads, merged.scan_status) == ("bad\ufffd", 1, "UNSCANNED")
+    assert (merged.artifact, merged.kinds, merged.purl) == ("a?", ("quarantined", "blocked"), "first")
+    assert (merged.reason, merged.downloads, merged.scan_status) == ("bad?", 1, "UNSCANNED")
     assert (other.artifact, other.downloads, other.environments) == ("b", None, {})
     rows[0] |= {"deploymentMetadata": {"prodEnvCount": 3}}
     [merged] = inventory(rows, limit=2).findings
