@@ -1,11 +1,10 @@
 """Settings: where they come from, what they accept, and how faults are told."""
 
+import inspect
 import json
 import logging
-import os
+import runpy
 import string
-import subprocess
-import sys
 import traceback
 from pathlib import Path
 
@@ -20,7 +19,6 @@ from exporter.config.settings import FLAGLESS, UPSTREAM, Settings, default_text
 from exporter.config.sources import _Pinned, load
 from exporter.config.spaces import Space, SpaceEntry
 from exporter.texts import SettingsError
-from tests.support.places import ROOT
 
 CANARY = "cAnArY7f3"
 MINIMUM = {"HAR_EXPORTER_SPACES": "acct", "HAR_EXPORTER_API_KEY": "pat.acct.id.secret"}
@@ -159,7 +157,6 @@ def test_the_default_text_is_what_a_user_would_write_for_the_default(name):
 
 
 def test_defaults_are_those_of_the_interface():
-    """The documented defaults hold."""
     expected = {
         "base_url": "https://app.harness.io", "api_prefix": "/har/api/v1", "auth_scheme": "x-api-key",
         "page_size": "100", "concurrency": "4", "rate_limit": "300/m", "request_timeout": "30s",
@@ -171,15 +168,6 @@ def test_defaults_are_those_of_the_interface():
             "{base}/ng/account/{account}/module/har/orgs/{org}/projects/{project}/registries/{registry}",
     }  # fmt: skip
     assert {name: default_text(name) for name in NAMES if default_text(name)} == expected
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_every_setting_is_described_in_a_sentence(name):
-    """Help and README are made of the descriptions."""
-    description = Settings.model_fields[name].description
-    assert description[0].isupper()
-    assert description.endswith(".")
-    assert description.isprintable()
 
 
 def test_settings_are_frozen():
@@ -258,12 +246,10 @@ def test_empty_lists_of_the_file_are_none(settings_file):
     """An empty list empties a setting that has a default."""
     settings = load(settings_file("findings: []\nstale_scan_after: []\nregistries: []\n"), MINIMUM)
     assert (settings.findings, settings.stale_scan_after, settings.registries) == ((), (), ())
-    assert accepted("stale_scan_after", "off") == ()
 
 
 @pytest.mark.parametrize("content", ["", "# nothing\n", "null\n", "{}\n"])
 def test_an_empty_file_is_no_fault(content, settings_file):
-    """A file may hold nothing."""
     assert load(settings_file(content), MINIMUM).page_size == 100
 
 
@@ -282,87 +268,96 @@ def test_what_no_setting_accepts_is_a_fault_of_that_setting(name, value):
     if name == "client_key_file":
         environ |= env(client_cert_file=__file__)
     (line,) = faults(environ=environ)
-    assert line.startswith(f"HAR_EXPORTER_{name.upper()}: must ")
+    assert line.startswith(f"HAR_EXPORTER_{name.upper()}: must {'be a file that can be read' if name in FILES else ''}")
 
 
-@pytest.mark.parametrize(
-    ("name", "value", "said"),
-    [
-        ("page_size", "0", "a whole number from 1 to 10000"),
-        ("page_size", "10001", "a whole number from 1 to 10000"),
-        ("page_size", "1.5", "a whole number"),
-        ("page_size", "\N{ARABIC-INDIC DIGIT ONE}", "a whole number"),
-        ("concurrency", "65", "from 1 to 64"),
-        ("findings_limit", "100001", "from 0 to 100000"),
-        ("cache_ttl", "999ms", "from 1s to 3650d"),
-        ("request_timeout", "0", "from 1ms to 3650d"),
-        ("refresh_timeout", "0s", "from 1ms to 3650d"),
-        ("max_stale", "3651d", "from 0s to 3650d"),
-        ("scrape_timeout_offset", "1m1h", "500ms, 7d, or a number of seconds"),
-        ("cache_ttl", "5 m", "1h30m"),
-        ("cache_ttl", "9" * 400, "must be"),
-        ("cache_ttl", "inf", "must be"),
-        ("stale_scan_after", "7d,0", "from 1ms"),
-        ("stale_scan_after", "7d,168h", "same duration twice"),
-        ("rate_limit", "0/m", "300/m, or off"),
-        ("rate_limit", "300", "300/m, or off"),
-        ("rate_limit", "300/d", "per s, m or h"),
-        ("findings", "quarantined,unscanned", "quarantined, blocked, warn, or off"),
-        ("findings", "off,warn", "or off"),
-        ("registries", "a b", "without spaces"),
-        ("package_types", "a\x07", "control characters"),
-        ("search_term", "a\x07", "control characters"),
-        ("shard", "-1", "a number from 0, or a name that ends in a dash"),
-        ("shard", "har-exporter", "har-exporter-0"),
-        ("shard", "har-exporter-", "har-exporter-0"),
-        ("shard", "pod1", "har-exporter-0"),
-        ("shard", "a-\N{ARABIC-INDIC DIGIT ONE}", "har-exporter-0"),
-        ("shard", "1", "must be less than shards"),
-        ("shard", "har-exporter-1", "must be less than shards"),
-        ("probe", "all", "must be one of configured, any, off"),
-        ("shards", "0", "from 1 to 1000"),
-        ("shards", "1001", "from 1 to 1000"),
-        ("log_level", "trace", "debug, info, warning, error"),
-        ("auth_scheme", "basic", "x-api-key, bearer"),
-        ("latest_version", "2", "true or false"),
-        ("api_key", "two words", "printable ASCII"),
-        ("api_key", "k\u00e9y", "printable ASCII"),
-    ],
-)
-def test_a_fault_says_what_is_accepted(name, value, said):
-    """Bounds and forms are named."""
-    assert said in fault_of(name, value)
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
+SCOPE = "entry 2: must be account, account/org or account/org/project"
+NAME = "must be a list of names without spaces or control characters"
+SHARD = "must be a number from 0, or a name that ends in a dash and such a number: har-exporter-0"
+# For each form, by the beginning of its fault, values that are not of it.
+REFUSED = [
+    ("page_size", "must be a whole number from 1 to 10000", ["0", "10001", "1.5", "\N{ARABIC-INDIC DIGIT ONE}"]),
+    ("concurrency", "must be a whole number from 1 to 64", ["0", "65"]),
+    ("findings_limit", "must be a whole number from 0 to 100000", ["100001"]),
+    ("shards", "must be a whole number from 1 to 1000", ["0", "1001"]),
+    ("cache_ttl", "must be from 1s to 3650d", ["999ms"]),
+    ("request_timeout", "must be from 1ms to 3650d", ["0"]),
+    ("refresh_timeout", "must be from 1ms to 3650d", ["0s"]),
+    ("max_stale", "must be from 0s to 3650d", ["3651d"]),
+    ("scrape_timeout_offset", "must be a duration: 30s, 5m, 1h30m, 500ms, 7d, or a number of seconds", ["1m1h"]),
+    ("cache_ttl", "must be a duration", ["5 m", "9" * 400, "inf"]),
+    ("stale_scan_after", "must be from 1ms", ["7d,0"]),
+    ("stale_scan_after", "must not hold the same duration twice", ["7d,168h"]),
+    ("rate_limit", "must be a number from 1 to 999999 per s, m or h, such as 300/m, or off", ["0/m", "300", "300/d"]),
+    ("findings", "must be a list of quarantined, blocked, warn, or off", ["quarantined,unscanned", "off,warn"]),
+    ("registries", NAME, ["a b"]),
+    ("package_types", NAME, ["a\x07"]),
+    ("search_term", "must be text without control characters", ["a\x07"]),
+    ("shard", SHARD, ["-1", "har-exporter", "har-exporter-", "pod1", "a-\N{ARABIC-INDIC DIGIT ONE}"]),
+    ("shard", "must be less than shards", ["1", "har-exporter-1"]),
+    ("probe", "must be one of configured, any, off", ["all"]),
+    ("log_level", "must be one of debug, info, warning, error", ["trace"]),
+    ("auth_scheme", "must be one of x-api-key, bearer", ["basic"]),
+    ("latest_version", "must be true or false", ["2"]),
+    ("api_key", "must hold a key of printable ASCII", ["two words", "k\u00e9y"]),
+    ("base_url", "must be https:// or http:// with a host", [
         "app.harness.io", "ftp://h", "https://", "https:///path", "https://h?x=1", "https://h/?", "https://h#f",
         "https://user@h", "https://u:p@h", "https://h:0", "https://h:65536", "https://h:x", "https://h:", "https://h h",
         "https://h/a b", "https://h/a//b", "https://h/../b", "https://h/./", "https://[::1", "https://[zz]",
         "https://[127.0.0.1]", "https://h\\@x", "http\u017f://h", "https://h\u212aey", "https://h/\u00e9",
         "https://h\n.x", "https://-h",
-    ],
-)  # fmt: skip
-def test_base_url_is_scheme_host_port_and_path_only(url):
-    """What is not clearly one server's address is refused."""
-    assert "must be https://" in fault_of("base_url", url)
+    ]),
+    ("api_prefix", "must be a path that starts with / and does not end in one", [
+        "har/api", "/", "/har/", "//har", "/har/../x", "/har?x", "/h r",
+    ]),
+    ("proxy_url", "must be http://", [
+        "proxy:3128", "socks5://p:1", "http://p:1/path", "http://u:p@", "http://u:p\\@p", "http://a@b@c",
+    ]),
+    ("listen_address", "must be host:port", [
+        "10981", ":65536", ":x", "::1:9", "[::1]", "[x]:1", "h h:1", "h:", ":-1", "[1.2.3.4]:1",
+    ]),
+    ("link_template", "must hold no braces but {base}, {account}, {org}, {project}, {registry}", [
+        "{base}/{accounts}", "{base}/{", "{base}/}", "{base}{0}", "{base}{}", "{base}/{org!r}", "{base}/{org:9}",
+        "{base}{org.x}", "{base}/{{org}}", "{base}/{o{org}rg}",
+    ]),
+    ("link_template", "must start with {base}, https:// or http://", [
+        "/path", "javascript:x", "{org}/{base}", "https://a b", "https://a\x00",
+    ]),
+    ("spaces", "is required", [", ,"]),
+    ("spaces", "entry 2: is the same space as entry 1", ["a/b,a/b", "a/b,a/b/+"]),
+    ("spaces", "entry 3: is the same space as entry 1", [" a/b/+ ,c,a/b"]),
+    ("spaces", SCOPE, [
+        f"ok,{ref}"
+        for ref in ("/a", "a/", "a//b", "a/b/c/d", ".", "..", "a/..", "a/./b", "-a", "a b", "a/+/", "a/+/+", "+", "a?",
+                    "a%2f", "\u00e4", "a\nb")
+    ]),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    ("url", "normal"),
+    ("name", "said", "value"), [(name, said, value) for name, said, values in REFUSED for value in values]
+)
+def test_a_fault_says_what_is_accepted(name, said, value):
+    assert fault_of(name, value).startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "normal"),
     [
-        ("https://h", "https://h"),
-        (" HTTPS://App3.Harness.IO:8443/Gate/way// ", "https://app3.harness.io:8443/Gate/way"),
-        ("https://[2001:DB8::1]:443", "https://[2001:db8::1]:443"),
-        ("http://localhost:1/x", "http://localhost:1/x"),
-        ("http://127.8.9.1", "http://127.8.9.1"),
-        ("http://[::1]:80", "http://[::1]:80"),
+        ("base_url", "https://h", "https://h"),
+        ("base_url", " HTTPS://App3.Harness.IO:8443/Gate/way// ", "https://app3.harness.io:8443/Gate/way"),
+        ("base_url", "https://[2001:DB8::1]:443", "https://[2001:db8::1]:443"),
+        ("base_url", "http://localhost:1/x", "http://localhost:1/x"),
+        ("base_url", "http://127.8.9.1", "http://127.8.9.1"),
+        ("base_url", "http://[::1]:80", "http://[::1]:80"),
+        ("api_prefix", "/har\n", "/har"),
+        ("api_key", " k\n", SecretStr("k")),
+        ("stale_scan_after", "off", ()),
     ],
 )
-def test_base_url_is_normalised(url, normal):
-    """Scheme and host are lower case and no slash trails; http is for loopback."""
-    assert accepted("base_url", url) == normal
+def test_a_value_is_normalised(name, value, normal):
+    """White space around it does not count; of an address scheme and host are lower case and no slash trails."""
+    assert accepted(name, value) == normal
 
 
 @pytest.mark.parametrize(
@@ -375,46 +370,6 @@ def test_a_key_is_not_sent_in_clear_text_unless_allowed(url):
     # An unreadable permission is its own fault, not the address's.
     (line,) = faults({"base_url": url, "allow_insecure_http": "maybe"}, MINIMUM)
     assert line.startswith("--allow-insecure-http: ")
-
-
-@pytest.mark.parametrize("prefix", ["har/api", "/", "/har/", "//har", "/har/../x", "/har?x", "/h r", "/har\n"])
-def test_api_prefix_is_a_path(prefix):
-    """The prefix starts with a slash and does not end in one."""
-    if prefix != "/har\n":
-        assert "starts with /" in fault_of("api_prefix", prefix)
-    else:
-        assert accepted("api_prefix", prefix) == "/har"
-
-
-@pytest.mark.parametrize(
-    "url", ["proxy:3128", "socks5://p:1", "http://p:1/path", "http://u:p@", "http://u:p\\@p", "http://a@b@c"]
-)
-def test_proxy_url_is_scheme_user_host_and_port(url):
-    """Only what requests can use, and never its text in the fault."""
-    assert "must be http://" in fault_of("proxy_url", url)
-
-
-@pytest.mark.parametrize(
-    "address", ["10981", ":65536", ":x", "::1:9", "[::1]", "[x]:1", "h h:1", "h:", ":-1", "[1.2.3.4]:1"]
-)
-def test_listen_address_is_host_and_port(address):
-    """An address that is not clear is refused; IPv6 wants brackets."""
-    assert "must be host:port" in fault_of("listen_address", address)
-
-
-@pytest.mark.parametrize(
-    "template",
-    ["/{accounts}", "/{", "/}", "{0}", "{}", "/{org!r}", "/{org:9}", "{org.x}", "/{{org}}", "/{o{org}rg}"],
-)
-def test_link_template_holds_only_its_placeholders(template):
-    """Braces are for the five placeholders alone."""
-    assert "{registry}" in fault_of("link_template", "{base}" + template)
-
-
-@pytest.mark.parametrize("template", ["/path", "javascript:x", "{org}/{base}", "https://a b", "https://a\x00"])
-def test_link_template_gives_a_url(template):
-    """A template starts with the base or a scheme of the web."""
-    assert "must start with {base}" in fault_of("link_template", template)
 
 
 @given(st.lists(st.sampled_from(["{base}", "{org}", "{", "}", "{account}", "/x", "{{", "0", "!r"]), max_size=5))
@@ -452,17 +407,6 @@ def test_a_duration_is_finite_or_refused(text):
     assert 0 <= seconds < 1e18
 
 
-@pytest.mark.parametrize("name", sorted(FILES))
-def test_files_must_be_there_and_be_readable(name, tmp_path):
-    """Missing files, folders, pipes, unreadable files and names that no file can have are faults at load."""
-    os.mkfifo(tmp_path / "pipe")
-    rest = {"spaces": "acct"} | ({} if name == "api_key_file" else {"api_key": "k"})
-    rest |= {"client_cert_file": __file__} if name == "client_key_file" else {}
-    for path in (tmp_path / "none", tmp_path, tmp_path / "pipe", "x" * 5000, "/proc/self/mem"):
-        (line,) = faults(environ=env(**{**rest, name: str(path)}))
-        assert line.startswith(f"HAR_EXPORTER_{name.upper()}: must be a file that ")
-
-
 @pytest.mark.parametrize("content", [b"", b" \n", b"two words", b"two\nlines", b"\xff\xfe", "k\u00e9y".encode()])
 def test_a_key_file_holds_one_key(content, tmp_path):
     """A file whose content could not be sent in a header is a fault, which does not show the content."""
@@ -472,20 +416,13 @@ def test_a_key_file_holds_one_key(content, tmp_path):
     assert "printable ASCII" in line
 
 
-def test_a_key_file_is_stripped(files):
-    """White space around the key does not count."""
-    assert v.read_key_path(files[0]) == files[0]
-    assert accepted("api_key", " k\n") == SecretStr("k")
-
-
 # --- one setting against another ------------------------------------------------------------------------------------
 
 
-def test_a_key_is_required():
-    """Without any key the fault names the settings that could give one."""
-    (line,) = faults(environ=env(spaces="acct"))
-    assert line.startswith("api_key: is required")
-    assert "api_key_file" in line
+def test_a_key_and_a_space_are_required():
+    key, spaces = faults()
+    assert key.startswith("api_key: is required (HAR_EXPORTER_API_KEY), or api_key_file")
+    assert spaces.startswith("spaces: is required: account")
 
 
 def test_two_keys_are_a_fault(files, settings_file):
@@ -511,63 +448,12 @@ def test_spaces_with_keys_of_their_own_need_no_other(files, settings_file):
     assert "entry 1: must be account" in line
 
 
-def test_a_client_key_needs_its_certificate(files):
-    """A certificate may come alone, as its file can hold the key; a key may not."""
-    paths = [str(path) for path in files]
-    assert "without client_cert_file" in fault_of("client_key_file", paths[0])
-    told = faults(environ={**MINIMUM, **env(client_key_file="/none")})
-    assert len(told) == 2
-    settings = load({"client_cert_file": paths[0]}, MINIMUM)
-    assert (settings.client_cert_file, settings.client_key_file) == (files[0], None)
-    assert load({"client_cert_file": paths[0], "client_key_file": paths[1]}, MINIMUM).client_key_file == files[1]
-
-
-def test_max_stale_may_be_less_than_cache_ttl():
-    """The two are no fault in any relation."""
-    assert load({"max_stale": "0", "cache_ttl": "1h"}, MINIMUM).max_stale == 0.0
+def test_a_client_key_needs_its_certificate():
+    assert "without client_cert_file" in fault_of("client_key_file", __file__)
+    assert len(faults(environ={**MINIMUM, **env(client_key_file="/none")})) == 2
 
 
 # --- spaces ---------------------------------------------------------------------------------------------------------
-
-
-def test_spaces_are_required():
-    """Nothing given, or nothing but commas, is a fault of `spaces`."""
-    (line,) = faults(environ=env(api_key="k"))
-    assert line.startswith("spaces: is required")
-    assert "is required" in fault_of("spaces", ", ,")
-
-
-@pytest.mark.parametrize(
-    "ref",
-    [
-        "/a",
-        "a/",
-        "a//b",
-        "a/b/c/d",
-        ".",
-        "..",
-        "a/..",
-        "a/./b",
-        "-a",
-        "a b",
-        "a/+/",
-        "a/+/+",
-        "+",
-        "a?",
-        "a%2f",
-        "\u00e4",
-        "a\nb",
-    ],
-)
-def test_a_space_is_one_to_three_plain_segments(ref):
-    """What could lead to another path of the server is refused, and the entry is named by its number."""
-    assert fault_of("spaces", f"ok,{ref}").startswith("entry 2: must be account, account/org or account/org/project")
-
-
-@pytest.mark.parametrize("spelled", ["a/b,a/b", "a/b,a/b/+", " a/b/+ ,c,a/b"])
-def test_the_same_space_twice_is_a_fault(spelled):
-    """Two entries for one space would give the same series."""
-    assert "is the same space as entry 1" in fault_of("spaces", spelled)
 
 
 def test_every_fault_of_every_entry_is_told(settings_file):
@@ -594,40 +480,21 @@ def test_every_fault_of_every_entry_is_told(settings_file):
 
 def test_spaces_inherit_what_they_do_not_say(settings_file, files):
     """A space takes filters, server and key from the settings unless it has its own; empty is a choice too."""
-    flags = settings_file(
-        {
-            "spaces": [
-                "acct",
-                {
-                    "ref": "a/b",
-                    "latest_version": False,
-                    "search_term": "",
-                    "registries": [],
-                    "package_types": None,
-                },
-                {
-                    "ref": "other/org/proj",
-                    "base_url": "https://other.example/",
-                    "api_key_file": str(files[0]),
-                    "registries": "x,y",
-                    "package_types": ["GO"],
-                    "deployed_artifact": True,
-                    "search_term": "t",
-                },
-            ],
-            "registries": "r",
-            "package_types": "NPM",
-            "latest_version": True,
-            "search_term": "s",
-            "api_key": "k",
-        }
-    )
+    flags = settings_file(f"""
+        {{api_key: k, allow_insecure_http: yes,
+          registries: r, package_types: NPM, latest_version: true, search_term: s,
+          spaces: [
+            acct,
+            {{ref: a/b, latest_version: false, search_term: "", registries: [], package_types: null}},
+            {{ref: other/org/proj, base_url: "http://other.example/", api_key_file: {files[0]},
+              registries: "x,y", package_types: [GO], deployed_artifact: true, search_term: t}}]}}
+    """)
     base, key = "https://app.harness.io", SecretStr("k")
     assert load(flags, {}).served == (
         Space("acct", base, key, None, ("r",), ("NPM",), latest_version=True, deployed_artifact=None, search_term="s"),
         Space("a/b", base, key, None, (), ("NPM",), latest_version=False, deployed_artifact=None, search_term=None),
         Space(
-            "other/org/proj", "https://other.example", None, files[0], ("x", "y"), ("GO",),
+            "other/org/proj", "http://other.example", None, files[0], ("x", "y"), ("GO",),
             latest_version=True, deployed_artifact=True, search_term="t",
         ),
     )  # fmt: skip
@@ -644,12 +511,6 @@ def test_a_space_knows_its_segments(ref, parts):
     """Account, organization and project are empty where the space has none."""
     (target,) = load({"spaces": ref}, MINIMUM).served
     assert (target.account, target.project) == (parts[0], parts[2])
-
-
-def test_a_mapping_of_the_file_may_use_plain_http_when_that_is_allowed(settings_file, files):
-    """The permission counts for every server."""
-    entry = {"ref": "a", "base_url": "http://h", "api_key_file": str(files[0])}
-    assert load(settings_file({"spaces": [entry], "allow_insecure_http": True}), {}).served[0].base_url == "http://h"
 
 
 # --- faults of the sources ------------------------------------------------------------------------------------------
@@ -712,7 +573,7 @@ def test_keys_given_twice_are_faults_with_their_line(settings_file):
         (b"[]\n", "must be a YAML file that maps names of settings to values"),
         (b"a: \x00\n", "must be a YAML file in UTF-8"),
         (b"a: \xff\n", "must be a YAML file in UTF-8"),
-        (b"[" * 5000, "must be a YAML file in UTF-8"),
+        (b"[\n" * 5000, "must be a YAML file in UTF-8"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_one_fault(content, said, tmp_path):
@@ -758,11 +619,6 @@ def test_all_faults_come_at_once(settings_file):
     )  # fmt: skip
 
 
-def test_nothing_given_tells_what_is_required():
-    """A start without settings names the two that have no default."""
-    assert sorted(line.split(":")[0] for line in faults()) == ["api_key", "spaces"]
-
-
 def test_a_fault_is_one_printable_line(tmp_path):
     """Even if the path of the file is not."""
     path = tmp_path / "new\nline\x1b[31m.yaml"
@@ -771,20 +627,15 @@ def test_a_fault_is_one_printable_line(tmp_path):
     assert "new\ufffdline\ufffd[31m.yaml" in line
 
 
-def test_a_fault_is_spelled_by_the_source_that_counts(settings_file):
-    """Of several sources the best one is at fault."""
-    in_file = settings_file("page_size: x\n")
-    (line,) = faults({**in_file, "page_size": "x"}, {**MINIMUM, **env(page_size="x")})
-    assert line.startswith("--page-size: ")
-    (line,) = faults(in_file, {**MINIMUM, **env(page_size="x")})
-    assert line.startswith("HAR_EXPORTER_PAGE_SIZE: ")
-    (line,) = faults(in_file, MINIMUM)
-    assert line.startswith(f"page_size in {in_file['config']}: ")
-
-
-def test_values_that_a_better_source_replaces_are_not_looked_at(settings_file):
-    """Only what counts can be faulty."""
-    assert load({**settings_file("page_size: x\n"), "page_size": "5"}, MINIMUM).page_size == 5
+def test_only_the_value_of_the_source_that_counts_can_be_faulty(settings_file):
+    in_file, environ = settings_file("page_size: x\n"), {**MINIMUM, **env(page_size="x")}
+    for name, told in {
+        "--page-size": faults({**in_file, "page_size": "x"}, environ),
+        "HAR_EXPORTER_PAGE_SIZE": faults(in_file, environ),
+        f"page_size in {in_file['config']}": faults(in_file, MINIMUM),
+    }.items():
+        assert [line.split(": ")[0] for line in told] == [name]
+    assert load({**in_file, "page_size": "5"}, MINIMUM).page_size == 5
 
 
 # --- the demo -------------------------------------------------------------------------------------------------------
@@ -916,8 +767,8 @@ def test_the_library_does_not_log_secrets(monkeypatch, caplog, settings_file):
     assert CANARY not in caplog.text
 
 
-def test_importing_settings_reads_nothing():
+def test_importing_settings_reads_nothing(monkeypatch):
     """An environment that is all wrong does not disturb the import."""
-    environ = {**os.environ, "HAR_EXPORTER_PAGE_SIZE": "x", "PAGE_SIZE": "x"}
-    program = "import exporter.config.settings, sys; sys.exit('exporter.engine.app' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", program], env=environ, cwd=ROOT, check=False).returncode == 0
+    monkeypatch.setenv("HAR_EXPORTER_PAGE_SIZE", "x")
+    monkeypatch.setenv("PAGE_SIZE", "x")
+    runpy.run_path(inspect.getfile(Settings))

@@ -24,7 +24,7 @@ def test_the_largest_file_is_read_and_a_larger_one_refused(tmp_path):
     assert caught.value.errno == errno.EFBIG
 
 
-@pytest.mark.parametrize("name", ["fifo", "folder", "/dev/zero", "missing", "a\0b"])
+@pytest.mark.parametrize("name", ["fifo", "folder", "/dev/zero", "/proc/self/mem", "missing", "x" * 300, "a\0b"])
 def test_what_is_no_regular_file_is_refused_without_waiting(name, tmp_path):
     os.mkfifo(tmp_path / "fifo")
     (tmp_path / "folder").mkdir()
