@@ -18,7 +18,7 @@ from tests.support import threads
 from tests.support.clocks import FakeClock
 
 PASSWORD = "cAnArY-pass-7f3"
-HASH = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()
+HASH = bcrypt.hashpw(PASSWORD.encode(), b"$2b$04$abcdefghijklmnopqrstuu").decode()
 USERS = {"basic_auth_users": {"alice": HASH}}
 HEADERS = [(b"content-type", b"text/plain"), (b"x-content-type-options", b"nosniff")]
 
@@ -73,6 +73,11 @@ class Guarded:
     def tls(self, **more):
         """Give the section that serves TLS, with more in it."""
         return {"tls_server_config": {"cert_file": "server.crt", "key_file": "server.key", **more}}
+
+    def verifying(self, **more):
+        """Give the section that serves TLS to clients with a certificate only, with more in it."""
+        section = {"client_auth_type": "RequireAndVerifyClientCert", "client_ca_file": "client_ca.pem", **more}
+        return self.tls(**section)
 
     @contextmanager
     def serving(self, config, application=app, request_timeout=2.0, connections=1024):

@@ -3,7 +3,6 @@
 import base64
 import datetime as dt
 import ipaddress
-import logging
 import os
 import socket
 import ssl
@@ -12,7 +11,6 @@ from pathlib import Path
 
 import pytest
 import requests
-import structlog
 import trustme
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -26,16 +24,19 @@ from tests.support.guarded import PASSWORD, USERS
 
 
 def shake(guarded, prepare=lambda _: None):
-    """Make one handshake, and give what was agreed on."""
+    """Make one handshake, and return what was agreed on; None if it was refused."""
     context = guarded.client_context()
     prepare(context)
-    with (
-        socket.create_connection(guarded.address, timeout=10) as sock,
-        context.wrap_socket(sock, server_hostname="localhost") as tls,
-    ):
-        tls.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-        assert tls.recv(1000).startswith(b"HTTP/1.1 200")
-        return tls.version(), tls.cipher()[0]
+    try:
+        with (
+            socket.create_connection(guarded.address, timeout=10) as sock,
+            context.wrap_socket(sock, server_hostname="localhost") as tls,
+        ):
+            tls.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert tls.recv(1000).startswith(b"HTTP/1.1 200")
+            return tls.version(), tls.cipher()[0]
+    except (ssl.SSLError, OSError):
+        return None
 
 
 def versions(least, most):
@@ -54,21 +55,15 @@ def test_files_beside_the_web_config_file_serve_tls(guarded):
         assert shake(guarded)[0] == "TLSv1.3"
 
 
-def test_inline_pem_serves_tls_and_asks_for_certificates(guarded):
-    texts = {name: (guarded.folder / file).read_text() for name, file in INLINE.items()}
-    config = {"tls_server_config": {**texts, "client_auth_type": "RequireAndVerifyClientCert"}}
-    with guarded.serving(config):
-        assert guarded.status() is None
-        assert guarded.status(cert=guarded.client()) == 200
-
-
-INLINE = {"cert": "server.crt", "key": "server.key", "client_ca": "client_ca.pem"}
-
-
-def test_inline_pem_serves_tls_where_the_system_has_no_files_in_memory(guarded, monkeypatch):
-    monkeypatch.delattr(os, "memfd_create")
-    texts = {name: (guarded.folder / file).read_text() for name, file in INLINE.items()}
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_inline_pem_serves_tls_and_asks_for_certificates(in_memory, guarded, monkeypatch):
+    """Also on a system that has no files in memory."""
+    if not in_memory:
+        monkeypatch.delattr(os, "memfd_create")
+    files = {"cert": "server.crt", "key": "server.key", "client_ca": "client_ca.pem"}
+    texts = {name: (guarded.folder / file).read_text() for name, file in files.items()}
     with guarded.serving({"tls_server_config": {**texts, "client_auth_type": "RequireAndVerifyClientCert"}}):
+        assert guarded.status() is None
         assert guarded.status(cert=guarded.client()) == 200
 
 
@@ -89,11 +84,7 @@ def test_plain_http_is_refused_where_tls_is_served(guarded):
 )
 def test_versions_are_bounded(setting, offered, good, guarded):
     with guarded.serving(guarded.tls(**setting)):
-        if good:
-            shake(guarded, versions(*offered))
-        else:
-            with pytest.raises((ssl.SSLError, OSError)):
-                shake(guarded, versions(*offered))
+        assert (shake(guarded, versions(*offered)) is not None) == good
 
 
 def offering(*ciphers):
@@ -111,8 +102,7 @@ GO_FIRST, GO_SECOND = "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256", "TLS_ECDHE_ECDS
 def test_only_the_cipher_suites_that_are_given_are_spoken(guarded):
     with guarded.serving(guarded.tls(cipher_suites=[GO_SECOND])):
         assert shake(guarded, offering(FIRST, SECOND))[1] == SECOND
-        with pytest.raises((ssl.SSLError, OSError)):
-            shake(guarded, offering(FIRST))
+        assert shake(guarded, offering(FIRST)) is None
 
 
 @pytest.mark.parametrize(("prefer", "agreed"), [("true", SECOND), ("false", FIRST)])
@@ -127,9 +117,8 @@ def test_only_the_curve_that_is_given_is_spoken(curve, guarded):
     names = {"CurveP256": "prime256v1", "CurveP384": "secp384r1", "CurveP521": "secp521r1", "X25519": "X25519"}
     other = "secp384r1" if curve == "CurveP256" else "prime256v1"
     with guarded.serving(guarded.tls(curve_preferences=[curve])):
-        shake(guarded, lambda context: context.set_ecdh_curve(names[curve]))
-        with pytest.raises((ssl.SSLError, OSError)):
-            shake(guarded, lambda context: context.set_ecdh_curve(other))
+        assert shake(guarded, lambda context: context.set_ecdh_curve(names[curve]))
+        assert shake(guarded, lambda context: context.set_ecdh_curve(other)) is None
 
 
 @pytest.mark.parametrize(
@@ -155,10 +144,7 @@ def test_without_authorities_those_of_the_system_verify_and_strangers_stay_out(g
 
 @pytest.mark.parametrize("name", ["a.example", "mail@a.example", "192.0.2.7", "2001:db8::1"])
 def test_a_client_needs_one_of_the_allowed_names(name, guarded):
-    section = guarded.tls(
-        client_auth_type="RequireAndVerifyClientCert", client_ca_file="client_ca.pem", client_allowed_sans=["x", name]
-    )
-    with guarded.serving(section):
+    with guarded.serving(guarded.verifying(client_allowed_sans=["x", name])):
         assert guarded.status(cert=guarded.client("other.example", name)) == 200
         assert guarded.status(cert=guarded.client("other.example", "sub.a.example", "192.0.2.8")) is None
 
@@ -202,39 +188,27 @@ def names(*uris):
         ([x509.UnrecognizedExtension(x509.ObjectIdentifier("2.5.29.17"), b"\x30\x04\xa3\x02\x30\x00")], None),
     ],
 )
-def test_a_name_may_be_a_uri_and_a_certificate_without_names_stays_out(extensions, status, guarded, caplog):
-    section = guarded.tls(
-        client_auth_type="RequireAndVerifyClientCert",
-        client_ca_file="client_ca.pem",
-        client_allowed_sans=["a.example", SPIFFE],
-    )
-    with guarded.serving(section):
+def test_a_name_may_be_a_uri_and_a_certificate_without_names_stays_out(extensions, status, guarded, log_lines):
+    with guarded.serving(guarded.verifying(client_allowed_sans=["a.example", SPIFFE])):
         assert guarded.status(cert=signed(guarded, *extensions)) == status
-    assert not [record for record in caplog.records if record.exc_info]
+    assert not [line for line in log_lines() if "exception=" in line]
 
 
 def test_an_address_of_many_bits_is_compared_as_it_is_spelled(guarded):
-    section = guarded.tls(
-        client_auth_type="RequireAndVerifyClientCert", client_ca_file="client_ca.pem", client_allowed_sans=["::1"]
-    )
     address = x509.IPAddress(ipaddress.ip_address("0:0::0:1"))
-    with guarded.serving(section):
+    with guarded.serving(guarded.verifying(client_allowed_sans=["::1"])):
         assert guarded.status(cert=signed(guarded, x509.SubjectAlternativeName([address]))) == 200
 
 
 def test_an_empty_list_of_allowed_names_lets_nobody_in(guarded):
-    section = guarded.tls(
-        client_auth_type="RequireAndVerifyClientCert", client_ca_file="client_ca.pem", client_allowed_sans=[]
-    )
-    with guarded.serving(section):
+    with guarded.serving(guarded.verifying(client_allowed_sans=[])):
         assert guarded.status(cert=guarded.client()) is None
 
 
 def test_an_authority_that_another_one_signed_is_an_anchor_of_its_own(guarded):
     child = guarded.client_ca.create_child_ca()
     child.cert_pem.write_to_path(guarded.folder / "client_ca.pem")
-    section = guarded.tls(client_auth_type="RequireAndVerifyClientCert", client_ca_file="client_ca.pem")
-    with guarded.serving(section):
+    with guarded.serving(guarded.verifying()):
         assert guarded.status(cert=guarded.client(ca=child)) == 200
         assert guarded.status(cert=guarded.client(ca=guarded.client_ca)) is None
 
@@ -272,8 +246,7 @@ def test_a_certificate_that_is_swapped_by_a_symlink_is_served_without_a_restart(
 
 
 def test_new_authorities_of_clients_count_without_a_restart(guarded):
-    section = guarded.tls(client_auth_type="RequireAndVerifyClientCert", client_ca_file="client_ca.pem")
-    with guarded.serving(section):
+    with guarded.serving(guarded.verifying()):
         new = trustme.CA()
         assert guarded.status(cert=guarded.client(ca=new)) is None
         new.cert_pem.write_to_path(guarded.folder / "client_ca.pem")
@@ -283,7 +256,7 @@ def test_new_authorities_of_clients_count_without_a_restart(guarded):
 
 @pytest.mark.parametrize("name", ["server.crt", "server.key", "client_ca.pem"])
 @pytest.mark.parametrize("content", ["", "garbage", None])
-def test_a_broken_file_refuses_handshakes_and_is_told_once(name, content, guarded, caplog):
+def test_a_broken_file_refuses_handshakes_and_is_told_once(name, content, guarded, log_lines):
     section = guarded.tls(client_auth_type="VerifyClientCertIfGiven", client_ca_file="client_ca.pem")
     with guarded.serving(section):
         good = (guarded.folder / name).read_bytes()
@@ -294,18 +267,8 @@ def test_a_broken_file_refuses_handshakes_and_is_told_once(name, content, guarde
         assert [guarded.status() for _ in range(3)] == [None] * 3
         (guarded.folder / name).write_bytes(good)
         assert guarded.status() == 200
-    told = [record.getMessage() for record in caplog.records]
-    assert sum("invalid, refusing" in line for line in told) == 1
-    assert sum("valid again" in line for line in told) == 1
-    assert PASSWORD not in "".join(told)
-
-
-@pytest.fixture(autouse=True)
-def _log(caplog):
-    structlog.configure(logger_factory=structlog.stdlib.LoggerFactory(), wrapper_class=structlog.stdlib.BoundLogger)
-    caplog.set_level(logging.DEBUG)
-    yield
-    structlog.reset_defaults()
+    assert sum("invalid, refusing" in line for line in log_lines()) == 1
+    assert sum("valid again" in line for line in log_lines()) == 1
 
 
 @pytest.mark.parametrize("content", ["", "tls_server_config:\n", "basic_auth_users:\n"])
@@ -318,11 +281,7 @@ def test_an_emptied_web_config_file_refuses_handshakes(content, guarded):
 
 @pytest.mark.parametrize("lost", ["client_auth_type", "client_allowed_sans"])
 def test_what_asks_clients_for_certificates_never_goes_away_while_serving(lost, guarded):
-    section = guarded.tls(
-        client_auth_type="RequireAndVerifyClientCert",
-        client_ca_file="client_ca.pem",
-        client_allowed_sans=["client.example"],
-    )
+    section = guarded.verifying(client_allowed_sans=["client.example"])
     with guarded.serving(section):
         del section["tls_server_config"][lost]
         if lost == "client_auth_type":
@@ -349,14 +308,9 @@ def test_files_that_are_missing_are_told_each_with_its_key(guarded):
 
 def test_files_that_hold_something_else_are_told_each_with_its_key(guarded):
     (guarded.folder / "junk").write_text("junk")
-    found = faults(
-        guarded,
-        cert_file="junk",
-        key_file="junk",
-        client_ca_file="junk",
-        client_auth_type="RequireAndVerifyClientCert",
-    )
-    assert found == [
+    assert faults(
+        guarded, client_auth_type="RequireAndVerifyClientCert", cert_file="junk", key_file="junk", client_ca_file="junk"
+    ) == [
         "cert_file: holds no certificate; accepted is PEM, the server's own certificate first",
         "key_file: holds no private key; accepted is PEM",
         "client_ca_file: holds no certificate; accepted is PEM, one or more",
@@ -420,10 +374,9 @@ def test_keys_and_hashes_show_in_no_repr(guarded):
     assert USERS["basic_auth_users"]["alice"] not in shown
 
 
-@pytest.mark.parametrize("stalled", [1, 200])
-def test_handshakes_that_stall_hold_no_scrape_and_are_closed(stalled, guarded):
+def test_handshakes_that_stall_hold_no_scrape_and_are_closed(guarded):
     with guarded.serving(guarded.tls(), request_timeout=1.0):
-        waiting = [socket.create_connection(guarded.address, timeout=10) for _ in range(stalled)]
+        waiting = [socket.create_connection(guarded.address, timeout=10) for _ in range(200)]
         for sock in waiting[::2]:
             sock.sendall(b"\x16\x03\x01\x02\x00\x01")
         assert [guarded.status() for _ in range(3)] == [200] * 3
