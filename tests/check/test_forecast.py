@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from exporter.check.forecast import least_seconds, seconds_by_rate
 from exporter.check.report import CheckedSpace, report_on
-from exporter.config.sources import load
 from exporter.engine.generation import new_walker, view_of
 from exporter.harness.counters import ApiCounters
 from exporter.harness.throttle import Throttle
@@ -24,6 +23,7 @@ from exporter.texts import format_duration, read_duration
 from tests.support.clocks import FakeClock
 from tests.support.listings import body_of, listings
 from tests.support.memoryserver import Server, rows, walk, walker
+from tests.support.settings import settings_of
 from tests.support.upstream import ABSENT, make_row
 
 RATES = st.builds(Rate, st.integers(1, 50), st.sampled_from((1.0, 60.0, 3600.0)))
@@ -77,11 +77,6 @@ def test_a_slow_server_takes_longer_than_the_limit_of_requests():
     assert least_seconds(0, Rate(4, 60.0), 2.0, 4) == 0.0
 
 
-def settings_of(**variables: str):
-    environ = {"spaces": "acct", "api_key": "k", **variables}
-    return load({}, {f"HAR_EXPORTER_{name.upper()}": value for name, value in environ.items()})
-
-
 class Forecast(NamedTuple):
     """What the first page of a listing says of its series."""
 
@@ -91,7 +86,7 @@ class Forecast(NamedTuple):
 
 
 def series_of(listed, *, more_rows=0, **variables):
-    settings = settings_of(**variables)
+    settings = settings_of(**{"spaces": "acct", "api_key": "k", **variables})
     first = FirstPageOf(body_of(listed, itemCount=len(listed) + more_rows), settings)
     (verdict,) = report_on([first.checked], settings).spaces
     return Forecast(verdict.series, verdict.series_exact, verdict.finding_series)

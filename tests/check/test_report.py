@@ -5,31 +5,26 @@ import re
 import threading
 
 import pytest
-import yaml
 
 from exporter.check.ask import check_spaces
 from exporter.check.report import CheckedSpace, as_document, report_on
 from exporter.clock import SystemClock
 from exporter.config.settings import Settings
-from exporter.config.sources import load
 from exporter.demo.catalogue import SPACES as DEMO_SPACES
 from exporter.harness.errors import REASONS, RefreshError
 from exporter.harness.page import Page, Rejected
 from exporter.inventory.paging import Paging
 from exporter.inventory.refresh import SpaceStatus
-from exporter.inventory.snapshot import Inventory, Snapshot
 from tests.support.commands import run, settings_for
 from tests.support.places import DOCS
+from tests.support.settings import settings_from, settings_of
+from tests.support.spaces import snapshot
 from tests.support.terminal import on_terminal
 from tests.support.upstream import ABSENT, Upstream, capped, cut, make_row, make_rows, redirect, reply
 
 KEY = "pat.acct.id.secret"
 RATE_LIMIT = "or rate_limit (Harness allows 400 requests a minute per key)"
 DOCUMENT = DOCS / "check.md"
-
-
-def settings_of(**variables: str) -> Settings:
-    return load({}, {f"HAR_EXPORTER_{name.upper()}": value for name, value in variables.items()})
 
 
 def report_of(upstream, **variables: str):
@@ -126,11 +121,13 @@ def test_a_registry_that_cannot_be_asked_for_is_not_said_to_be_missing():
     assert verdict.warnings == ("registries: could not ask for other: try again",)
 
 
-def test_more_requests_than_the_limit_wait_for_their_turn_instead_of_failing():
+def test_more_requests_than_the_limit_wait_for_their_turn_instead_of_failing(clock):
     spaces = [f"acct/org{number}" for number in range(4)]
     with Upstream({space: make_rows(1) for space in spaces}, key=KEY) as upstream:
-        report = report_of(upstream, spaces=",".join(spaces), rate_limit="1/s", request_timeout="900ms")
+        given = settings_for(upstream, spaces=",".join(spaces), rate_limit="1/s", request_timeout="900ms")
+        report = check_spaces(settings_of(**given), clock)
     assert [verdict.ok for verdict in report.spaces] == [True] * 4
+    assert clock.waits
 
 
 # What it says of settings
@@ -215,19 +212,7 @@ def answer(ref="acct", artifacts=100_000, *, key=0, seconds=0.1, size=100, **var
     rows = min(artifacts, size)
     paging = Paging(size, 4)
     paging.read(Page([], rows, artifacts, size, Rejected()), new=rows)
-    inventory = Inventory({}, findings=(), findings_dropped=0, artifacts=rows)
-    snapshot = Snapshot(
-        1.0,
-        1.0,
-        inventory,
-        pages=1,
-        page_size=size,
-        duplicates=0,
-        rejected=Rejected(),
-        reported=artifacts,
-        complete=True,
-    )
-    status = SpaceStatus(ref, "fresh", snapshot, True, seconds, {}, None)
+    status = SpaceStatus(ref, "fresh", snapshot(artifacts=rows, reported=artifacts), True, seconds, {}, None)
     return CheckedSpace(space, status, key, "acct", paging.expected_requests(), series=0)
 
 
@@ -303,18 +288,16 @@ def test_each_key_and_host_has_its_own_share_of_requests(tmp_path):
         Upstream({"acct": make_rows(250), "acct/org": make_rows(250)}, key="pat.acct.id.one") as first,
         Upstream({"other": make_rows(250)}, key="pat.other.id.two") as second,
     ):
-        config = {
-            "base_url": first.url,
-            "api_key_file": str(tmp_path / "one"),
-            "rate_limit": "2/s",
-            "spaces": [
-                "acct",
-                {"ref": "other", "base_url": second.url, "api_key_file": str(tmp_path / "two")},
-                "acct/org",
-            ],
-        }
-        (tmp_path / "settings.yaml").write_text(yaml.safe_dump(config))
-        report = check_spaces(load({"config": str(tmp_path / "settings.yaml")}, {}), SystemClock())
+        text = f"""
+            base_url: {first.url}
+            api_key_file: {tmp_path}/one
+            rate_limit: 2/s
+            spaces:
+            - acct
+            - {{ref: other, base_url: "{second.url}", api_key_file: {tmp_path}/two}}
+            - acct/org
+        """
+        report = check_spaces(settings_from(tmp_path, text), SystemClock())
     assert [(verdict.space, verdict.ok, verdict.key_account) for verdict in report.spaces] == [
         ("acct", True, "acct"), ("other", True, "other"), ("acct/org", True, "acct")
     ]  # fmt: skip
@@ -417,7 +400,7 @@ def test_a_terminal_that_is_asked_for_no_colour_gets_none(more):
     assert "client_error" in screen.text
 
 
-@pytest.mark.parametrize("columns", [20, 40, 70])
+@pytest.mark.parametrize("columns", [20, 70])
 def test_a_narrow_terminal_gets_each_space_as_a_list_that_fits(columns):
     screen = checked_on_terminal(columns=columns)
     assert re.search(r"\racct\n  verdict    ok\n  artifacts  250\n  series     [0-9]+\+\n", screen.text)

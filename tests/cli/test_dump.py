@@ -4,7 +4,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import threading
 from pathlib import Path
 
@@ -12,11 +11,11 @@ import pytest
 
 from exporter.cli.dump import dump_spaces
 from exporter.cli.output import check_replaceable, replace_file
-from exporter.config.sources import load
 from exporter.demo.catalogue import SPACES
 from exporter.texts import SettingsError
 from tests.support.clocks import FakeClock
-from tests.support.commands import ENVIRONMENT, run, settings_for
+from tests.support.commands import run, run_process, settings_for
+from tests.support.settings import settings_of
 from tests.support.terminal import on_terminal
 from tests.support.upstream import Upstream, make_rows, reply
 
@@ -49,8 +48,8 @@ def test_a_pipe_gets_no_word_beside_the_metrics_when_all_is_well():
 def test_the_data_of_the_first_space_outlive_a_walk_of_the_last_that_takes_days():
     clock = FakeClock()
     with Upstream({"acct": make_rows(2), "acct/org": make_rows(2)}) as upstream:
-        variables = settings_for(upstream, spaces="acct,acct/org", concurrency="1", cache_ttl="1s", max_stale="0")
-        settings = load({}, {f"HAR_EXPORTER_{name.upper()}": value for name, value in variables.items()})
+        given = settings_for(upstream, spaces="acct,acct/org", concurrency="1", cache_ttl="1s", max_stale="0")
+        settings = settings_of(**given)
         dump = dump_spaces(settings, clock, on_page=lambda *_: None, on_end=lambda _: clock.tick(5 * 86_400.0))
     assert dump.whole
     text = dump.exposition.decode()
@@ -117,11 +116,8 @@ def test_an_interrupt_leaves_no_file_and_ends_with_130(tmp_path, terminal):
     target = tmp_path / "har.prom"
     hold = threading.Event()
     with Upstream(make_rows(3), hold=hold) as upstream:
-        # A shell's job in the background ignores interrupts, and hands that on.
-        before = signal.signal(signal.SIGINT, signal.default_int_handler)
         stderr = None if terminal else subprocess.DEVNULL
         with on_terminal("dump", "--output", str(target), stderr=stderr, **settings_for(upstream)) as screen:
-            signal.signal(signal.SIGINT, before)
             upstream.wait_for_requests(1)
             screen.process.send_signal(signal.SIGINT)
             assert screen.end() == 130
@@ -145,22 +141,16 @@ def test_an_interrupt_while_the_file_is_written_leaves_the_old_one_alone(tmp_pat
 
 def test_a_reader_that_has_enough_ends_the_command_without_a_traceback():
     with Upstream(make_rows(3), key=KEY) as upstream:
-        environment = ENVIRONMENT | {f"HAR_EXPORTER_{k.upper()}": v for k, v in settings_for(upstream).items()}
         read, write = os.pipe()
         os.close(read)
-        command = [sys.executable, "-m", "exporter", "dump"]
-        done = subprocess.run(command, env=environment, stdout=write, stderr=subprocess.PIPE, timeout=60, check=False)
+        done = run_process("dump", stdout=write, **settings_for(upstream))
         os.close(write)
-    assert (done.returncode, done.stderr) == (141, b"")
+    assert (done.returncode, done.stderr) == (141, "")
 
 
 def test_a_full_disk_behind_standard_output_is_a_fault():
     with Upstream(make_rows(3)) as upstream, Path("/dev/full").open("wb") as full:
-        environment = ENVIRONMENT | {f"HAR_EXPORTER_{k.upper()}": v for k, v in settings_for(upstream).items()}
-        command = [sys.executable, "-m", "exporter", "dump"]
-        done = subprocess.run(
-            command, env=environment, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False
-        )
+        done = run_process("dump", stdout=full, **settings_for(upstream))
     assert done.returncode == 2
     assert "har-exporter: standard output: No space left on device" in done.stderr
     assert "Traceback" not in done.stderr
@@ -183,21 +173,16 @@ def test_a_file_in_a_folder_that_is_none_cannot_be_written(tmp_path, write):
         write(tmp_path / "a-file" / "below")
 
 
-def test_a_fault_of_the_exporter_is_told_with_where_it_happened(monkeypatch, capsys):
-    from exporter.cli import commands  # noqa: PLC0415
-    from exporter.engine import generation  # noqa: PLC0415
-
+def test_a_fault_of_the_exporter_is_told_with_where_it_happened(monkeypatch):
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(generation, "Tally", broken)
+    monkeypatch.setattr("exporter.engine.generation.Tally", broken)
     with Upstream(make_rows(1), key=KEY) as upstream:
-        variables = settings_for(upstream)
-        settings = load({}, {f"HAR_EXPORTER_{name.upper()}": value for name, value in variables.items()})
-        assert commands.dump(settings, None) == 1
-    told = capsys.readouterr().err
-    assert told.startswith("har-exporter: acct: internal: ZeroDivisionError; please report this")
-    assert "in broken" in told
+        done = run("dump", **settings_for(upstream))
+    assert done.returncode == 1
+    assert done.stderr.startswith("har-exporter: acct: internal: ZeroDivisionError; please report this")
+    assert "in broken" in done.stderr
 
 
 def test_a_fault_in_the_answer_of_the_server_is_told_in_one_line_without_escape_sequences():

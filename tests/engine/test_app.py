@@ -3,12 +3,11 @@
 from concurrent.futures import wait
 
 import pytest
-import structlog
 
 from exporter.clock import SystemClock
-from exporter.config.sources import load
 from exporter.engine.app import App
 from tests.support.apps import app_of, refreshed
+from tests.support.settings import settings_from
 from tests.support.upstream import ABSENT, Upstream, capped, make_row, make_rows, one_based, reply
 
 
@@ -69,46 +68,16 @@ def test_a_space_with_a_wrong_scope_does_not_disturb_another(clock):
     assert (statuses["acct/nowhere"].up, statuses["acct/nowhere"].failures["client_error"]) == (False, 1)
 
 
-def test_a_refresh_that_fails_in_the_middle_leaves_the_last_good_snapshot(clock):
-    with Upstream(make_rows(250)) as upstream:
-        app = app_of(upstream, clock)
-        before = refreshed(app)["acct"]
-        upstream.spaces = {"acct": make_rows(400)}
-        upstream.fault = lambda request: reply(404) if request.query["page"] == ["2"] else None
-        clock.tick(301)
-        after = refreshed(app)["acct"]
-    assert (before.up, after.up) == (True, False)
-    assert after.snapshot is before.snapshot
-    assert after.failures["not_found"] == 1
-    assert 'har_up{space="acct"} 0.0' in app.exposition.render_spaces().decode()
-
-
-def test_what_becomes_of_a_space_is_logged(clock):
-    with Upstream(make_rows(3)) as upstream:
-        app = app_of(upstream, clock)
-        with structlog.testing.capture_logs() as lines:
-            refreshed(app)
-            upstream.fault = lambda _: reply(401)
-            clock.tick(301)
-            refreshed(app)
-    assert [(line["event"], line["space"]) for line in lines] == [("space is up", "acct"), ("refresh failed", "acct")]
-
-
 def test_the_filters_of_a_space_reach_the_api(clock, tmp_path):
-    file = tmp_path / "settings.yaml"
     with Upstream(make_rows(1)) as upstream:
-        file.write_text(f"""\
-base_url: {upstream.url}
-api_key: {upstream.key}
-spaces:
-  - ref: acct
-    registries: [npm-remote, other]
-    package_types: [NPM]
-    latest_version: true
-    deployed_artifact: false
-    search_term: artifact
-""")
-        refreshed(App(load({"config": str(file)}, {}), clock))
+        text = f"""
+            base_url: {upstream.url}
+            api_key: {upstream.key}
+            spaces:
+            - {{ref: acct, registries: [npm-remote, other], package_types: [NPM], latest_version: true,
+                deployed_artifact: false, search_term: artifact}}
+        """
+        refreshed(App(settings_from(tmp_path, text), clock))
         query = upstream.requests[0].query
     assert query["reg_identifier"] == ["npm-remote", "other"]
     assert query["package_type"] == ["NPM"]
@@ -151,15 +120,14 @@ def test_a_key_on_hold_keeps_no_space_of_another_key_waiting(tmp_path):
     """More walks than may run at once wait as long as the server of one key asked for; the other key has its walk."""
     (tmp_path / "key").write_text("busy")
     busy = [f"acct/busy_{number}" for number in range(6)]
-    entries = "".join(f"  - ref: {space}\n    api_key_file: {tmp_path}/key\n" for space in busy)
-    (tmp_path / "settings.yaml").write_text(f"concurrency: 2\nspaces:\n{entries}  - acct\n")
+    entries = "".join(f"- {{ref: {space}, api_key_file: {tmp_path}/key}}\n" for space in busy)
     clock = SystemClock()
     with Upstream({"acct": make_rows(3)}) as upstream:
         upstream.fault = lambda request: (
             reply(429, headers=[("Retry-After", "600")]) if "busy" in request.path else None
         )
-        environment = {"HAR_EXPORTER_BASE_URL": upstream.url, "HAR_EXPORTER_API_KEY": upstream.key}
-        app = App(load({"config": f"{tmp_path}/settings.yaml"}, environment), clock)
+        text = f"base_url: {upstream.url}\napi_key: {upstream.key}\nconcurrency: 2\nspaces:\n{entries}- acct\n"
+        app = App(settings_from(tmp_path, text), clock)
         *waiting, other = app.refresher.start()
         assert not wait([other], timeout=20).not_done
         assert app.refresher.statuses()[-1].up
@@ -173,17 +141,3 @@ def test_requests_wait_for_their_turn_under_the_rate_limit(clock):
         refreshed(app_of(upstream, clock, rate_limit="5/m"))
         assert sum(clock.waits) >= 60
         assert len(upstream.requests) == 11
-
-
-def test_a_key_that_is_rotated_costs_no_refresh(clock, tmp_path):
-    file = tmp_path / "key"
-    file.write_text("first\n")
-    with Upstream(make_rows(3), key="first") as upstream:
-        settings = {"HAR_EXPORTER_BASE_URL": upstream.url, "HAR_EXPORTER_SPACES": "acct"}
-        app = App(load({}, settings | {"HAR_EXPORTER_API_KEY_FILE": str(file)}), clock)
-        assert refreshed(app)["acct"].up
-        upstream.key = "second"
-        file.write_text("second\n")
-        clock.tick(301)
-        status = refreshed(app)["acct"]
-    assert (status.up, sum(status.failures.values())) == (True, 0)

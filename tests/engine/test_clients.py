@@ -4,23 +4,19 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-from exporter.config.sources import load
 from exporter.engine.clients import Clients
 from exporter.harness.counters import ApiCounters
 from exporter.harness.keys import KeyFile
 from exporter.harness.throttle import Throttle
 from tests.support.clocks import FakeClock
+from tests.support.settings import settings_from, settings_of
 
 PATIENCE = 0.2  # enough for a limit to be made, where nothing holds that up
 
 
-def settings(key: str):
-    return load({}, {"HAR_EXPORTER_SPACES": "acct", "HAR_EXPORTER_API_KEY": key})
-
-
 def test_limits_change_while_new_keys_are_sent(monkeypatch):
     """A key that is new meanwhile waits for its limit, and does not disturb."""
-    of_one = settings("a")
+    of_one = settings_of(spaces="acct", api_key="a")
     upstreams = Clients(of_one, FakeClock(), ApiCounters())
     client = upstreams.of(*of_one.served, of_one).client
     throttle = partial(client._limits.throttle, "https://host")
@@ -43,9 +39,7 @@ def test_limits_change_while_new_keys_are_sent(monkeypatch):
 def test_a_key_file_that_hangs_keeps_nobody_else_waiting(tmp_path, monkeypatch):
     file = tmp_path / "key"
     file.write_text("pat.b")
-    document = f"{{api_key: pat.a, spaces: [a, {{ref: b, api_key_file: {file}}}]}}"
-    (tmp_path / "settings.yaml").write_text(document)
-    of_both = load({"config": str(tmp_path / "settings.yaml")}, {})
+    of_both = settings_from(tmp_path, f"{{api_key: pat.a, spaces: [a, {{ref: b, api_key_file: {file}}}]}}")
     first, hanging = of_both.served
     upstreams = Clients(of_both, FakeClock(), ApiCounters())
     reading, answered = threading.Event(), threading.Event()
@@ -73,7 +67,7 @@ def test_a_key_file_that_hangs_keeps_nobody_else_waiting(tmp_path, monkeypatch):
 
 def test_a_server_that_is_opened_anew_holds_a_rotated_key_to_what_it_has_sent_so_far():
     """A reload that changes how requests are sent gives no key a second window, and ends no hold."""
-    before = load({}, {"HAR_EXPORTER_SPACES": "acct", "HAR_EXPORTER_API_KEY": "a"})
+    before = settings_of(spaces="acct", api_key="a")
     after = before.model_copy(update={"request_timeout": before.request_timeout + 1})
     upstreams = Clients(before, FakeClock(), ApiCounters())
     old, new = (upstreams.of(*settings.served, settings) for settings in (before, after))

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.config.sources import load
 from exporter.engine.probes import Targets
 from tests.support import whole
-from tests.support.probing import probed, settings_from
+from tests.support.probing import probed
 from tests.support.rawserver import RawServer, sends
+from tests.support.settings import settings_from, settings_of
 from tests.support.upstream import Upstream, make_rows
 
 CONFIGURED = ("acct", "acct/org/proj")
@@ -92,12 +92,7 @@ def test_of_500_hostile_targets_none_is_asked_that_may_not_be_or_anywhere_else(s
 )
 def test_of_all_queries_only_what_may_be_asked_is_understood(setting, query):
     """Bytes and texts, coded or not, as the value of `space` and as the whole query."""
-    environ = {
-        "HAR_EXPORTER_SPACES": ",".join(CONFIGURED),
-        "HAR_EXPORTER_API_KEY": "key",
-        "HAR_EXPORTER_PROBE": setting,
-    }
-    targets = Targets(load({}, environ))
+    targets = Targets(settings_of(spaces=",".join(CONFIGURED), api_key="key", probe=setting))
     for text in (query, b"space=" + query, b"space=acct" + query, b"space=acct%2f" + query):
         space = targets.asked(text)
         assert space is None or ALLOWED[setting].fullmatch(f"/har/api/v1/spaces/{quote(space.ref)}/+/artifacts")
@@ -107,9 +102,8 @@ def test_of_all_queries_only_what_may_be_asked_is_understood(setting, query):
 @given(st.lists(SEGMENT, min_size=1, max_size=3), st.booleans())
 def test_any_scope_of_a_configured_account_is_understood_however_it_is_coded(segments, coded):
     ref = "/".join(segments)
-    environ = {"HAR_EXPORTER_SPACES": segments[0], "HAR_EXPORTER_API_KEY": "key", "HAR_EXPORTER_PROBE": "any"}
     query = quote(ref, safe="") if coded else ref
-    space = Targets(load({}, environ)).asked(f"space={query}".encode())
+    space = Targets(settings_of(spaces=segments[0], api_key="key", probe="any")).asked(f"space={query}".encode())
     assert space is not None
     assert space.ref == ref
 
@@ -161,5 +155,4 @@ spaces:
 
 
 def test_none_may_be_asked_where_it_is_off():
-    environ = {"HAR_EXPORTER_SPACES": "acct", "HAR_EXPORTER_API_KEY": "key", "HAR_EXPORTER_PROBE": "off"}
-    assert Targets(load({}, environ)).asked(b"space=acct") is None
+    assert Targets(settings_of(spaces="acct", api_key="key", probe="off")).asked(b"space=acct") is None

@@ -17,7 +17,8 @@ from exporter.serving.listener import listen
 from exporter.serving.server import Server
 from tests.support import threads, whole
 from tests.support.guarded import PASSWORD, USERS, Guarded
-from tests.support.probing import Probed, held, probed, settings_from
+from tests.support.probing import Probed, held, probed
+from tests.support.settings import settings_from
 from tests.support.stack import eventually
 from tests.support.upstream import Upstream, make_row, make_rows, reply
 
@@ -65,24 +66,11 @@ def test_a_space_may_be_spelled_as_in_the_settings(spelling, front, upstream):
 @pytest.mark.parametrize(
     "query",
     [
-        "",
-        "space",
-        "space=",
-        "space=nowhere",
-        "space=acct&space=acct",
-        "space=acct&space=other",
-        "space=acct&",
-        "space=acct&target=acct",
-        "target=acct",
-        "Space=acct",
-        "space=acct;space=acct",
-        "space=acct/",
-        "space=/acct",
-        "space=acct%00",
-        "space[]=acct",
-        "space=acct" + "&space=acct" * 5_000,
+        "", "space", "space=", "space=nowhere", "space=acct&space=acct", "space=acct&space=other", "space=acct&",
+        "space=acct&target=acct", "target=acct", "Space=acct", "space=acct;space=acct", "space=acct/", "space=/acct",
+        "space=acct%00", "space[]=acct", "space=acct" + "&space=acct" * 5_000,
     ],
-)
+)  # fmt: skip
 @pytest.mark.parametrize("setting", ["configured", "any"])
 def test_anything_but_one_space_is_refused_with_a_constant_text(query, setting, front, upstream):
     asked = probed(front, upstream, probe=setting)
@@ -340,14 +328,12 @@ def test_a_key_file_of_another_shard_is_read_with_the_first_probe(front, upstrea
     """One that went since the start fails the refresh, and is read once it is back."""
     for name in ("acct", "a"):
         (tmp_path / name).write_text(upstream.key)
-    text = f"""\
-base_url: {upstream.url}
-shard: 0
-shards: 2
-spaces:
-  - {{ref: acct, api_key_file: {tmp_path}/acct}}
-  - {{ref: a, api_key_file: {tmp_path}/a}}
-"""
+    text = f"""
+        base_url: {upstream.url}
+        shard: 0
+        shards: 2
+        spaces: [{{ref: acct, api_key_file: {tmp_path}/acct}}, {{ref: a, api_key_file: {tmp_path}/a}}]
+    """
     asked = Probed(front, settings_from(tmp_path, text))
     (tmp_path / "acct").unlink()
     assert asked.probe("acct").failures("acct") == {"auth": 1}
@@ -375,14 +361,13 @@ def test_a_page_size_that_is_refused_is_asked_for_once_as_long_as_the_target_is_
 
 def test_filters_of_an_entry_are_those_of_its_space_alone(front, upstream, tmp_path):
     upstream.spaces = {"acct": [make_row(0), make_row(1, registryIdentifier="b")], "acct/org": make_rows(2)}
-    text = f"""\
-base_url: {upstream.url}
-api_key: {upstream.key}
-probe: any
-package_types: [NPM]
-spaces:
-  - {{ref: acct, registries: [b]}}
-"""
+    text = f"""
+        base_url: {upstream.url}
+        api_key: {upstream.key}
+        probe: any
+        package_types: [NPM]
+        spaces: [{{ref: acct, registries: [b]}}]
+    """
     asked = Probed(front, settings_from(tmp_path, text))
     assert (artifacts(asked.probe("acct"), "acct"), artifacts(asked.probe("acct/org"), "acct/org")) == (1, 2)
     own, common = (request.query for request in upstream.requests)

@@ -1,11 +1,9 @@
 """When the settings are read again: on demand, when their file changed, and until they are good again."""
 
 import asyncio
-import logging
 import os
 import threading
 from concurrent.futures import Future
-from pathlib import Path
 
 import pytest
 import structlog
@@ -19,15 +17,6 @@ from exporter.texts import SettingsError
 from exporter.webconfig.content import FileContent
 from tests.support.clocks import FakeClock
 from tests.support.threads import wait_until
-
-
-@pytest.fixture(autouse=True)
-def _log_as_before():
-    root = logging.getLogger()
-    before = root.handlers, root.level
-    yield
-    root.handlers, root.level = before
-    structlog.reset_defaults()
 
 
 class Watching:
@@ -274,18 +263,3 @@ def test_a_request_is_refused_where_nobody_may_ask():
     asked.endpoints = Endpoints(None, None, None, clock=FakeClock(), scrape_timeout_offset=lambda: 0.5)
     asyncio.run(asked.post())
     assert asked.statuses[0] == 403
-
-
-def test_a_request_at_shutdown_reads_nothing():
-    asked = Asked()
-    asked.endpoints.stop()
-    asyncio.run(asked.post())
-    assert (asked.statuses[0], asked.readings) == (503, [])
-
-
-@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="needs Linux's /proc")
-def test_a_file_that_cannot_be_read_leaves_the_settings_so_far(watching):
-    watching.file.unlink()
-    watching.file.symlink_to("/proc/self/mem")  # a regular file, whose first byte is an error even for root
-    watching.looks()
-    assert (watching.succeeded, watching.cache_ttl) == (False, 60)

@@ -3,7 +3,6 @@
 import gc
 import re
 import threading
-import time
 from concurrent.futures import wait
 
 import pytest
@@ -12,13 +11,16 @@ import trustme
 
 from exporter.clock import SystemClock
 from exporter.config.settings import OnReload, Settings, names_of
-from exporter.config.sources import load
 from exporter.engine.app import App
 from exporter.metrics.exposition import TEXT
 from exporter.scopes import shard_of
 from exporter.texts import SettingsError
 from tests.support import whole
+from tests.support.apps import refreshed
 from tests.support.clocks import FakeClock
+from tests.support.commands import settings_for
+from tests.support.settings import settings_of
+from tests.support.threads import wait_until
 from tests.support.upstream import Upstream, make_rows, reply
 
 
@@ -26,12 +28,12 @@ class Reloading:
     """An exporter over an upstream, and its settings, which a test changes."""
 
     def __init__(self, upstream, clock=None, **more):
-        self.given = {"base_url": upstream.url, "api_key": upstream.key, "spaces": "acct", **more}
+        self.given = settings_for(upstream, **more)
         self.clock = clock or FakeClock()
         self.app = App(self.load(), self.clock)
 
     def load(self):
-        return load({}, {f"HAR_EXPORTER_{name.upper()}": value for name, value in self.given.items()})
+        return settings_of(**self.given)
 
     def reload(self, **changed):
         self.given |= changed
@@ -39,8 +41,7 @@ class Reloading:
 
     def refreshed(self):
         """Let every refresh that is due end, and return the statuses by space."""
-        wait(self.app.refresher.scrape(10.0), timeout=20)
-        return self.statuses
+        return refreshed(self.app)
 
     @property
     def statuses(self):
@@ -253,7 +254,7 @@ def test_settings_that_cannot_be_used_change_nothing_and_later_good_ones_heal(up
 def test_a_key_file_that_goes_between_two_looks_changes_nothing(upstream, tmp_path):
     running = Reloading(upstream)
     (tmp_path / "key").write_text(upstream.key)
-    settings = load({}, {"HAR_EXPORTER_SPACES": "acct", "HAR_EXPORTER_API_KEY_FILE": f"{tmp_path}/key"})
+    settings = settings_of(spaces="acct", api_key_file=f"{tmp_path}/key")
     (tmp_path / "key").unlink()
     with pytest.raises(SettingsError, match="api_key_file"):
         running.app.reload(lambda: settings)
@@ -278,10 +279,7 @@ def test_many_reloads_leave_no_thread_behind(upstream):
         running.reload(request_timeout=f"{number + 10}s", spaces="acct" if number % 2 else "acct,acct/org")
         running.refreshed()
     gc.collect()
-    deadline = time.monotonic() + 20
-    while threading.active_count() > before:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    wait_until(lambda: threading.active_count() <= before)
 
 
 def probe(running, space):

@@ -2,15 +2,15 @@
 
 from concurrent.futures import wait
 
-from exporter.config.sources import load
 from exporter.engine.app import App
 from tests.support.clocks import FakeClock
+from tests.support.commands import settings_for
+from tests.support.settings import settings_of
 from tests.support.upstream import Upstream
 
 
 def app_of(upstream: Upstream, clock: FakeClock, **more: str) -> App:
-    settings = {"base_url": upstream.url, "api_key": upstream.key, "spaces": upstream.space, **more}
-    return App(load({}, {f"HAR_EXPORTER_{name.upper()}": value for name, value in settings.items()}), clock)
+    return App(settings_of(**settings_for(upstream, **more)), clock)
 
 
 def refreshed(app: App) -> dict:

@@ -7,10 +7,11 @@ import socket
 import subprocess
 import sys
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from typing import NamedTuple
+from typing import IO, NamedTuple
 from unittest import mock
 
 from exporter.cli.main import main
+from tests.support.settings import variables
 from tests.support.upstream import Upstream
 
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("HAR_EXPORTER_")}
@@ -24,33 +25,40 @@ class Done(NamedTuple):
     stderr: str
 
 
-def run(*arguments: str, **variables: str) -> Done:
-    """Run a command to its end in this process; variables are settings in lower case."""
-    environment = ENVIRONMENT | {f"HAR_EXPORTER_{name.upper()}": value for name, value in variables.items()}
+def environment_of(**settings: str) -> dict[str, str]:
+    """Return the machine's environment with these settings and no others."""
+    return ENVIRONMENT | variables(**settings)
+
+
+def run(*arguments: str, **settings: str) -> Done:
+    """Run a command to its end in this process."""
     out, errors = (io.TextIOWrapper(io.BytesIO(), write_through=True) for _ in range(2))
-    with mock.patch.dict(os.environ, environment, clear=True), redirect_stdout(out), redirect_stderr(errors):
+    environment = mock.patch.dict(os.environ, environment_of(**settings), clear=True)
+    with environment, redirect_stdout(out), redirect_stderr(errors):
         code = main(arguments)
     return Done(code, *(stream.buffer.getvalue().decode() for stream in (out, errors)))
 
 
-def run_process(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+def run_process(*arguments: str, stdout: int | IO[bytes] = subprocess.PIPE, **settings: str) -> Done:
     """Run a command to its end as users do."""
-    environment = ENVIRONMENT | {f"HAR_EXPORTER_{name.upper()}": value for name, value in variables.items()}
     command = [sys.executable, "-m", "exporter", *arguments]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    environment = environment_of(**settings)
+    done = subprocess.run(
+        command, env=environment, stdout=stdout, stderr=subprocess.PIPE, text=True, timeout=60, check=False
+    )
+    return Done(done.returncode, done.stdout, done.stderr)
 
 
 @contextmanager
-def served(*arguments: str, before: str = "", **variables: str):
+def served(*arguments: str, before: str = "", **settings: str):
     """Start a command that serves, and yield its process and address once it listens.
 
     Args:
         arguments: the command's own.
         before: what a shell does first.
-        variables: settings in lower case.
+        settings: its settings.
     """
-    variables = {"listen_address": "127.0.0.1:0", **variables}
-    environment = ENVIRONMENT | {f"HAR_EXPORTER_{name.upper()}": value for name, value in variables.items()}
+    environment = environment_of(**{"listen_address": "127.0.0.1:0", **settings})
     command = [sys.executable, "-m", "exporter", *arguments]
     if before:
         command = ["sh", "-c", f'{before}; exec "$@"', "sh", *command]

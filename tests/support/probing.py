@@ -1,16 +1,16 @@
 """The exporter inside the test's process, asked for one space after the other."""
 
 import contextlib
-from pathlib import Path
 
 import requests
 
 from exporter.config.settings import Settings
-from exporter.config.sources import load
 from exporter.engine.app import App
 from exporter.serving.endpoints import Endpoints
 from tests.support import whole
 from tests.support.clocks import FakeClock
+from tests.support.commands import settings_for
+from tests.support.settings import settings_of
 from tests.support.upstream import Upstream
 
 TIMEOUT = "X-Prometheus-Scrape-Timeout-Seconds"
@@ -60,14 +60,7 @@ class Probed:
 
 def probed(front: whole.Front, upstream: Upstream, **more: str) -> Probed:
     """Run the exporter over an upstream, with more settings as texts."""
-    given = {"base_url": upstream.url, "api_key": upstream.key, "spaces": "acct", "rate_limit": "off", **more}
-    return Probed(front, load({}, {f"HAR_EXPORTER_{name.upper()}": text for name, text in given.items()}))
-
-
-def settings_from(folder: Path, text: str) -> Settings:
-    """Read settings from a file."""
-    (folder / "settings.yaml").write_text(text)
-    return load({"config": str(folder / "settings.yaml")}, {})
+    return Probed(front, settings_of(**settings_for(upstream, **{"spaces": "acct", "rate_limit": "off", **more})))
 
 
 @contextlib.contextmanager

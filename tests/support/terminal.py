@@ -11,7 +11,7 @@ import termios
 import threading
 from contextlib import contextmanager
 
-from tests.support.commands import ENVIRONMENT
+from tests.support.commands import environment_of
 
 PATIENCE = 60.0  # seconds until a wait gives up on a test that hangs
 _ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -68,9 +68,8 @@ class Screen:
 @contextmanager
 def on_terminal(*arguments, columns=100, stdout=None, stderr=None, terminal="xterm-256color", variables=(), **settings):
     """Start a command whose output goes to a terminal of that width; a stream goes elsewhere if that is given."""
-    environment = {name: value for name, value in ENVIRONMENT.items() if name not in _SWAYS}
+    environment = {name: value for name, value in environment_of(**settings).items() if name not in _SWAYS}
     environment |= {"TERM": terminal, **dict(variables)}
-    environment |= {f"HAR_EXPORTER_{name.upper()}": value for name, value in settings.items()}
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
     process = subprocess.Popen(

@@ -9,11 +9,11 @@ import requests
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.config.sources import load
-from exporter.engine.app import App
 from exporter.scopes import shard_of
+from tests.support.apps import app_of
 from tests.support.clocks import FakeClock
 from tests.support.commands import run, served, settings_for
+from tests.support.settings import settings_of
 from tests.support.upstream import Upstream, make_rows
 
 SEGMENT = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_.$-]{0,9}", fullmatch=True)
@@ -31,7 +31,7 @@ def test_a_space_stays_on_its_shard_from_version_to_version():
 @given(st.lists(REFS, min_size=1, max_size=10, unique=True), SHARDS)
 def test_each_space_is_on_exactly_one_shard(refs, shards):
     """The shards' spaces, put together, are all spaces, each once; on each shard in the order given."""
-    whole = load({}, {"HAR_EXPORTER_SPACES": ",".join(refs), "HAR_EXPORTER_API_KEY": "k"})
+    whole = settings_of(spaces=",".join(refs), api_key="k")
     each = [whole.model_copy(update={"shard": shard, "shards": shards}) for shard in range(shards)]
     served_by = [[space.ref for space in one.served] for one in each]
     assert sorted(chain.from_iterable(served_by)) == sorted(refs)
@@ -60,8 +60,7 @@ SPACES = {ref: make_rows(rows) for rows, ref in enumerate(("acct", "acct/org", "
 
 def exported(upstream: Upstream, **more: str) -> list[str]:
     """Walk through the spaces at a time that stands still, and return every line of what is exported."""
-    variables = settings_for(upstream, spaces=",".join(SPACES), rate_limit="off", concurrency="1", **more)
-    app = App(load({}, {f"HAR_EXPORTER_{name.upper()}": value for name, value in variables.items()}), FakeClock())
+    app = app_of(upstream, FakeClock(), spaces=",".join(SPACES), rate_limit="off", concurrency="1", **more)
     wait(app.refresher.start(), timeout=20)
     return app.exposition.render_spaces().decode().splitlines()
 
