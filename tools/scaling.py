@@ -5,8 +5,8 @@ from functools import cache
 from pathlib import Path
 
 from exporter.config.settings import Settings, default_text
-from tests.support.plans import ESTATE, HOUR, PLANS, Outcome, Plan, run
-from tests.support.simulation import MINUTE, requests_of
+from tools.plans import ESTATE, HOUR, PLANS, Outcome, Plan, run
+from tools.simulation import MINUTE, requests_of
 from tools.tables import render, table
 
 PAGE = Path(__file__).parent.parent / "docs" / "scaling.md"

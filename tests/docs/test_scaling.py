@@ -14,11 +14,11 @@ from exporter.inventory.tally import Tally
 from exporter.metrics.exposition import TEXT
 from tests.support.apps import app_of, refreshed
 from tests.support.clocks import FakeClock
-from tests.support.plans import ESTATE, HOUR, LIMIT, MINUTE, PLANS, Plan, run
 from tests.support.rules import ALERTS
-from tests.support.simulation import requests_of
 from tests.support.upstream import ABSENT, Upstream, make_row, make_rows
+from tools.plans import ESTATE, HOUR, LIMIT, MINUTE, PLANS, Plan, run
 from tools.scaling import PAGE, PARTS, outcome_of, series_of_space
+from tools.simulation import requests_of
 from tools.tables import render
 
 BENCHMARKS = PAGE.parent / "benchmarks.md"

@@ -7,10 +7,10 @@ import pytest
 
 from exporter.inventory.tally import Tally
 from exporter.inventory.walk import Walker
-from tests.support.plans import HOUR, Plan, run
-from tests.support.simulation import Key
-from tests.support.timeline import Task
 from tests.support.upstream import make_rows
+from tools.plans import HOUR, Plan, run
+from tools.simulation import Key
+from tools.timeline import Task
 
 
 class Page:

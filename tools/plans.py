@@ -9,11 +9,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
+from typing import Any
 
 from exporter.inventory.refresh import Refresher, Walk
 from exporter.scopes import shard_of
-from tests.support.simulation import LATENCY, MINUTE, Key, Slots, Turns, requests_of
-from tests.support.timeline import Timeline
+from tools.simulation import LATENCY, MINUTE, Key, Slots, Turns, requests_of
+from tools.timeline import Timeline
 
 HOUR = 60 * MINUTE
 LIMIT = 400
@@ -247,7 +248,7 @@ class Scraper:
             self.alarming += age is not None and age > limit
 
 
-_SHARDED: dict[str, int] = {"keys": 8, "shards": 8}
+_SHARDED: dict[str, Any] = {"keys": 8, "shards": 8}
 _FILTERED = {**_SHARDED, "kept": 0.2}
 
 PLANS = {

@@ -1,9 +1,9 @@
 """Processes that share a registry of any size, over hours of virtual time.
 
 Refresher, throttle and paging rules are the exporter's own. A walk is as many turns of the throttle as it has requests:
-one page first, then several in flight, the first one again at the end; `test_simulation.py` compares it with the real
-walker. Threads, queues and pages in flight are as in `exporter/engine/clients.py`: each key has its own, but the number
-of pages in flight is that of the process.
+one page first, then several in flight, the first one again at the end; `tests/docs/test_simulation.py` compares it
+with the real walker. Threads, queues and pages in flight are as in `exporter/engine/clients.py`: each key has its own,
+but the number of pages in flight is that of the process.
 """
 
 import heapq
@@ -24,7 +24,7 @@ from exporter.harness.throttle import Throttle
 from exporter.inventory.paging import requests_of_walk
 from exporter.inventory.snapshot import Inventory, Snapshot
 from exporter.rates import Rate
-from tests.support.timeline import Task, Timeline
+from tools.timeline import Task, Timeline
 
 MINUTE = 60.0
 LATENCY = 0.5
@@ -112,7 +112,7 @@ class Key:
         """Let pages be sent whose turn has come; the throttle itself says whether it has."""
         while self._waiting:
             asked, now = self._waiting[0], self._timeline.monotonic()
-            turn = self._throttle._next_turn(now)
+            turn = self._throttle._next_turn(now)  # noqa: SLF001 - the exporter only ever waits for it
             if now < turn <= asked.deadline:
                 self._timeline.at(turn, self._take_turns)
                 return
