@@ -83,13 +83,6 @@ def test_prometheus_accepts_its_configuration_and_the_rules(tmp_path):
     assert re.search(r"SUCCESS: [1-9]\d* rules found", done.stdout)
 
 
-def test_alertmanager_accepts_its_configuration():
-    amtool = find("amtool")
-    (source,) = [source for service, source, _, _ in MOUNTS if service == "alertmanager"]
-    done = subprocess.run([amtool, "check-config", str(ROOT / source)], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
 def test_grafana_is_provisioned_with_the_dashboards_and_where_to_ask():
     (source,) = yaml.safe_load((GRAFANA / "provisioning/datasources/prometheus.yaml").read_text())["datasources"]
     config = yaml.safe_load((GRAFANA / "prometheus.yaml").read_text())

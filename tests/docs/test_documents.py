@@ -5,7 +5,6 @@ import subprocess
 from configparser import ConfigParser
 from functools import cache
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 import yaml
@@ -86,7 +85,7 @@ def test_every_file_and_target_of_make_that_a_document_names_exists(path):
 def test_every_link_leads_somewhere(path):
     for target in links(path):
         if target.startswith("http"):
-            assert is_an_address(target), target
+            assert re.match(r"https://([a-z0-9-]+\.)+[a-z]{2,}(/|#|$)|http://localhost:", target), target
             continue
         file, _, anchor = target.partition("#")
         there = (path.parent / file).resolve() if file else path
@@ -99,26 +98,6 @@ def test_every_page_is_linked_from_another_one():
     linked = {(path.parent / target.partition("#")[0]).resolve() for path in DOCUMENTS for target in links(path)}
     own = {path for path in DOCUMENTS if {"docs", "runbooks"} & set(path.parts[len(ROOT.parts) :])}
     assert own - linked == set()
-
-
-def is_an_address(target: str) -> bool:
-    """Whether an address is https and well-formed, or of this machine."""
-    address = urlsplit(target)
-    host = address.hostname or ""
-    if host == "localhost":
-        return True
-    return address.scheme == "https" and bool(re.fullmatch(r"([a-z0-9-]+\.)+[a-z]{2,}", host))
-
-
-@pytest.mark.parametrize(
-    ("target", "good"),
-    [
-        ("https://developer.harness.io/a-b#c", True), ("http://localhost:3000", True),
-        ("http://example.com", False), ("https://", False), ("https://exa mple.com", False), ("https://example", False),
-    ],
-)  # fmt: skip
-def test_an_address_is_well_formed_or_not(target, good):
-    assert is_an_address(target) == good
 
 
 @pytest.fixture(scope="module")

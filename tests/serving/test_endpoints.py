@@ -4,7 +4,6 @@ import gzip
 import http.client
 import socket
 import time
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from itertools import pairwise
 
@@ -18,7 +17,6 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from exporter import __version__
 from exporter.harness.errors import ServerError
 from exporter.serving.endpoints import _pieces
-from exporter.serving.listener import listen
 from tests.support.endpoints import served
 
 TIMEOUT = "X-Prometheus-Scrape-Timeout-Seconds"
@@ -36,18 +34,6 @@ def refreshed():
 def running():
     with served() as running:
         yield running
-
-
-def test_twenty_scrapes_at_once_of_a_cold_space_make_one_walk(running):
-    with ThreadPoolExecutor(20) as scrapers:
-        answers = [scrapers.submit(running.get) for _ in range(20)]
-        assert running.begun.wait(10)
-        running.go.set()
-        assert {answer.result().status_code for answer in answers} == {200}
-        assert all('har_up{space="acct"} 1.0' in answer.result().text for answer in answers)
-    assert running.walks == 1
-    running.get()
-    assert running.walks == 1
 
 
 @pytest.mark.parametrize("timeout", ["0.1", "0.5", "1"])
@@ -128,17 +114,8 @@ def test_a_walk_that_fails_is_a_good_scrape_without_data(running):
 @pytest.mark.parametrize(
     ("encoding", "compressed"),
     [
-        ("identity", False),
-        ("", False),
-        ("gzip", True),
-        ("GZip", True),
-        ("deflate, gzip;q=0.5", True),
-        ("*", True),
-        ("*;q=0", False),
-        ("gzip;q=0", False),
-        ("gzip; Q=0.000, *", False),
-        ("gzip;q=text", True),
-        ("zstd, \xff", False),
+        *((accepted, True) for accepted in ("gzip", "GZip", "deflate, gzip;q=0.5", "*", "gzip;q=text")),
+        *((refused, False) for refused in ("identity", "", "*;q=0", "gzip;q=0", "gzip; Q=0.000, *", "zstd, \xff")),
         (",;=" * 2000, False),
     ],
 )
@@ -253,31 +230,3 @@ def test_a_body_goes_out_in_few_pieces_and_a_client_that_does_not_read_costs_one
     assert all(0 < len(piece) <= 2**17 for piece in pieces)
     ends = sum(size > 2**17 for size in sizes)
     assert sum(len(one) + len(two) <= 2**17 for one, two in pairwise(pieces)) <= ends
-
-
-def test_shutdown_answers_a_waiting_scrape_at_once():
-    with served() as running, ThreadPoolExecutor(1) as scraper:
-        answer = scraper.submit(running.get, headers={TIMEOUT: "20"})
-        assert running.begun.wait(10)
-        began = time.monotonic()
-        running.server.stop()
-        assert answer.result().status_code == 200
-        assert time.monotonic() - began < 5
-
-
-def test_an_empty_host_is_every_interface():
-    with listen("", 0) as sock:
-        port = sock.getsockname()[1]
-        for host in ("127.0.0.1", *(["::1"] if socket.has_dualstack_ipv6() else [])):
-            socket.create_connection((host, port), timeout=5).close()
-
-
-@pytest.mark.parametrize("host", ["no host\x00", "label" * 20])
-def test_a_host_that_is_none_is_an_error_of_the_system(host):
-    with pytest.raises(OSError, match=r"^\[Errno "):
-        listen(host, 0)
-
-
-def test_a_system_that_cannot_give_up_on_silent_clients_is_listened_on_too(monkeypatch):
-    monkeypatch.delattr(socket, "TCP_USER_TIMEOUT", raising=False)
-    listen("127.0.0.1", 0).close()

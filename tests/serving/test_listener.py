@@ -18,3 +18,14 @@ def test_no_answer_waits_for_the_client_to_acknowledge_its_beginning():
         accepted, _ = sock.accept()
         with accepted:
             assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+@pytest.mark.parametrize("host", ["no host\x00", "label" * 20])
+def test_a_host_that_is_none_is_an_error_of_the_system(host):
+    with pytest.raises(OSError, match=r"^\[Errno "):
+        listen(host, 0)
+
+
+def test_a_system_that_cannot_give_up_on_silent_clients_is_listened_on_too(monkeypatch):
+    monkeypatch.delattr(socket, "TCP_USER_TIMEOUT", raising=False)
+    listen("127.0.0.1", 0).close()

@@ -26,17 +26,9 @@ class Site:
         sock = listen("127.0.0.1", 0)
         self.address = sock.getsockname()
         self.waiting = threading.Semaphore(0)
-        self.at_shutdown = lambda: None
         self.server = Server(
-            self._answer,
-            sock,
-            on_shutdown=self._shut,
-            connections=connections,
-            request_timeout=request_timeout,
+            self._answer, sock, on_shutdown=int, connections=connections, request_timeout=request_timeout
         )
-
-    def _shut(self):
-        self.at_shutdown()
 
     async def _answer(self, scope, receive, send):
         body = b"x" * LARGE if scope["path"] == "/large" else b"fine\n"
@@ -117,10 +109,7 @@ def test_what_is_no_request_is_refused_and_the_connection_closed(sent, shared):
 
 @pytest.mark.parametrize(
     "rest",
-    [
-        b"Transfer-Encoding: chunked\r\n\r\nzz\r\n",
-        b"Transfer-Encoding: chunked\r\n\r\n1\r\nab\r\n",
-    ],
+    [b"Transfer-Encoding: chunked\r\n\r\nzz\r\n", b"Transfer-Encoding: chunked\r\n\r\n1\r\nab\r\n"],
 )
 @pytest.mark.parametrize("path", [b"/", b"/wait"])
 def test_a_body_that_breaks_ends_the_connection_without_a_second_answer_to_it(rest, path, caplog, shared):
@@ -151,19 +140,11 @@ def test_one_connection_too_many_is_refused():
         assert running.exchange(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n") == [503]
 
 
-@pytest.fixture
-def logged():
-    with structlog.testing.capture_logs() as lines:
-        yield lines
-
-
-def test_connections_that_cannot_be_accepted_are_logged_once(logged):
+def test_connections_that_cannot_be_accepted_are_logged_once():
     """Asyncio repeats the error for each of them, several times a second."""
-    with site() as running:
-        loop, context = (
-            asyncio.new_event_loop(),
-            {"message": "no resources", "exception": OSError(24, "Too many open files")},
-        )
+    with site() as running, structlog.testing.capture_logs() as logged:
+        loop = asyncio.new_event_loop()
+        context = {"message": "no resources", "exception": OSError(24, "Too many open files")}
         for _ in range(3):
             running.server._log_error(loop, context)
         running.server._log_error(loop, {"message": "another"})

@@ -21,16 +21,9 @@ def snapshot(*, age=0.0, artifacts=1_234, findings=0, dropped=0, reported=1_234,
     finding = Finding(RegistryKey("npm", "NPM"), "a", "1", ("blocked",), {}, None, "BLOCKED", "", "", "", "")
     inventory = Inventory({}, findings=(finding,) * findings, findings_dropped=dropped, artifacts=artifacts)
     return Snapshot(
-        1.0,
-        NOW - age,
-        inventory,
-        pages=1,
-        page_size=100,
-        duplicates=0,
-        rejected=Rejected(),
-        reported=reported,
+        1.0, NOW - age, inventory, pages=1, page_size=100, duplicates=0, rejected=Rejected(), reported=reported,
         complete=complete,
-    )
+    )  # fmt: skip
 
 
 def failure(reason, message, hint="", ago=0.0):
