@@ -3,7 +3,8 @@
 import re
 from hashlib import sha256
 
-_SEGMENT = r"[A-Za-z0-9][A-Za-z0-9_.$-]*"
+# Identifiers of accounts are URL-safe base64, so one in thirty begins with - or _.
+_SEGMENT = r"[A-Za-z0-9_-][A-Za-z0-9_.$-]*"
 _SCOPE = re.compile(rf"{_SEGMENT}(?:/{_SEGMENT}){{0,2}}")
 
 
@@ -16,7 +17,7 @@ def parse_scope(text: str) -> str:
     scope = text.strip().removesuffix("/+")
     if not _SCOPE.fullmatch(scope):
         raise ValueError(
-            "must be account, account/org or account/org/project, each of letters, digits and (inside) _ . $ -"
+            "must be account, account/org or account/org/project, each of letters, digits, _ - and (inside) . $"
         )
     return scope
 

@@ -19,7 +19,7 @@ BOUNDED = runs(
 )
 
 ALPHANUMERIC = string.ascii_letters + string.digits
-SEGMENT = st.builds(str.__add__, st.sampled_from(ALPHANUMERIC), st.text(f"{ALPHANUMERIC}_.$-", max_size=40))
+SEGMENT = st.builds(str.__add__, st.sampled_from(f"{ALPHANUMERIC}_-"), st.text(f"{ALPHANUMERIC}_.$-", max_size=40))
 REF = st.lists(SEGMENT, min_size=1, max_size=3).map("/".join)
 SPACES = st.lists(REF, min_size=1, max_size=6, unique=True)
 RELEASE = st.from_regex(r"[a-z0-9]([-a-z0-9]{0,49}[a-z0-9])?(\.[a-z0-9])?", fullmatch=True)

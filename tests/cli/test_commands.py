@@ -211,6 +211,13 @@ def test_switches_take_no_value():
         assert (query["latest_version"], query["deployed_artifact"]) == (["true"], ["false"])
 
 
+@pytest.mark.parametrize("flag", [["--spaces=-k5/_e"], ["--spaces", "-k5/_e"]], ids=" ".join)
+def test_a_space_may_begin_as_a_flag_does(flag):
+    with Upstream({"-k5/_e": make_rows(2)}) as upstream:
+        done = run("dump", *flag, base_url=upstream.url, api_key=upstream.key)
+    assert 'har_snapshot_complete{space="-k5/_e"} 1.0' in done.stdout
+
+
 def test_help_lists_every_setting_with_its_default():
     done = run("serve", "--help")
     assert done.returncode == 0

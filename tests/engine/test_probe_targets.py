@@ -40,13 +40,13 @@ WAYS = (
 )
 ALLOWED = {
     "configured": re.compile(r"/har/api/v1/spaces/(?:acct|acct/org/proj)/\+/artifacts"),
-    "any": re.compile(r"/har/api/v1/spaces/acct(?:/[A-Za-z0-9](?:[A-Za-z0-9_.-]|%24)*){0,2}/\+/artifacts"),
+    "any": re.compile(r"/har/api/v1/spaces/acct(?:/[A-Za-z0-9_-](?:[A-Za-z0-9_.-]|%24)*){0,2}/\+/artifacts"),
 }
 REFUSALS = {
     b"Unknown or malformed space. Use /probe?space=SPACE with a configured space.\n",
     b"Invalid HTTP request received.",  # bytes that no target of a request may have
 }
-SEGMENT = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_.$-]{0,9}", fullmatch=True)
+SEGMENT = st.from_regex(r"[A-Za-z0-9_-][A-Za-z0-9_.$-]{0,9}", fullmatch=True)
 
 
 def generated(decoy: str) -> list[str]:

@@ -16,7 +16,7 @@ from tests.support.commands import run, served, settings_for
 from tests.support.settings import settings_of
 from tests.support.upstream import Upstream, make_rows
 
-SEGMENT = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_.$-]{0,9}", fullmatch=True)
+SEGMENT = st.from_regex(r"[A-Za-z0-9_-][A-Za-z0-9_.$-]{0,9}", fullmatch=True)
 REFS = st.lists(SEGMENT, min_size=1, max_size=3).map("/".join)
 SHARDS = st.integers(1, 20)
 
