@@ -20,8 +20,15 @@ from exporter.config.settings import FLAGLESS, UPSTREAM, Settings
 from exporter.files import read_file
 from exporter.texts import SettingsError, parse_yaml
 
-# Kubernetes injects these for a Service that is named like the exporter.
-_KUBERNETES = re.compile(rf"{ENV_PREFIX}(?:SERVICE_.*|PORT|PORT_.*)", re.DOTALL)
+# Kubernetes injects these for a Service that is named har-exporter or har-exporter-<x>, and docker for a link to it.
+_INJECTED = re.compile(
+    rf"{ENV_PREFIX}(?:(?:SERVICE|PORT)_.*|PORT=.*|"
+    r"\w+_(?:SERVICE_(?:HOST|PORT(?:_\w+)?)|PORT_[0-9]+_(?:TCP|UDP|SCTP)(?:_\w+)?)=.*|"
+    r"\w+_PORT=(?:tcp|udp|sctp)://.*|(?:\w+_)?NAME=/[^/]+/[^/]+)",
+    re.DOTALL,
+)
+# In capitals only: a template of links may hold ${account}.
+_REFERENCE = re.compile(r"\$\{[A-Z_][A-Z0-9_]*(?:[:?+=-][^}]*)?\}|^\s*\$[A-Z_][A-Z0-9_]*\s*$")
 
 
 class _Source(PydanticBaseSettingsSource):
@@ -30,6 +37,7 @@ class _Source(PydanticBaseSettingsSource):
     Attributes:
         values: texts, lists and mappings by name of setting.
         faults: what is wrong with the source itself.
+        refused: what is wrong with values that the source cannot hold, by name of setting.
         unreadable: the source could not be read, so that settings that are missing may be in it.
     """
 
@@ -39,10 +47,13 @@ class _Source(PydanticBaseSettingsSource):
         known: Collection[str],
         faults: Sequence[str] = (),
         *,
+        refused: Mapping[str, str] | None = None,
         unreadable: bool = False,
     ) -> None:
         super().__init__(Settings)
-        self.values = present({name: value for name, value in given.items() if name in known and name != "config"})
+        self.refused = dict(refused or {})
+        named = {name: value for name, value in given.items() if name in known and name != "config"}
+        self.values = present({name: value for name, value in named.items() if name not in self.refused})
         unknown = (name for name in given if name not in known)
         self.faults = (
             *faults,
@@ -57,6 +68,7 @@ class _Source(PydanticBaseSettingsSource):
     def without(self, names: Collection[str]) -> None:
         """Drop these settings."""
         self.values = {name: value for name, value in self.values.items() if name not in names}
+        self.refused = {name: line for name, line in self.refused.items() if name not in names}
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002 - pydantic's
         """Return the value of a setting, its name, and that it needs no JSON decoding."""
@@ -89,7 +101,7 @@ class _Environment(_Source):
     """Environment variables that begin with `ENV_PREFIX`."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
-        names = [name for name in environ if name.startswith(ENV_PREFIX) and not _KUBERNETES.fullmatch(name)]
+        names = [name for name in environ if name.startswith(ENV_PREFIX) and not _is_injected(name, environ)]
         super().__init__({_setting_name(name): environ[name] for name in names}, {"config", *Settings.model_fields})
 
     def written(self, name: str) -> str:
@@ -120,7 +132,9 @@ class _File(_Source):
             faults, unreadable = [f"{origin}: must be a file that can be read: {error.strerror}"], True
         except ValueError as error:
             faults, unreadable = [f"{origin}: {error}"], True
-        super().__init__(content, Settings.model_fields, faults, unreadable=unreadable)
+        super().__init__(
+            content, Settings.model_fields, faults, refused=dict(_references(content)), unreadable=unreadable
+        )
 
     def written(self, name: str) -> str:
         return f"{name} in {self._path}"
@@ -148,7 +162,7 @@ def load(
             source.without(UPSTREAM)
         sources.insert(0, _Pinned(pinned))
     settings, invalid = _validated(sources)
-    faults = [*(fault for source in sources for fault in source.faults), *invalid]
+    faults = [*(fault for source in sources for fault in (*source.faults, *_refused(source))), *invalid]
     if settings is None or faults:
         raise SettingsError(faults)
     return settings
@@ -166,6 +180,37 @@ def _config(flags: Mapping[str, str], environ: Mapping[str, str]) -> tuple[str, 
     return next(((origin, path.strip()) for origin, path in given.items() if path.strip()), ("", ""))
 
 
+def _is_injected(name: str, environ: Mapping[str, str]) -> bool:
+    """Return whether a variable was set by Kubernetes or docker, not by a user."""
+    # Docker copies the whole environment of a container that a link names.
+    link, copied, _ = name.partition("_ENV_")
+    variables = [f"{name}={environ[name]}", *([f"{link}_NAME={environ.get(f'{link}_NAME', '')}"] if copied else [])]
+    return any(_INJECTED.fullmatch(variable) for variable in variables)
+
+
+def _refused(source: _Source) -> Iterator[str]:
+    return (f"{source.written(name)}: {line}" for name, line in source.refused.items())
+
+
+def _references(content: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    """Return the settings of a file that refer to an environment variable, with what to do instead."""
+    line = "refers to an environment variable, which is not replaced in this file; remove it, and set {} instead"
+    for name, value in content.items():
+        if name in Settings.model_fields and _refers(value, set()):
+            yield name, line.format(ENV_PREFIX + name.upper())
+
+
+def _refers(value: object, seen: set[int]) -> bool:
+    """Return whether a value holds a reference to an environment variable; `seen` are the ids of lists and mappings."""
+    if isinstance(value, str):
+        return _REFERENCE.search(value) is not None
+    # A list that aliases of YAML repeat in each other could take forever.
+    if not isinstance(value, Mapping | list) or id(value) in seen:
+        return False
+    seen.add(id(value))
+    return any(_refers(part, seen) for part in (value.values() if isinstance(value, Mapping) else value))
+
+
 def _setting_name(variable: str) -> str:
     """Return the setting of a variable; a variable that is not all capitals names none and stays as it is."""
     return variable.removeprefix(ENV_PREFIX).lower() if variable == variable.upper() else variable
@@ -181,8 +226,8 @@ def _validated(sources: Sequence[_Source]) -> tuple[Settings | None, tuple[str, 
 
 def _faults(error: ValidationError, sources: Sequence[_Source]) -> Iterator[str]:
     """Return the faults of values, each with the setting as the source of the value writes it."""
-    # Settings that seem to be missing may stand in a file that could not be read.
-    unreadable = any(source.unreadable for source in sources)
+    # Settings that seem to be missing may stand in a file that could not be read, or are refused already.
+    unreadable = any(source.unreadable or source.refused for source in sources)
     written: Callable[[str], str | None] = {
         name: source.written(name) for source in reversed(sources) for name in source.values
     }.get

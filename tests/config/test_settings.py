@@ -539,16 +539,54 @@ def test_unknown_names_are_faults_with_the_nearest_name(settings_file):
     )
 
 
-def test_what_kubernetes_injects_for_a_service_is_ignored():
-    """Variables of a Service named har-exporter are no settings; similar names are still faults."""
-    ignored = {
-        "HAR_EXPORTER_SERVICE_HOST": "10.0.0.1",
-        "HAR_EXPORTER_SERVICE_PORT_METRICS": "10981",
-        "HAR_EXPORTER_PORT": "tcp://10.0.0.1:10981",
-        "HAR_EXPORTER_PORT_10981_TCP_ADDR": "10.0.0.1",
+def test_what_kubernetes_and_docker_inject_is_ignored():
+    """Variables of a Service named har-exporter or har-exporter-<x>, or of a link to such a container."""
+    ignored = {"ENV_PATH": "/bin", "X_Y_ENV_PAGE_SIZE": "1"}
+    for name in ("", "X_Y_"):
+        ignored |= {
+            f"{name}SERVICE_HOST": "10.0.0.1", f"{name}SERVICE_PORT": "80", f"{name}SERVICE_PORT_METRICS": "10981",
+            f"{name}PORT": "tcp://10.0.0.1:80", f"{name}PORT_80_TCP": "tcp://10.0.0.1:80",
+            f"{name}PORT_80_UDP_ADDR": "10.0.0.1", f"{name}NAME": "/exporter/x-y",
+        }  # fmt: skip
+    assert load({}, {**MINIMUM, **env(**ignored)}) == load({}, MINIMUM)
+
+
+def test_a_variable_that_looks_like_an_injected_one_is_a_fault():
+    names = {
+        "PORTS": "1",
+        "SERVICE": "x",
+        "LISTEN_PORT": "80",
+        "USER_NAME": "x",
+        "X_SERVICE_HOSTS": "x",
+        "X_ENV_Y": "1",
     }
-    assert load({}, {**MINIMUM, **ignored}) == load({}, MINIMUM)
-    assert len(faults(environ={**MINIMUM, "HAR_EXPORTER_PORTS": "", "HAR_EXPORTER_SERVICE": ""})) == 2
+    assert len(faults(environ={**MINIMUM, **env(**names)})) == len(names)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("api_key", "${HARNESS_API_KEY}"), ("api_key", "$HARNESS_API_KEY"), ("page_size", "${SIZE:-100}"),
+        ("base_url", "https://${HOST}/x"), ("spaces", "a,${ACCOUNT}"), ("spaces", ["a", {"ref": "b", "owner": "${A}"}]),
+    ],
+)  # fmt: skip
+def test_a_reference_to_a_variable_in_the_file_is_a_fault_that_names_the_variable_to_set(name, value, settings_file):
+    flags = settings_file({"spaces": ["acct"], "api_key": "pat.acct.id.secret", name: value})
+    line = (
+        f"refers to an environment variable, which is not replaced in this file; remove it, and set {{}}{name.upper()}"
+    )
+    assert faults(flags) == (f"{name} in {flags['config']}: {line.format('HAR_EXPORTER_')} instead",)
+
+
+def test_only_what_refers_to_a_variable_is_taken_for_that(settings_file):
+    """A dollar and the placeholder of a template are none; lists that repeat each other are searched once."""
+    template = "https://x/${account}"
+    flags = settings_file({"spaces": ["a$B", "a/B$"], "search_term": "US$", "link_template": template})
+    assert load(flags, MINIMUM).link_template == template
+    lists = ", ".join(f"&a{number} [*a{number - 1}, *a{number - 1}]" for number in range(1, 100))
+    assert load(settings_file(f"spaces: [&a0 [x], {lists}]\n"), MINIMUM)
+    flags = settings_file({"api_key": "${KEY}", "spaces": ["${ACCOUNT}"]})
+    assert load(flags, {}, pinned=PINNED).page_size == 7
 
 
 def test_keys_given_twice_are_faults_with_their_line(settings_file):
