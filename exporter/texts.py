@@ -1,4 +1,4 @@
-"""Values as users write them: YAML documents, numbers, switches and durations, all of them text.
+"""Values as users write them: YAML documents, numbers, switches, durations and keys, all of them text.
 
 A reader takes what a source holds and returns the value. It raises ValueError with a message that says what is
 accepted; pydantic collects these.
@@ -18,6 +18,12 @@ _DURATION = re.compile(rf"(?:({_NUMBER})d)?(?:({_NUMBER})h)?(?:({_NUMBER})m)?(?:
 _UNITS = (Decimal(86400), Decimal(3600), Decimal(60), Decimal(1), Decimal("0.001"))
 _TRUE = frozenset({"true", "yes", "on", "1"})
 _FALSE = frozenset({"false", "no", "off", "0"})
+
+SHORTEST_KEY = 12
+"""Characters of the shortest API key: a shorter one could not be removed from texts of the server without damage."""
+
+# Anything else is refused by http.client, whose error message shows the whole header.
+_KEY = re.compile(rf"[!-~]{{{SHORTEST_KEY},}}")
 
 DURATION_FORMS = "30s, 5m, 1h30m, 500ms, 7d, or a number of seconds"
 """The accepted forms of a duration, for error messages."""
@@ -43,6 +49,14 @@ def read_text(value: object) -> str:
     if not isinstance(value, str | int | float | Path):
         raise ValueError("must be a single value, not a list or a mapping")  # noqa: TRY004 - pydantic collects these
     return str(value).strip()
+
+
+def read_key(value: object) -> str:
+    """Return an API key."""
+    key = read_text(value)
+    if not _KEY.fullmatch(key):
+        raise ValueError(f"must hold a key of at least {SHORTEST_KEY} printable ASCII characters without spaces")
+    return key
 
 
 def whole(least: int, most: int) -> BeforeValidator:

@@ -16,7 +16,7 @@ from exporter.files import read_file
 from exporter.labels import FINDINGS
 from exporter.rates import Rate
 from exporter.scopes import parse_scope
-from exporter.texts import DURATION_FORMS, optional, read_duration, read_switch, read_text
+from exporter.texts import DURATION_FORMS, optional, read_duration, read_key, read_switch, read_text
 
 MOST_SHARDS = 1000
 """The largest number of shards."""
@@ -31,7 +31,6 @@ _BASE_URL = re.compile(rf"https?://({_HOST})(?::([0-9]{{1,5}}))?{_PATH}/*", re.I
 _USER = r"(?:(?![/@?#\\])[!-~])+@"
 _PROXY_URL = re.compile(rf"https?://(?:{_USER})?({_HOST})(?::([0-9]{{1,5}}))?/?", re.IGNORECASE | re.ASCII)
 _PLACEHOLDER = re.compile(r"\{(?:base|account|org|project|registry)\}")
-_KEY = re.compile(r"[!-~]+")
 _SHARD = re.compile(r"(?:[A-Za-z0-9][A-Za-z0-9.-]*-)?([0-9]{1,9})")
 
 
@@ -211,12 +210,9 @@ def read_shard(value: object) -> int:
     return int(found[1])
 
 
-def read_key(value: object) -> SecretStr:
+def read_secret_key(value: object) -> SecretStr:
     """Return an API key."""
-    key = read_text(value)
-    if not _KEY.fullmatch(key):
-        raise ValueError("must hold a key of printable ASCII characters without spaces")
-    return SecretStr(key)
+    return SecretStr(read_key(value))
 
 
 def read_path(value: object) -> Path:

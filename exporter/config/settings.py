@@ -65,7 +65,7 @@ class Settings(BaseSettings):
     api_prefix: Annotated[str, BeforeValidator(r.read_api_prefix)] = _setting(
         "/har/api/v1", OnReload.RESET, "Path of the API; /gateway/har/api/v1 or /api/v1 on some servers."
     )
-    api_key: Annotated[SecretStr | None, optional(r.read_key)] = _setting(
+    api_key: Annotated[SecretStr | None, optional(r.read_secret_key)] = _setting(
         "", OnReload.REFRESH, "API key, unless it is in api_key_file; from the environment or the file, never a flag."
     )
     api_key_file: r.KeyPath = _setting(

@@ -19,7 +19,9 @@ def asked(values, folder):
     """Return the space that the exporter resolves for each request of the Probe, with the settings of the release."""
     objects = render(values)
     (probe,) = [one["spec"] for one in objects if one["kind"] == "Probe"]
-    content = {name: value for name, value in settings(objects).items() if "file" not in name} | {"api_key": "k"}
+    content = {name: value for name, value in settings(objects).items() if "file" not in name} | {
+        "api_key": "pat.acct.id.key"
+    }
     (folder / "settings.yaml").write_text(yaml.safe_dump(content))
     targets = Targets(load({"config": str(folder / "settings.yaml")}, {}))
     static = probe["targets"]["staticConfig"]

@@ -65,7 +65,7 @@ def test_shards_are_pods_of_a_stateful_set_that_know_their_number_by_their_name(
     env = {one["name"]: one for one in pod(after)["spec"]["containers"][0]["env"]}
     assert env["HAR_EXPORTER_SHARD"]["valueFrom"]["fieldRef"]["fieldPath"] == "metadata.name"
     given = {"HAR_EXPORTER_SHARDS": env["HAR_EXPORTER_SHARDS"]["value"]}
-    given |= {"HAR_EXPORTER_SPACES": "a,b,c,d,e", "HAR_EXPORTER_API_KEY": "k"}
+    given |= {"HAR_EXPORTER_SPACES": "a,b,c,d,e", "HAR_EXPORTER_API_KEY": "pat.acct.id.key"}
     pods = [f"{stateful['metadata']['name']}-{number}" for number in range(stateful["spec"]["replicas"])]
     loaded = [load({}, given | {"HAR_EXPORTER_SHARD": name}) for name in pods]
     assert [(one.shard, one.shards) for one in loaded] == [(0, 2), (1, 2)]

@@ -208,7 +208,7 @@ def test_a_registry_that_lists_nothing_is_told_once():
 
 
 def answer(ref="acct", artifacts=100_000, *, key=0, seconds=0.1, size=100, **variables):
-    (space,) = settings_of(spaces=ref, api_key="k", **variables).served
+    (space,) = settings_of(spaces=ref, api_key="pat.acct.id.key", **variables).served
     rows = min(artifacts, size)
     paging = Paging(size, 4)
     paging.read(Page([], rows, artifacts, size, Rejected()), new=rows)
@@ -217,7 +217,7 @@ def answer(ref="acct", artifacts=100_000, *, key=0, seconds=0.1, size=100, **var
 
 
 def told_by(*answers, **variables):
-    report = report_on(answers, settings_of(spaces="acct", api_key="k", **variables))
+    report = report_on(answers, settings_of(spaces="acct", api_key="pat.acct.id.key", **variables))
     return [*(warning for verdict in report.spaces for warning in verdict.warnings), *report.warnings]
 
 
@@ -273,10 +273,12 @@ def test_a_scrape_waits_for_a_quick_refresh_so_that_nothing_is_dropped():
 
 
 def test_keys_share_what_is_in_flight_and_not_their_limits_of_requests():
-    by_rate = report_on((answer("acct"), answer("acct/org", key=1)), settings_of(spaces="acct", api_key="k"))
+    by_rate = report_on(
+        (answer("acct"), answer("acct/org", key=1)), settings_of(spaces="acct", api_key="pat.acct.id.key")
+    )
     assert by_rate.total.refresh_seconds == by_rate.spaces[0].refresh_seconds == 180.0
     slow = answer("acct", 800, seconds=20.0), answer("acct/org", 800, key=1, seconds=20.0)
-    by_latency = report_on(slow, settings_of(spaces="acct", api_key="k", concurrency="5"))
+    by_latency = report_on(slow, settings_of(spaces="acct", api_key="pat.acct.id.key", concurrency="5"))
     assert [verdict.refresh_seconds for verdict in by_latency.spaces] == [40.0, 40.0]
     assert by_latency.total.refresh_seconds == 80.0
 

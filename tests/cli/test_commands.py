@@ -76,7 +76,7 @@ def verdict_of(**variables: str) -> str:
 
 
 def test_check_says_what_to_change_for_a_wrong_host():
-    line = verdict_of(base_url="https://har.invalid", api_key="k", spaces="acct", request_timeout="5s")
+    line = verdict_of(base_url="https://har.invalid", api_key="pat.acct.id.key", spaces="acct", request_timeout="5s")
     assert re.match(r"acct +(dns|timeout) .*base_url", line)
 
 

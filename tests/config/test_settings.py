@@ -69,7 +69,7 @@ def files(tmp_path):
     """Three files that may serve as keys and certificates."""
     paths = [tmp_path / name for name in ("one", "two", "three")]
     for path in paths:
-        path.write_text(f" key.of.{path.name}\n")
+        path.write_text(f" pat.acct.id.{path.name}\n")
     return paths
 
 
@@ -83,7 +83,7 @@ SAMPLES = {
     "allow_insecure_http": [("true", True), ("no", False), (True, True)],
     "base_url": [(f"https://{host}.example/", f"https://{host}.example") for host in "abc"],
     "api_prefix": [(f"/{name}/v1", f"/{name}/v1") for name in "abc"],
-    "api_key": [(f"key.{name}", SecretStr(f"key.{name}")) for name in "abc"],
+    "api_key": [(f"pat.acct.id.{name}", SecretStr(f"pat.acct.id.{name}")) for name in "abc"],
     "auth_scheme": [("bearer", "bearer"), ("x-api-key", "x-api-key"), ("Bearer", "bearer")],
     "spaces": [("a,b/c", ["a", "b/c"]), ("-k5/_e/-f/+", ["-k5/_e/-f"]), (["_g", {"ref": "-h"}], ["_g", "-h"])],
     "registries": [("a, b", ("a", "b")), ("c", ("c",)), (["d", "e", "d"], ("d", "e"))],
@@ -129,7 +129,7 @@ def test_a_flag_beats_the_environment_which_beats_the_file(name, settings_file, 
     """Every setting is taken from the best source that gives it; a setting without samples fails here."""
     samples = [(str(path), path) for path in files] if name in FILES else SAMPLES[name]
     (flag, from_flag), (variable, from_environment), (in_file, from_file) = samples
-    rest = {"api_key": "k"} if name not in {"api_key", "api_key_file"} else {}
+    rest = {"api_key": "pat.acct.id.k"} if name not in {"api_key", "api_key_file"} else {}
     rest |= {"spaces": "acct"} if name != "spaces" else {}
     rest |= {"client_cert_file": str(files[0])} if name == "client_key_file" else {}
     rest |= {"shards": "3"} if name == "shard" else {}
@@ -148,7 +148,7 @@ def test_a_flag_beats_the_environment_which_beats_the_file(name, settings_file, 
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "spaces"])
 def test_the_default_text_is_what_a_user_would_write_for_the_default(name):
     """Giving a default's text (where it is not empty) changes nothing."""
-    plain = load({}, {"HAR_EXPORTER_API_KEY": "k", **MINIMUM})
+    plain = load({}, {"HAR_EXPORTER_API_KEY": "pat.acct.id.k", **MINIMUM})
     spelled = default_text(name)
     if spelled:
         assert accepted(name, spelled) == getattr(plain, name)
@@ -234,12 +234,13 @@ def test_null_in_the_file_counts_as_not_given(settings_file):
 def test_words_and_numbers_of_the_file_stay_as_they_are_written(settings_file):
     """YAML makes no booleans, octal or sexagesimal numbers and dates of them."""
     flags = settings_file(
-        "rate_limit: off\nfindings: off\nspaces: [0123, on, 2024-01-01]\napi_key: 0x10\nlisten_address: localhost:10\n"
+        "rate_limit: off\nfindings: off\nspaces: [0123, on, 2024-01-01]\napi_key: 0x1234567890\n"
+        "listen_address: localhost:10\n"
     )
     settings = load(flags, {})
     assert (settings.rate_limit, settings.findings) == (None, ())
     assert refs(settings.spaces) == ["0123", "on", "2024-01-01"]
-    assert settings.api_key == SecretStr("0x10")
+    assert settings.api_key == SecretStr("0x1234567890")
 
 
 def test_empty_lists_of_the_file_are_none(settings_file):
@@ -299,7 +300,7 @@ REFUSED = [
     ("log_level", "must be one of debug, info, warning, error", ["trace"]),
     ("auth_scheme", "must be one of x-api-key, bearer", ["basic"]),
     ("latest_version", "must be true or false", ["2"]),
-    ("api_key", "must hold a key of printable ASCII", ["two words", "k\u00e9y"]),
+    ("api_key", "must hold a key of at least 12 printable", ["two words in it", "pat.acct.k\u00e9y", "elevenchars"]),
     ("base_url", "must be https:// or http:// with a host", [
         "app.harness.io", "ftp://h", "https://", "https:///path", "https://h?x=1", "https://h/?", "https://h#f",
         "https://user@h", "https://u:p@h", "https://h:0", "https://h:65536", "https://h:x", "https://h:", "https://h h",
@@ -351,7 +352,7 @@ def test_a_fault_says_what_is_accepted(name, said, value):
         ("base_url", "http://127.8.9.1", "http://127.8.9.1"),
         ("base_url", "http://[::1]:80", "http://[::1]:80"),
         ("api_prefix", "/har\n", "/har"),
-        ("api_key", " k\n", SecretStr("k")),
+        ("api_key", " pat.acct.id.k\n", SecretStr("pat.acct.id.k")),
         ("stale_scan_after", "off", ()),
     ],
 )
@@ -407,7 +408,9 @@ def test_a_duration_is_finite_or_refused(text):
     assert 0 <= seconds < 1e18
 
 
-@pytest.mark.parametrize("content", [b"", b" \n", b"two words", b"two\nlines", b"\xff\xfe", "k\u00e9y".encode()])
+@pytest.mark.parametrize(
+    "content", [b"", b" \n", b"two words in it", b"pat.acct\n.id.secret", b"\xff\xfe", b"elevenchars"]
+)
 def test_a_key_file_holds_one_key(content, tmp_path):
     """A file whose content could not be sent in a header is a fault, which does not show the content."""
     path = tmp_path / "key"
@@ -465,7 +468,7 @@ def test_every_fault_of_every_entry_is_told(settings_file):
         {"ref": "e", "base_url": "https://e"}, {"ref": "f", "api_key": "k"}, {"ref": "g", "a b": "k"}, {"ref": ["x"]},
     ]  # fmt: skip
     flags = settings_file({"spaces": entries})
-    told = [line.split(f"{flags['config']}: ")[1] for line in faults(flags, env(api_key="k"))]
+    told = [line.split(f"{flags['config']}: ")[1] for line in faults(flags, env(api_key="pat.acct.id.k"))]
     expected = [
         "entry 2: is the same", "entry 3: must be account", "entry 4: must be account", "entry 5: must be account",
         "entry 6: latest_version: must be true", "entry 6: registris: is unknown; did you mean registries?",
@@ -481,7 +484,7 @@ def test_every_fault_of_every_entry_is_told(settings_file):
 def test_spaces_inherit_what_they_do_not_say(settings_file, files):
     """A space takes filters, server and key from the settings unless it has its own; empty is a choice too."""
     flags = settings_file(f"""
-        {{api_key: k, allow_insecure_http: yes,
+        {{api_key: pat.acct.id.k, allow_insecure_http: yes,
           registries: r, package_types: NPM, latest_version: true, search_term: s,
           spaces: [
             acct,
@@ -489,7 +492,7 @@ def test_spaces_inherit_what_they_do_not_say(settings_file, files):
             {{ref: other/org/proj, base_url: "http://other.example/", api_key_file: {files[0]},
               registries: "x,y", package_types: [GO], deployed_artifact: true, search_term: t}}]}}
     """)
-    base, key = "https://app.harness.io", SecretStr("k")
+    base, key = "https://app.harness.io", SecretStr("pat.acct.id.k")
     assert load(flags, {}).served == (
         Space("acct", base, key, None, ("r",), ("NPM",), latest_version=True, deployed_artifact=None, search_term="s"),
         Space("a/b", base, key, None, (), ("NPM",), latest_version=False, deployed_artifact=None, search_term=None),
@@ -593,7 +596,7 @@ def test_keys_given_twice_are_faults_with_their_line(settings_file):
     """YAML would keep one of them in silence, at the top as within a space."""
     flags = settings_file("page_size: 1\nspaces:\n- ref: a\n  ref: b\npage_size: 2\n")
     path = flags["config"]
-    assert faults(flags, {"HAR_EXPORTER_API_KEY": "k"}) == (
+    assert faults(flags, {"HAR_EXPORTER_API_KEY": "pat.acct.id.k"}) == (
         f"page_size in {path}: is repeated in line 5",
         f"ref in {path}: is repeated in line 4",
     )
@@ -680,7 +683,7 @@ def test_only_the_value_of_the_source_that_counts_can_be_faulty(settings_file):
 
 PINNED = {
     "base_url": "http://127.0.0.1:1234",
-    "api_key": SecretStr("demo"),
+    "api_key": SecretStr("pat.demo.id.k"),
     "spaces": ["demo", "demo/org"],
     "page_size": 7,
 }
@@ -800,7 +803,7 @@ def test_the_library_does_not_log_secrets(monkeypatch, caplog, settings_file):
     """PYDANTIC_SETTINGS_DEBUG makes the library log what its sources hold: not here."""
     monkeypatch.setenv("PYDANTIC_SETTINGS_DEBUG", "1")
     with caplog.at_level(logging.DEBUG):
-        load(settings_file({"api_key": CANARY, "spaces": [{"ref": "a", "search_term": CANARY}]}), {})
+        load(settings_file({"api_key": f"pat.{CANARY}", "spaces": [{"ref": "a", "search_term": CANARY}]}), {})
     assert "_File" in caplog.text
     assert CANARY not in caplog.text
 

@@ -118,7 +118,7 @@ def test_at_most_so_many_pages_are_in_flight_as_the_setting_says(clock):
 
 def test_a_key_on_hold_keeps_no_space_of_another_key_waiting(tmp_path):
     """More walks than may run at once wait as long as the server of one key asked for; the other key has its walk."""
-    (tmp_path / "key").write_text("busy")
+    (tmp_path / "key").write_text("pat.acct.id.busy")
     busy = [f"acct/busy_{number}" for number in range(6)]
     entries = "".join(f"- {{ref: {space}, api_key_file: {tmp_path}/key}}\n" for space in busy)
     clock = SystemClock()

@@ -92,7 +92,7 @@ def test_of_500_hostile_targets_none_is_asked_that_may_not_be_or_anywhere_else(s
 )
 def test_of_all_queries_only_what_may_be_asked_is_understood(setting, query):
     """Bytes and texts, coded or not, as the value of `space` and as the whole query."""
-    targets = Targets(settings_of(spaces=",".join(CONFIGURED), api_key="key", probe=setting))
+    targets = Targets(settings_of(spaces=",".join(CONFIGURED), api_key="pat.acct.id.key", probe=setting))
     for text in (query, b"space=" + query, b"space=acct" + query, b"space=acct%2f" + query):
         space = targets.asked(text)
         assert space is None or ALLOWED[setting].fullmatch(f"/har/api/v1/spaces/{quote(space.ref)}/+/artifacts")
@@ -103,7 +103,9 @@ def test_of_all_queries_only_what_may_be_asked_is_understood(setting, query):
 def test_any_scope_of_a_configured_account_is_understood_however_it_is_coded(segments, coded):
     ref = "/".join(segments)
     query = quote(ref, safe="") if coded else ref
-    space = Targets(settings_of(spaces=segments[0], api_key="key", probe="any")).asked(f"space={query}".encode())
+    space = Targets(settings_of(spaces=segments[0], api_key="pat.acct.id.key", probe="any")).asked(
+        f"space={query}".encode()
+    )
     assert space is not None
     assert space.ref == ref
 
@@ -132,10 +134,10 @@ def test_any_scope_of_a_configured_account_is_understood_however_it_is_coded(seg
     ],
 )
 def test_a_target_is_asked_at_the_server_and_with_the_key_of_the_closest_space_above_it(target, asked, tmp_path):
-    (tmp_path / "own").write_text("own")
+    (tmp_path / "own").write_text("pat.acct.id.own")
     own = f"api_key_file: {tmp_path}/own"
     text = f"""\
-api_key: common
+api_key: pat.acct.id.common
 base_url: https://one
 probe: any
 spaces:
@@ -150,9 +152,9 @@ spaces:
   - {{ref: d/two, base_url: "https://two", {own}}}
 """
     space = Targets(settings_from(tmp_path, text)).asked(f"space={target}".encode())
-    key = space and ("own" if space.api_key_file else space.api_key and space.api_key.get_secret_value())
+    key = space and ("own" if space.api_key_file else space.api_key and space.api_key.get_secret_value()[-6:])
     assert (space and f"{space.base_url} {key}") == asked
 
 
 def test_none_may_be_asked_where_it_is_off():
-    assert Targets(settings_of(spaces="acct", api_key="key", probe="off")).asked(b"space=acct") is None
+    assert Targets(settings_of(spaces="acct", api_key="pat.acct.id.key", probe="off")).asked(b"space=acct") is None

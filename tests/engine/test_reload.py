@@ -25,7 +25,7 @@ class Watching:
     def __init__(self, folder):
         self.file = folder / "settings.yaml"
         self.key = folder / "key"
-        self.key.write_text("key")
+        self.key.write_text("pat.acct.id.key")
         self.write(cache_ttl="1m")
         self.source = Source({"config": str(self.file)})
         self.clock = FakeClock()
@@ -129,7 +129,7 @@ def test_what_is_missing_heals_when_it_is_there_again(gone, watching):
         watching.file.unlink()
     faults = watching.reloader.ask().result(20)
     assert ("config" if gone == "file" else "api_key_file") in "".join(faults)
-    watching.key.write_text("key")
+    watching.key.write_text("pat.acct.id.key")
     watching.file.write_text(text)
     watching.looks()
     assert watching.succeeded

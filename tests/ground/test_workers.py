@@ -12,7 +12,7 @@ from exporter.engine.generation import _fetch_page
 from exporter.workers import Workers
 
 PATIENCE = 20
-MINIMUM = {"HAR_EXPORTER_SPACES": "old,young", "HAR_EXPORTER_API_KEY": "k"}
+MINIMUM = {"HAR_EXPORTER_SPACES": "old,young", "HAR_EXPORTER_API_KEY": "pat.acct.id.key"}
 
 
 @pytest.fixture

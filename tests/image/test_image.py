@@ -257,7 +257,7 @@ def test_pod_serves_takes_a_new_key_and_ends_in_its_grace_period(image, tmp_path
     folders = {volume["name"]: tmp_path / volume["name"] for volume in spec["volumes"]}
     for folder in folders.values():
         folder.mkdir()
-    with Upstream(make_rows(150), key="first") as upstream:
+    with Upstream(make_rows(150), key="pat.acct.id.first") as upstream:
         settings |= {
             "base_url": upstream.url,
             "spaces": [upstream.space],
@@ -265,7 +265,7 @@ def test_pod_serves_takes_a_new_key_and_ends_in_its_grace_period(image, tmp_path
             "cache_ttl": "1s",
         }
         swap(folders["config"], **{"config.yaml": json.dumps(settings)})
-        swap(folders["keys"], **{key: "first\n"})
+        swap(folders["keys"], **{key: "pat.acct.id.first\n"})
         (tmp_path / "pod.yaml").write_text(json.dumps(playable(image, spec, folders)))
         podman("play", "kube", tmp_path / "pod.yaml")
         container = "har-exporter-har-exporter"
@@ -274,8 +274,8 @@ def test_pod_serves_takes_a_new_key_and_ends_in_its_grace_period(image, tmp_path
             page = requests.get(f"{url}/metrics", timeout=20).text
             assert 'har_snapshot_artifacts{source="fetched",space="acct"} 150.0' in page
 
-            upstream.key = "second"
-            swap(folders["keys"], **{key: "second\n"})
+            upstream.key = "pat.acct.id.second"
+            swap(folders["keys"], **{key: "pat.acct.id.second\n"})
             before = time.time()
 
             def refreshed():
@@ -284,7 +284,7 @@ def test_pod_serves_takes_a_new_key_and_ends_in_its_grace_period(image, tmp_path
                 return taken and float(taken[1]) > before and text
 
             assert 'har_up{space="acct"} 1.0' in wait_for(refreshed)
-            assert upstream.requests[-1].headers["x-api-key"] == "second"
+            assert upstream.requests[-1].headers["x-api-key"] == "pat.acct.id.second"
             assert image.containers.state(container)["Pid"] == began
         held = json.loads(podman("inspect", container))[0]
         assert held["HostConfig"]["ReadonlyRootfs"]

@@ -46,7 +46,7 @@ class Running:
             lambda: ProcessView("1", "r", ApiCounters().read(), refresher.cache_counts(), True, 1.0),
         )
         probes = Probes(
-            Targets(load({}, {"HAR_EXPORTER_SPACES": "acct", "HAR_EXPORTER_API_KEY": "key"})), refresher,
+            Targets(load({}, {"HAR_EXPORTER_SPACES": "acct", "HAR_EXPORTER_API_KEY": "pat.acct.id.key"})), refresher,
             new_refresher=None, view=None, clock=self.clock, max_stale=3600.0,
         )  # fmt: skip
         self.endpoints = endpoints = Endpoints(

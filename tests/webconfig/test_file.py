@@ -178,7 +178,7 @@ def test_a_file_that_is_not_there_is_a_fault(tmp_path):
 def test_serve_refuses_to_start_with_2_and_a_line_for_each_fault(guarded):
     path = guarded.write(guarded.tls(min_version="TLS11", cert_fil="x") | {"basic_auth_users": {"alice": PASSWORD}})
     for command in ("serve", "check"):
-        done = run(command, api_key="k", spaces="acct", web_config_file=str(path))
+        done = run(command, api_key="pat.acct.id.key", spaces="acct", web_config_file=str(path))
         assert (done.returncode, done.stdout) == (2, "")
         lines = done.stderr.splitlines()
         assert len(lines) == 3

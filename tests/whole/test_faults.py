@@ -199,10 +199,10 @@ def test_a_key_file_that_cannot_be_used_later_leaves_the_last_good_key(spoil, fr
             assert (after[UP], after[loaded]) == (1, 0)
         assert all(f"x-api-key: {whole.KEY}".encode() in request for request in server.requests)
         assert exporter.log.count("key file cannot be used") == 1
-        (tmp_path / "key").write_text("another\n")
+        (tmp_path / "key").write_text("pat.acct.id.another\n")
         clock.tick(301)
         assert exporter.scrape()[loaded] == 1
-        assert b"x-api-key: another\r\n" in server.requests[-1]
+        assert b"x-api-key: pat.acct.id.another\r\n" in server.requests[-1]
 
 
 @pytest.mark.parametrize("text", [None, "", " \n", "two words"], ids=["missing", "empty", "blank", "no key"])

@@ -49,7 +49,7 @@ def scraped_until(url, series):
     ids=[*OVERSIZED, "endless tiny chunks"],
 )
 def test_a_page_that_is_too_large_or_too_slow_costs_32_mib_at_most(behave, reason):
-    settings = {"api_key": "key", "spaces": "acct", "cache_ttl": "1s", "request_timeout": "3s"}
+    settings = {"api_key": "pat.acct.id.key", "spaces": "acct", "cache_ttl": "1s", "request_timeout": "3s"}
     with (
         RawServer(says(GOOD)) as server,
         served(base_url=f"http://{server.address}", **settings) as (process, url),

@@ -130,17 +130,17 @@ def test_a_storm_makes_at_most_half_more_than_the_normal_traffic(bursts):
 def test_the_budget_is_shared_by_the_whole_process(clock, tmp_path):
     """A storm over many keys: half more at most, where each request alone would be tried three times."""
     (tmp_path / "settings.yaml").write_text("spaces:\n" + "".join(_entry(tmp_path, number) for number in range(60)))
-    with Upstream(make_rows(1), key="key") as upstream:
+    with Upstream(make_rows(1), key="pat.acct.id.key") as upstream:
         upstream.fault = lambda _: reply(503)
         flags = {"config": f"{tmp_path}/settings.yaml", "base_url": upstream.url, "concurrency": "1"}
-        app = App(load(flags, {"HAR_EXPORTER_API_KEY": "key"}), clock)
+        app = App(load(flags, {"HAR_EXPORTER_API_KEY": "pat.acct.id.key"}), clock)
         wait(app.refresher.start(), timeout=20)
         assert 60 < len(upstream.requests) <= 1.5 * 60
 
 
 def _entry(folder, number):
     """Return a space that has a key file, and with it a client, of its own."""
-    (folder / f"key-{number}").write_text("key")
+    (folder / f"key-{number}").write_text("pat.acct.id.key")
     return f"  - {{ref: acct/org{number}, api_key_file: {folder}/key-{number}}}\n"
 
 
@@ -243,7 +243,7 @@ class Mount:
 
 @pytest.mark.parametrize("overlap", [True, False], ids=["old and new are valid for a time", "the old one ends at once"])
 def test_a_hundred_rotations_under_load_fail_no_refresh_but_those_that_met_the_old_key(overlap, clock, front, tmp_path):
-    door, mount = Door("key-0"), Mount(tmp_path, "key-0")
+    door, mount = Door("pat.acct.id.0"), Mount(tmp_path, "pat.acct.id.0")
     met = 0
     with (
         RawServer(door) as server,
@@ -256,9 +256,9 @@ def test_a_hundred_rotations_under_load_fail_no_refresh_but_those_that_met_the_o
             refresh = exporter.app.refresher.scrape(1.0)
             while len(server.requests) < requests + number % 3:
                 time.sleep(0.001)
-            door.keys = {f"key-{number - 1}", f"key-{number}"} if overlap else {f"key-{number}"}
-            mount.swap(f"key-{number}")
-            door.keys = {f"key-{number}"}
+            door.keys = {f"pat.acct.id.{number - 1}", f"pat.acct.id.{number}"} if overlap else {f"pat.acct.id.{number}"}
+            mount.swap(f"pat.acct.id.{number}")
+            door.keys = {f"pat.acct.id.{number}"}
             for each in refresh:
                 each.result(whole.PATIENCE)
             met += not exporter.app.refresher.statuses()[0].up

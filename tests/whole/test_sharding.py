@@ -31,7 +31,7 @@ def test_a_space_stays_on_its_shard_from_version_to_version():
 @given(st.lists(REFS, min_size=1, max_size=10, unique=True), SHARDS)
 def test_each_space_is_on_exactly_one_shard(refs, shards):
     """The shards' spaces, put together, are all spaces, each once; on each shard in the order given."""
-    whole = settings_of(spaces=",".join(refs), api_key="k")
+    whole = settings_of(spaces=",".join(refs), api_key="pat.acct.id.key")
     each = [whole.model_copy(update={"shard": shard, "shards": shards}) for shard in range(shards)]
     served_by = [[space.ref for space in one.served] for one in each]
     assert sorted(chain.from_iterable(served_by)) == sorted(refs)
