@@ -165,7 +165,7 @@ class Client:
                 return self._try(url, key, deadline)
             # A rotated key is refused once; the file may hold the new one already.
             except (AuthError, ForbiddenError) as error:
-                if key_renewed or not self._key.renew(refused=key):
+                if key_renewed or not self._key.renew(key, self._patience(deadline)):
                     raise
                 key_renewed = True
                 self._counters.count_retry(error.reason)
@@ -194,7 +194,7 @@ class Client:
         self._limits.throttle(self._api_url, key).acquire(deadline)
         with self._slot(deadline):
             started = self._clock.monotonic()
-            timeout = self._timeout(started, deadline)
+            timeout = self._timeout(deadline)
             code = "error"
             try:
                 response = self._transport.get(url, self._headers(key), timeout)
@@ -218,11 +218,16 @@ class Client:
         finally:
             slots.release()
 
-    def _timeout(self, now: float, deadline: float) -> float:
-        if deadline <= now:
+    def _timeout(self, deadline: float) -> float:
+        timeout = self._patience(deadline)
+        if not timeout:
             hint = "raise refresh_timeout or page_size"
             raise RequestTimeout("the deadline of the refresh has passed", hint=hint)
-        return min(self._request_timeout, deadline - now)
+        return timeout
+
+    def _patience(self, deadline: float) -> float:
+        """Return the seconds that a request may take now."""
+        return min(self._request_timeout, max(0.0, deadline - self._clock.monotonic()))
 
     def _headers(self, key: str) -> dict[str, str]:
         authentication = {"Authorization": f"Bearer {key}"} if self._bearer else {"x-api-key": key}

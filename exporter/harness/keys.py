@@ -1,7 +1,6 @@
 """Key for the API: fixed, or in a file that is read again when it changes."""
 
-import re
-import threading
+from concurrent.futures import Future, wait
 from pathlib import Path
 from typing import Protocol
 
@@ -9,12 +8,13 @@ import structlog
 
 from exporter.files import read_file
 from exporter.log import LoggedStates
+from exporter.texts import read_key
+from exporter.workers import Workers
 
 _log = structlog.get_logger()
 
 _KEY_PARTS = 3
-# Anything else is refused by http.client, whose error message shows the whole header.
-_FIT_FOR_HEADER = re.compile(r"[\x21-\x7e]+")
+_PATIENCE = 0.1  # seconds; local file systems answer in less than one of a thousand
 
 
 class KeySource(Protocol):
@@ -30,8 +30,13 @@ class KeySource(Protocol):
         """Return the key to send now."""
         ...
 
-    def renew(self, refused: str) -> bool:
-        """Look for another key after one was refused, and return whether there is one."""
+    def renew(self, refused: str, patience: float) -> bool:
+        """Look for another key after one was refused, and return whether there is one.
+
+        Args:
+            refused: the key that was refused.
+            patience: seconds that this may take.
+        """
         ...
 
 
@@ -53,31 +58,38 @@ class FixedKey:
         """Return the key."""
         return self._key
 
-    def renew(self, refused: str) -> bool:
+    def renew(self, refused: str, patience: float) -> bool:  # noqa: ARG002 - takes no time
         """Return whether another key was refused than this one."""
         return self._key != refused
 
 
 class KeyFile:
-    """A key in a file, read again when the file changes; while the file cannot be used, the last good key stays.
+    """A key in a file, read again for each request; while the file cannot be used, the last good key stays.
+
+    The file is read on a thread of its own, so that a file system that is slow or hangs delays only a request that
+    needs another key.
 
     Attributes:
         usable: whether the file could be used when it was last read.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, patience: float = _PATIENCE) -> None:
         """Read the key.
+
+        Args:
+            path: the file.
+            patience: seconds that a request waits for the file, unless an earlier one waits already.
 
         Raises:
             OSError: the file cannot be read.
             ValueError: it holds nothing that can be sent as a key.
         """
         self._path = path
-        self._lock = threading.Lock()
-        # Before the read: a change between the two is then seen as one.
-        self._seen = _fingerprint(path)
+        self._patience = patience
         self._key = _read(path)
         self.usable = True
+        self._workers = Workers(1, "key-file")
+        self._reading: Future[None] | None = None
         self._logged = LoggedStates()
         self._logged.is_new(path, "usable", self.usable)
 
@@ -85,23 +97,25 @@ class KeyFile:
         return f"KeyFile({str(self._path)!r})"
 
     def current(self) -> str:
-        """Return the key; reads the file again if it changed."""
-        with self._lock:
-            fingerprint = _fingerprint(self._path)
-            # Kubernetes swaps a symlink, so the path may lead to another file with the same time.
-            if fingerprint != self._seen:
-                self._seen = fingerprint
-                self._reread()
-            return self._key
+        """Return the key that the file holds, or the last good one if it takes the file system long to answer."""
+        if self._reading is None or self._reading.done():
+            wait([self._ask()], self._patience)
+        return self._key
 
-    def renew(self, refused: str) -> bool:
-        """Read the file again even if it seems unchanged, and return whether it holds another key."""
-        # Even if it seems unchanged: the clock of a network file system may be coarse.
-        with self._lock:
-            self._reread()
-            return self._key != refused
+    def renew(self, refused: str, patience: float) -> bool:
+        """Read the file again, and return whether it holds another key."""
+        wait([self._ask()], patience)
+        return self._key != refused
 
-    def _reread(self) -> None:
+    def _ask(self) -> Future[None]:
+        """Have the file read; calls that come before that starts share it."""
+        # One that has started may have read the file before it changed.
+        reading = self._reading
+        if reading is None or reading.running() or reading.done():
+            self._reading = reading = self._workers.submit(self._read_again)
+        return reading
+
+    def _read_again(self) -> None:
         problem = ""
         try:
             self._key = _read(self._path)
@@ -115,22 +129,8 @@ class KeyFile:
                 _log.info("key file can be used again", file=str(self._path))
 
 
-def _fingerprint(path: Path) -> tuple[int, ...] | None:
-    """Return what changes when the file does, through any symlinks; None if there is no file."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_size
-
-
 def _read(path: Path) -> str:
-    key = read_file(path).decode(errors="replace").strip()
-    if not key:
-        raise ValueError("it is empty")
-    if not _FIT_FOR_HEADER.fullmatch(key):
-        raise ValueError("it holds characters that no key has")
-    return key
+    return read_key(read_file(path).decode(errors="replace"))
 
 
 def account_of(key: str) -> str:

@@ -20,7 +20,7 @@ from exporter.harness.transport import Transport
 from tests.support.clocks import FakeClock
 from tests.support.upstream import Upstream, cut, make_rows, reply, truncated
 
-KEY = "pat.acct.id.canary"
+KEY, OLD = "pat.acct.id.canary", "pat.acct.id.former"
 
 
 class Asking:
@@ -199,12 +199,12 @@ def test_a_retry_after_beyond_the_deadline_fails_at_once_with_a_hold(retry_after
 @pytest.mark.parametrize(("status", "reason"), [(401, "auth"), (403, "forbidden")])
 def test_a_refused_key_is_read_again_once(status, reason, upstream, tmp_path):
     file = tmp_path / "key"
-    file.write_text("old")
+    file.write_text(OLD)
     asking = Asking(upstream, key=KeyFile(file))
     upstream.faults.append(reply(status))
     upstream.before = lambda _: None
     renew = asking.client._key.renew
-    asking.client._key.renew = lambda refused: file.write_text(KEY) > 0 and renew(refused)
+    asking.client._key.renew = lambda *refused: file.write_text(KEY) > 0 and renew(*refused)
     assert decode_page(asking.page(), 1.8e9).rows == 3
     assert asking.counters.read().retries[reason] == 1
 
@@ -212,20 +212,20 @@ def test_a_refused_key_is_read_again_once(status, reason, upstream, tmp_path):
 def test_the_limit_and_the_hold_are_those_of_the_key_that_is_sent(upstream, tmp_path):
     """Whatever the key was when the server was opened."""
     file = tmp_path / "key"
-    file.write_text("old")
+    file.write_text(OLD)
     asking = Asking(upstream, key=KeyFile(file))
     file.write_text(KEY)
     upstream.faults.append(reply(429, headers=[("Retry-After", "60")]))
     with pytest.raises(RateLimitedError):
         asking.page(within=30.0)
-    asking.limits.throttle(upstream.url, "old").acquire(asking.clock.monotonic())
+    asking.limits.throttle(upstream.url, OLD).acquire(asking.clock.monotonic())
     with pytest.raises(RequestTimeout):
         asking.limits.throttle(upstream.url, KEY).acquire(asking.clock.monotonic() + 30.0)
 
 
 def test_a_key_that_did_not_change_is_not_tried_again(upstream, tmp_path):
     file = tmp_path / "key"
-    file.write_text("wrong")
+    file.write_text(OLD)
     with pytest.raises(RefreshError) as caught:
         Asking(upstream, key=KeyFile(file)).page()
     assert caught.value.reason == "auth"
