@@ -6,10 +6,11 @@ What only some commands need, and takes long to import, is imported when they ru
 import gc
 import getpass
 import json
+import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,10 +20,10 @@ import structlog
 from exporter import __version__, log
 from exporter.check.report import as_document
 from exporter.cli.output import check_replaceable, replace_file, write_to_stdout
-from exporter.clock import SystemClock
+from exporter.clock import Stopped, SystemClock
 from exporter.config.readers import ListenAddress
 from exporter.config.settings import Settings
-from exporter.config.sources import load
+from exporter.config.sources import NoKeyYetError, load
 from exporter.demo.catalogue import SPACES
 from exporter.demo.server import KEY, PREFIX, Registry
 from exporter.engine.app import App
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
 DONE = 0
 SPACE_FAILED = 1
+_KEY_SECONDS = 30  # that sidecars and agents have to write the key
 
 _log = structlog.get_logger()
 
@@ -50,13 +52,43 @@ def serve(flags: Mapping[str, str]) -> int:
     Raises:
         SettingsError: the settings are invalid, or the address cannot be used.
     """
-    source = Source(flags)
-    return _serve(source.load(), source)
+    source, clock = Source(flags), SystemClock()
+    try:
+        settings = _with_key(source.load, clock)
+    except Stopped:
+        return DONE
+    return _serve(settings, source, clock)
 
 
-def _serve(settings: Settings, source: Source, greet: Callable[[str], None] = lambda _: None) -> int:
+def _with_key(load: Callable[[], Settings], clock: SystemClock) -> Settings:
+    """Return the settings; if only a key file is missing, wait for whatever writes it next to this process.
+
+    Raises:
+        SettingsError: the settings are invalid, or the key file is still missing.
+        Stopped: SIGTERM ended the wait.
+    """
+    try:
+        return load()
+    except NoKeyYetError as error:
+        faults = error.faults
+    # The first process of a container ignores SIGTERM unless it has a handler.
+    before = signal.signal(signal.SIGTERM, lambda *_: clock.stop())
+    try:
+        for fault in faults:
+            print(f"har-exporter: {fault}; waiting {_KEY_SECONDS} seconds for it", file=sys.stderr)
+        for _ in range(_KEY_SECONDS):
+            clock.wait(1.0)
+            with suppress(NoKeyYetError):
+                return load()
+        return load()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _serve(
+    settings: Settings, source: Source, clock: SystemClock, greet: Callable[[str], None] = lambda _: None
+) -> int:
     log.configure(settings.log_level, settings.log_format)
-    clock = SystemClock()
     web_config, tls = _web_config(settings)
     app = App(settings, clock)
     reloader = Reloader(app, source, clock)
@@ -105,7 +137,7 @@ def demo(flags: Mapping[str, str]) -> int:
     """
     with Registry() as registry:
         source = Source(flags, _pointing_to(registry))
-        return _serve(source.load(), source, _greet)
+        return _serve(source.load(), source, SystemClock(), _greet)
 
 
 def _greet(url: str) -> None:

@@ -21,6 +21,9 @@ from exporter.texts import DURATION_FORMS, optional, read_duration, read_key, re
 MOST_SHARDS = 1000
 """The largest number of shards."""
 
+NO_KEY_YET = "must be a file that can be read: there is none in this folder"
+"""Fault of a key file that another process may still write."""
+
 _EMPTY_IS_NONE = frozenset({"link_template", "search_term"})
 _LONGEST = "3650d"
 _RATE = re.compile(r"([1-9][0-9]{0,5})/([smh])")
@@ -225,14 +228,16 @@ def read_path(value: object) -> Path:
 def read_key_path(value: object) -> Path:
     """Return the path of a file that holds an API key."""
     path = Path(read_text(value))
-    read_key(_content(path).decode("ascii", errors="replace"))
+    read_key(_content(path, missing=NO_KEY_YET).decode("ascii", errors="replace"))
     return path
 
 
-def _content(path: Path) -> bytes:
+def _content(path: Path, missing: str = "") -> bytes:
     try:
         return read_file(path)
     except OSError as error:
+        if missing and isinstance(error, FileNotFoundError) and path.parent.is_dir():
+            raise ValueError(missing) from None
         raise ValueError(f"must be a file that can be read: {error.strerror}") from None
 
 

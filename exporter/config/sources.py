@@ -15,7 +15,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import PydanticBaseSettingsSource
 
 from exporter.config.errors import ENV_PREFIX, printable_name, unknown_name
-from exporter.config.readers import present
+from exporter.config.readers import NO_KEY_YET, present
 from exporter.config.settings import FLAGLESS, UPSTREAM, Settings
 from exporter.files import read_file
 from exporter.texts import SettingsError, parse_yaml
@@ -29,6 +29,10 @@ _INJECTED = re.compile(
 )
 # In capitals only: a template of links may hold ${account}.
 _REFERENCE = re.compile(r"\$\{[A-Z_][A-Z0-9_]*(?:[:?+=-][^}]*)?\}|^\s*\$[A-Z_][A-Z0-9_]*\s*$")
+
+
+class NoKeyYetError(SettingsError):
+    """Nothing is wrong with the settings but that key files are missing from folders that exist."""
 
 
 class _Source(PydanticBaseSettingsSource):
@@ -154,6 +158,7 @@ def load(
         pinned: values with precedence over all sources; the sources' own `UPSTREAM` settings are then ignored.
 
     Raises:
+        NoKeyYetError: only key files are missing, which may come.
         SettingsError: with every fault of every source.
     """
     sources: list[_Source] = [_Flags(flags), _Environment(environ), _File(*_config(flags, environ))]
@@ -164,7 +169,8 @@ def load(
     settings, invalid = _validated(sources)
     faults = [*(fault for source in sources for fault in (*source.faults, *_refused(source))), *invalid]
     if settings is None or faults:
-        raise SettingsError(faults)
+        no_key_yet = all(fault.endswith(NO_KEY_YET) for fault in faults)
+        raise NoKeyYetError(faults) if no_key_yet else SettingsError(faults)
     return settings
 
 

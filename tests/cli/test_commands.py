@@ -52,6 +52,15 @@ def test_serve_heeds_a_signal_from_the_moment_that_it_says_it_listens():
         assert process.wait(timeout=10) == 0
 
 
+def test_serve_heeds_sigterm_while_it_waits_for_a_key_file(tmp_path):
+    environment = ENVIRONMENT | {"HAR_EXPORTER_SPACES": "acct", "HAR_EXPORTER_API_KEY_FILE": f"{tmp_path}/key"}
+    command = [sys.executable, "-m", "exporter"]
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        assert "waiting 30 seconds" in process.stderr.readline()
+        process.send_signal(signal.SIGTERM)
+        assert (process.wait(timeout=10), process.stderr.read()) == (0, "")
+
+
 def test_importing_the_module_of_the_command_runs_nothing(capsys):
     importlib.import_module("exporter.__main__")
     assert capsys.readouterr() == ("", "")

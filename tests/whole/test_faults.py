@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from exporter.cli import commands
 from exporter.cli.main import main
 from tests.support import whole
-from tests.support.clocks import SkippingClock
+from tests.support.clocks import FakeClock, SkippingClock
 from tests.support.faults import FAILURES, GOOD, ODDITIES, good_tls, lists, pages, says
 from tests.support.places import DOCS, TESTS
 from tests.support.rawserver import RawServer, hangs, sends
@@ -205,14 +206,41 @@ def test_a_key_file_that_cannot_be_used_later_leaves_the_last_good_key(spoil, fr
         assert b"x-api-key: pat.acct.id.another\r\n" in server.requests[-1]
 
 
-@pytest.mark.parametrize("text", [None, "", " \n", "two words"], ids=["missing", "empty", "blank", "no key"])
+@pytest.mark.parametrize("text", ["", " \n", "two words of it"], ids=["empty", "blank", "no key"])
 def test_a_key_file_that_cannot_be_used_at_the_start_is_refused(text, tmp_path, capsys):
     file = tmp_path / "key"
-    if text is not None:
-        file.write_text(text)
+    file.write_text(text)
     assert main(["--spaces", "acct", "--api-key-file", str(file)]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "--api-key-file" in line
+
+
+@pytest.mark.parametrize(
+    ("file", "more", "waits", "fault"),
+    [
+        ("key", [], 20, "listen_address"),
+        ("other", [], 30, "--api-key-file"),
+        ("none/key", [], 0, "--api-key-file"),
+        ("key", ["--page-size", "0"], 0, "--page-size"),
+    ],
+    ids=["comes", "never comes", "no folder", "another fault"],
+)
+def test_a_key_file_that_is_missing_at_the_start_is_waited_for(file, more, waits, fault, tmp_path, monkeypatch, capsys):
+    """For 30 seconds, if its folder exists and nothing else is wrong; the address in use ends the start after that."""
+
+    class Clock(FakeClock):
+        def wait(self, seconds):
+            super().wait(seconds)
+            if len(self.waits) == 20:
+                (tmp_path / "key").write_text(whole.KEY)
+
+    clock = Clock()
+    monkeypatch.setattr(commands, "SystemClock", lambda: clock)
+    with RawServer(sends()) as taken:
+        flags = ["--spaces", "acct", "--api-key-file", str(tmp_path / file), "--listen-address", taken.address, *more]
+        assert main(flags) == 2
+    assert sum(clock.waits) == waits
+    assert capsys.readouterr().err.splitlines()[-1].startswith(f"har-exporter: {fault}: ")
 
 
 @pytest.mark.parametrize("path", ["", "/harness/"])
