@@ -10,7 +10,7 @@ from contextlib import suppress
 from functools import partial
 from itertools import count
 from queue import SimpleQueue
-from typing import ParamSpec, TypeVar
+from typing import NamedTuple, ParamSpec, TypeVar
 
 from exporter.clock import Clock, Stopped
 
@@ -42,31 +42,67 @@ class Workers:
 
     def submit(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Queue a call that is not urgent; the future gets its result or exception."""
-        return self.submit_by(math.inf, function, *args, **kwargs)
+        return self.submit_in_turn(math.inf, int, function, *args, **kwargs)
 
-    def submit_by(self, deadline: float, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Queue a call that runs before those with a later deadline; the call must enforce the deadline itself."""
+    def submit_in_turn(
+        self,
+        deadline: float,
+        wait: Callable[[], object],
+        function: Callable[P, T],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> Future[T]:
+        """Queue a call that begins after all more urgent ones have begun.
+
+        Args:
+            deadline: calls with an earlier one are more urgent; the call must enforce it itself.
+            wait: returns when the call may begin; no other call of the pool begins meanwhile.
+            function: the call.
+            args: its arguments.
+            kwargs: its keyword arguments.
+
+        Returns:
+            The future of its result, or of the exception of either function.
+        """
         future: Future[T] = Future()
-        self._calls.put(deadline, partial(_call, future, partial(function, *args, **kwargs)))
+        call = _Call(partial(_begin, future, wait), partial(_run, future, partial(function, *args, **kwargs)))
+        self._calls.put(deadline, call)
         return future
+
+
+class _Call(NamedTuple):
+    """Call in the queue: waits for its turn, and returns whether it still has to run; then runs."""
+
+    begin: Callable[[], bool]
+    run: Callable[[], None]
 
 
 class _Calls:
     """Queue of the calls that wait for a thread; None ends the thread that gets it."""
 
     def __init__(self) -> None:
+        self._turn = threading.Lock()
         # Reentrant: a signal handler may submit a call while it interrupts this code.
         self._lock = threading.RLock()
-        self._waiting: list[tuple[float, int, Callable[[], None] | None]] = []
+        self._waiting: list[tuple[float, int, _Call | None]] = []
         self._order = count()  # breaks ties of deadlines, as functions cannot be compared
         self._ready: SimpleQueue[None] = SimpleQueue()
 
-    def put(self, deadline: float, call: Callable[[], None] | None) -> None:
+    def put(self, deadline: float, call: _Call | None) -> None:
         with self._lock:
             heapq.heappush(self._waiting, (deadline, next(self._order), call))
         self._ready.put(None)
 
-    def get(self) -> Callable[[], None] | None:
+    def next(self) -> _Call | None:
+        """Return the most urgent call when it may run."""
+        with self._turn:
+            call = self._pop()
+            while call and not call.begin():
+                call = self._pop()
+            return call
+
+    def _pop(self) -> _Call | None:
         self._ready.get()
         with self._lock:
             return heapq.heappop(self._waiting)[-1]
@@ -92,14 +128,24 @@ def _repeat(call: Callable[[], object], seconds: float, clock: Clock) -> None:
 
 
 def _work(calls: _Calls) -> None:
-    while call := calls.get():
-        call()
+    while call := calls.next():
+        call.run()
         del call  # frees the objects that it refers to, as the next call may come much later
 
 
-def _call(future: Future[T], function: Callable[[], T]) -> None:
+def _begin(future: Future[T], wait: Callable[[], object]) -> bool:
     if not future.set_running_or_notify_cancel():
-        return
+        return False
+    try:
+        wait()
+    except BaseException as error:  # noqa: BLE001 - raised again where the future is awaited
+        future.set_exception(error)
+        del future  # as below
+        return False
+    return True
+
+
+def _run(future: Future[T], function: Callable[[], T]) -> None:
     try:
         result = function()
     except BaseException as error:  # noqa: BLE001 - raised again where the future is awaited

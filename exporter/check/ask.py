@@ -126,9 +126,11 @@ class _Question:
     def _rows_of(self, registry: str) -> int | None:
         """Return how many rows a registry lists, at most one; None if it could not be asked for."""
         listing = replace(listing_of(self._space), registries=(registry,))
+        deadline = self._clock.monotonic() + self._patience
         try:
+            self._client.client.wait_for_turn(deadline)
             # One row is enough to know that the registry lists something.
-            page = self._client.client.page(listing, 0, 1, self._clock.monotonic() + self._patience)
+            page = self._client.client.page(listing, 0, 1, deadline)
             return decode_page(page, self._clock.time()).rows
         except RefreshError:
             return None

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from exporter.clock import Clock
@@ -10,6 +10,7 @@ from exporter.config.settings import OnReload, Settings
 from exporter.config.spaces import Space
 from exporter.engine.clients import Clients, SharedClient, listing_of
 from exporter.engine.probes import Targets
+from exporter.inventory.passes import PageQuery
 from exporter.inventory.refresh import SpaceStatus, Walk
 from exporter.inventory.tally import Tally
 from exporter.inventory.walk import FetchPage, Walker
@@ -95,11 +96,16 @@ def new_walker(
 
 
 def _fetch_page(client: SharedClient, space: Space) -> FetchPage:
-    listing = listing_of(space)
+    newest_first = listing_of(space)
+    oldest_first = replace(newest_first, oldest_first=True)
 
-    def fetch_page(page: int, size: int, deadline: float) -> Future[bytes]:
+    def fetch_page(query: PageQuery, deadline: float) -> Future[bytes]:
+        listing = oldest_first if query.oldest_first else newest_first
         # The oldest walk first: walks that shared the rate evenly would all end late, or all time out.
-        return client.workers.submit_by(deadline, client.client.page, listing, page, size, deadline)
+        wait = partial(client.client.wait_for_turn, deadline)
+        return client.workers.submit_in_turn(
+            deadline, wait, client.client.page, listing, query.page, query.size, deadline
+        )
 
     return fetch_page
 

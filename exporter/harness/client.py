@@ -62,6 +62,7 @@ class Listing:
         latest_version: list only the latest version of each artifact; None for the API's default.
         deployed_artifact: list only deployed artifacts; None for the API's default.
         search_term: list only artifacts whose name contains this text; None for all.
+        oldest_first: the opposite of the usual order.
     """
 
     space: str
@@ -70,6 +71,7 @@ class Listing:
     latest_version: bool | None = None
     deployed_artifact: bool | None = None
     search_term: str | None = None
+    oldest_first: bool = False
 
     def path(self) -> str:
         """Return the path below the API's prefix; each segment is encoded on its own, the plus stays a plus."""
@@ -79,14 +81,14 @@ class Listing:
     def query(self, page: int, size: int) -> str:
         """Return the query for one page.
 
-        Newest first: rows that change during a refresh move to pages that were read already and are read again there,
-        instead of being missed.
+        Usually newest first: rows that change during a refresh move to pages that were read already and are read again
+        there, instead of being missed.
         """
         parameters = [
             ("page", str(page)),
             ("size", str(size)),
             ("sort_field", "lastModified"),
-            ("sort_order", "DESC"),
+            ("sort_order", "ASC" if self.oldest_first else "DESC"),
             *(("reg_identifier", registry) for registry in self.registries),
             *(("package_type", package_type) for package_type in self.package_types),
         ]
@@ -140,8 +142,20 @@ class Client:
         self._clock = clock
         self._jitter = jitter
 
+    def wait_for_turn(self, deadline: float) -> None:
+        """Wait until the limits of the key allow a request; it counts as sent.
+
+        Args:
+            deadline: monotonic time at which the request is of no more use.
+
+        Raises:
+            RequestTimeout: it may be sent only after the deadline; raised immediately.
+            Stopped: the process is shutting down.
+        """
+        self._limits.throttle(self._api_url, self._key.current()).acquire(deadline)
+
     def page(self, listing: Listing, page: int, size: int, deadline: float) -> bytes:
-        """Return the body of one page, after retries if these may help.
+        """Return the body of one page, after retries if these may help; to be called after `wait_for_turn`.
 
         Args:
             listing: artifacts to list.
@@ -169,10 +183,12 @@ class Client:
                     raise
                 key_renewed = True
                 self._counters.count_retry(error.reason)
+                self.wait_for_turn(deadline)
             except (ConnectError, ServerError, RateLimitedError) as error:
                 tries += 1
                 self._wait_before_retry(error, key, tries, deadline)
                 self._counters.count_retry(error.reason)
+                self.wait_for_turn(deadline)
 
     def _wait_before_retry(self, error: RefreshError, key: str, tries: int, deadline: float) -> None:
         """Wait for the next try, or raise the error if there is none."""
@@ -191,7 +207,6 @@ class Client:
 
     def _try(self, url: str, key: str, deadline: float) -> bytes:
         """Send one request, and return the body of a good response."""
-        self._limits.throttle(self._api_url, key).acquire(deadline)
         with self._slot(deadline):
             started = self._clock.monotonic()
             timeout = self._timeout(deadline)

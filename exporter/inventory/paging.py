@@ -1,7 +1,7 @@
-"""Paging rules: which pages to ask for, when the listing ends, and whether it was read completely.
+"""Paging rules: which pages to ask for, and when the listing ends.
 
-The listing moves while it is read, and the API's own count can be wrong. So the pages themselves end a walk; the count
-only plans which pages to ask for ahead, and says whether the walk is complete.
+The listing moves while it is read, and the API's own count can be wrong. So the pages themselves end a pass; the count
+only plans which pages to ask for ahead.
 """
 
 import math
@@ -16,7 +16,7 @@ _REJECTED_SHARE = 0.01
 
 
 def requests_of_walk(rows: int, first_page: int, size: int) -> int:
-    """Return how many requests a walk sends; retries not included.
+    """Return how many requests a walk sends through a listing that does not move; retries not included.
 
     Args:
         rows: rows of the listing.
@@ -31,7 +31,7 @@ def requests_of_walk(rows: int, first_page: int, size: int) -> int:
 
 
 class Paging:
-    """Progress of one walk through the pages of a listing.
+    """Progress of one pass through the pages of a listing, from page 0 to the last one.
 
     Attributes:
         size: rows per page in force, which a server may have lowered.
@@ -39,44 +39,40 @@ class Paging:
         rows: rows read so far, repeated and rejected ones included.
         duplicates: rows that repeat an earlier one.
         rejected: rows and values that could not be used.
-        reported: rows of the whole listing by the API's last usable count; None if it gave none.
         ended: whether the last page was read.
         last_to_ask: the highest page number that is worth asking for now.
     """
 
-    def __init__(self, size: int, concurrency: int) -> None:
+    def __init__(self, size: int, concurrency: int, *, again: bool = False) -> None:
         """Start before the first page.
 
         Args:
             size: rows asked for per page.
             concurrency: pages to ask for ahead without a usable count.
+            again: the listing was read before, so that pages without a new row are no fault.
         """
         self.size = size
         self.pages = 0
         self.rows = 0
         self.duplicates = 0
         self.rejected = Rejected()
-        self.reported: int | None = None
         self.ended = False
         self.last_to_ask = 0
         self._asked_size = size
         self._concurrency = concurrency
+        self._again = again
         self._first_page: list[tuple[str | None, ...]] = []
         self._from_one = False
-        self._moved = False
         self._without_news = 0
+        self._reported_with_news: int | None = None
 
-    @property
-    def complete(self) -> bool:
-        """Whether as many rows were read as the API reported, and that number did not change; true without a count."""
-        return self.reported is None or (self.rows == self.reported and not self._moved)
-
-    def read(self, page: Page, new: int) -> None:
+    def read(self, page: Page, *, new: int, reported: int | None) -> None:
         """Count the next page.
 
         Args:
             page: the page.
             new: how many of its rows no earlier page had.
+            reported: rows of the whole listing by the API's last usable count; None if it gave none.
 
         Raises:
             BadShapeError: too many rows cannot be used.
@@ -85,28 +81,28 @@ class Paging:
         if page.rows > self._asked_size:
             raise PaginationError(f"page {self.pages} has {page.rows} rows where {self._asked_size} were requested")
         if not self._repeats_first_page(page):
-            self._count(page, new)
-        self._count_reported(page.item_count)
+            self.rows += page.rows
+            self.duplicates += len(page.artifacts) - new
+            self.rejected = Rejected(*map(operator.add, self.rejected, page.rejected))
         self.pages += 1
-        self._detect_loop(page, new)
+        if not self._again:
+            self._detect_loop(page, new, reported)
         self.size = min(self._asked_size, page.page_size or self._asked_size)
-        self.ended = self._is_last(page)
-        self.last_to_ask = self._plan()
+        self.ended = self._is_last(page, reported)
+        self.last_to_ask = self.pages - 1 if self.ended else self._plan(reported)
 
-    def reread_first(self, page: Page) -> None:
-        """Count the second reading of page 0, whose rows say nothing about the number of rows."""
-        self._count_reported(page.item_count)
-        self.pages += 1
-
-    def expected_requests(self) -> int | None:
+    def expected_requests(self, reported: int | None) -> int | None:
         """Return how many requests the whole walk sends, known from its first page; retries not included.
+
+        Args:
+            reported: rows of the whole listing by the API's count; None if it gave none.
 
         Returns:
             The number; None if only the walk itself can show it.
         """
         if self.ended:
             return 1
-        return None if self.reported is None else requests_of_walk(self.reported, self.rows, self.size)
+        return None if reported is None else requests_of_walk(reported, self.rows, self.size)
 
     def check_rejected(self) -> None:
         """Check how many rows could not be used.
@@ -127,21 +123,14 @@ class Paging:
             return self._from_one
         return False
 
-    def _count(self, page: Page, new: int) -> None:
-        self.rows += page.rows
-        self.duplicates += len(page.artifacts) - new
-        self.rejected = Rejected(*map(operator.add, self.rejected, page.rejected))
-
-    def _count_reported(self, item_count: int | None) -> None:
-        # The server returns 0 if its count query fails, even next to rows.
-        if item_count is None or (item_count == 0 and self.rows):
+    def _detect_loop(self, page: Page, new: int, reported: int | None) -> None:
+        if new or not page.rows:
+            self._without_news, self._reported_with_news = 0, reported
             return
-        self._moved |= self.reported not in {None, item_count}
-        self.reported = item_count
-
-    def _detect_loop(self, page: Page, new: int) -> None:
-        self._without_news = self._without_news + 1 if page.rows and not new else 0
-        if self._without_news < _PAGES_WITHOUT_NEWS:
+        self._without_news += 1
+        # Rows that were pushed since the last news repeat as many others.
+        pushed = max(0, (reported or 0) - (self._reported_with_news or 0))
+        if self._without_news < _PAGES_WITHOUT_NEWS + math.ceil(pushed / self.size):
             return
         self.check_rejected()
         # Rejected rows have no identity: pages that hold nothing else may all differ.
@@ -150,7 +139,7 @@ class Paging:
                 f"pages repeat: {self._without_news} in a row, up to page {self.pages - 1}, hold no new row"
             )
 
-    def _is_last(self, page: Page) -> bool:
+    def _is_last(self, page: Page, reported: int | None) -> bool:
         """Return whether a page ends the listing: an empty one, or a short one after all reported rows.
 
         Without any count a short page may come from a server that caps the page size silently.
@@ -159,13 +148,13 @@ class Paging:
             return True
         if page.rows >= self.size:
             return False
-        return bool(page.page_size) if self.reported is None else self.rows >= self.reported
+        return bool(page.page_size) if reported is None else self.rows >= reported
 
-    def _plan(self) -> int:
-        if self.reported is None:
+    def _plan(self, reported: int | None) -> int:
+        if reported is None:
             return self.pages - 1 + self._concurrency
         # The last page is a short one; if the count is a multiple of the page size, that is the empty page after it.
-        return max(self.reported // self.size + self._from_one, self.pages)
+        return max(reported // self.size + self._from_one, self.pages)
 
 
 def _names(page: Page) -> list[tuple[str | None, ...]]:

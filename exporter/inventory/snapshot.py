@@ -121,12 +121,12 @@ class Snapshot:
         began: when the walk began, wall clock, seconds since the epoch.
         began_monotonic: the same moment on the monotonic clock, for ages.
         inventory: totals and findings of all rows.
-        pages: pages that were read, including the second reading of page 0.
+        pages: pages that were read, those that were read again included.
         page_size: rows per page in force.
-        duplicates: rows that repeat an earlier one, without those of the second reading of page 0.
+        duplicates: rows that repeat an earlier one, without those of pages that were read again.
         rejected: rows and values that could not be used.
         reported: rows as counted by the API (`itemCount`), its last usable count; None if there was none.
-        complete: the walk read as many rows as the API reported, and that number did not change.
+        complete: nothing in the answers leaves room for a missing row, or the API gave no usable count.
     """
 
     began: float

@@ -274,8 +274,8 @@ SPACE_FAMILIES: tuple[Family[SpaceView], ...] = (
     ),
     Family(
         "har_snapshot_complete", "gauge", _SPACE,
-        "1 if the refresh read as many rows as the API reported and that number did not change, or if none "
-        "was reported.",
+        "1 if nothing in the API's responses leaves room for a missing row, or if they report no number of rows; "
+        "else 0.",
         _per_snapshot(lambda snapshot: snapshot.complete),
     ),
     Family(
@@ -285,12 +285,12 @@ SPACE_FAMILIES: tuple[Family[SpaceView], ...] = (
     ),
     Family(
         "har_snapshot_pages", "gauge", _SPACE,
-        "Pages that the refresh read, including the second reading of page 0.",
+        "Pages that the refresh read, including those that it read again.",
         _per_snapshot(lambda snapshot: snapshot.pages),
     ),
     Family(
         "har_snapshot_duplicates", "gauge", _SPACE,
-        "Rows that repeat an earlier one, without those of the second reading of page 0.",
+        "Rows that repeat an earlier one, without those of pages that were read again.",
         _per_snapshot(lambda snapshot: snapshot.duplicates),
     ),
     Family(

@@ -12,8 +12,7 @@ from exporter.clock import SystemClock
 from exporter.config.settings import Settings
 from exporter.demo.catalogue import SPACES as DEMO_SPACES
 from exporter.harness.errors import REASONS, RefreshError
-from exporter.harness.page import Page, Rejected
-from exporter.inventory.paging import Paging
+from exporter.inventory.paging import requests_of_walk
 from exporter.inventory.refresh import SpaceStatus
 from tests.support.commands import run, settings_for
 from tests.support.places import DOCS
@@ -210,10 +209,8 @@ def test_a_registry_that_lists_nothing_is_told_once():
 def answer(ref="acct", artifacts=100_000, *, key=0, seconds=0.1, size=100, **variables):
     (space,) = settings_of(spaces=ref, api_key="pat.acct.id.key", **variables).served
     rows = min(artifacts, size)
-    paging = Paging(size, 4)
-    paging.read(Page([], rows, artifacts, size, Rejected()), new=rows)
     status = SpaceStatus(ref, "fresh", snapshot(artifacts=rows, reported=artifacts), True, seconds, {}, None)
-    return CheckedSpace(space, status, key, "acct", paging.expected_requests(), series=0)
+    return CheckedSpace(space, status, key, "acct", requests_of_walk(artifacts, rows, size), series=0)
 
 
 def told_by(*answers, **variables):

@@ -45,7 +45,8 @@ def walker(plan, timeline, key, space):
     """Return the walk of the exporter's own walker through a space."""
     rows = make_rows(plan.estate[space])
 
-    def fetch_page(page, size, deadline):
+    def fetch_page(query, deadline):
+        page, size, _ = query
         listed = rows[page * size : (page + 1) * size]
         data = {"artifacts": listed, "itemCount": len(rows), "pageSize": size, "pageIndex": page}
         return Page(key, json.dumps({"status": "SUCCESS", "data": data}).encode(), deadline)

@@ -3,12 +3,14 @@
 import signal
 import threading
 import weakref
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
 
 from exporter.config.sources import load
 from exporter.engine.generation import _fetch_page
+from exporter.inventory.passes import PageQuery
 from exporter.workers import Workers
 
 PATIENCE = 20
@@ -30,8 +32,11 @@ def test_calls_run_by_their_deadlines_and_of_equal_ones_the_oldest_first(busy):
     ran = []
     calls = [
         workers.submit(ran.append, "last"),
-        *(workers.submit_by(deadline, ran.append, name) for deadline, name in ((3.0, "c"), (1.0, "a"), (2.0, "b"))),
-        workers.submit_by(1.0, ran.append, "a again"),
+        *(
+            workers.submit_in_turn(deadline, int, ran.append, name)
+            for deadline, name in ((3.0, "c"), (1.0, "a"), (2.0, "b"))
+        ),
+        workers.submit_in_turn(1.0, int, ran.append, "a again"),
         workers.submit(ran.append, "very last"),
     ]
     free.set()
@@ -56,6 +61,30 @@ def test_an_error_is_the_futures_and_ends_no_thread(busy):
     with pytest.raises(ZeroDivisionError):
         workers.submit(lambda: 1 / 0).result(PATIENCE)
     assert workers.submit(lambda: 7).result(PATIENCE) == 7
+
+
+def test_calls_begin_one_by_one_in_order_and_then_run_side_by_side():
+    """While one waits for its turn, as for a limit of requests, no other begins."""
+    workers, begun, together = Workers(4, "test"), [], threading.Barrier(4)
+
+    def wait(number):
+        begun.append(number)
+        sum(range(500_000))  # long enough for other threads to begin meanwhile
+        begun.append(number)
+
+    calls = [workers.submit_in_turn(0.0, partial(wait, number), together.wait, PATIENCE) for number in range(4)]
+    for call in calls:
+        call.result(PATIENCE)
+    assert begun == [0, 0, 1, 1, 2, 2, 3, 3]
+
+
+def test_an_error_of_the_wait_is_the_futures_and_the_call_does_not_run():
+    workers, ran = Workers(1, "test"), []
+    call = workers.submit_in_turn(0.0, lambda: 1 / 0, ran.append, "never")
+    with pytest.raises(ZeroDivisionError):
+        call.result(PATIENCE)
+    assert workers.submit(lambda: 7).result(PATIENCE) == 7
+    assert ran == []
 
 
 class _Asked:
@@ -85,10 +114,16 @@ def test_the_pages_of_the_walk_that_began_first_go_first(busy):
     """Walks that share a key so end one after the other, by their deadlines, and not all at the end."""
     workers, free = busy
     asked = []
-    client = SimpleNamespace(page=lambda listing, page, _size, _deadline: asked.append((listing.space, page)))
+    client = SimpleNamespace(
+        page=lambda listing, page, _size, _deadline: asked.append((listing.space, page)), wait_for_turn=int
+    )
     upstream = SimpleNamespace(workers=workers, client=client)
     old, young = (_fetch_page(upstream, space) for space in load({}, MINIMUM).served)
-    pages = [fetch(page, 100, deadline) for page in range(3) for fetch, deadline in ((young, 3_700.0), (old, 3_600.0))]
+    pages = [
+        fetch(PageQuery(page, 100, oldest_first=False), deadline)
+        for page in range(3)
+        for fetch, deadline in ((young, 3_700.0), (old, 3_600.0))
+    ]
     free.set()
     for page in pages:
         page.result(PATIENCE)

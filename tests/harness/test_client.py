@@ -42,7 +42,9 @@ class Asking:
         )
 
     def page(self, listing=None, within=3600.0):
-        return self.client.page(listing or Listing("acct"), 0, 100, self.clock.monotonic() + within)
+        deadline = self.clock.monotonic() + within
+        self.client.wait_for_turn(deadline)
+        return self.client.page(listing or Listing("acct"), 0, 100, deadline)
 
 
 @pytest.fixture

@@ -30,14 +30,21 @@ def rows(number):
 class Reply(Future[bytes]):
     """A page in flight, which tells the server when it is read."""
 
-    def __init__(self, server, page):
+    def __init__(self, server, page, oldest_first=False):
         super().__init__()
         self.server = server
         self.page = page
+        self.oldest_first = oldest_first
+        self.unread = True
+
+    def cancel(self):
+        self.unread = False
+        return super().cancel()
 
     def result(self, timeout=None):
         assert self.done(), f"waits for ever for page {self.page}"
         self.server.read.append(self.page)
+        self.unread = False
         return super().result(timeout)
 
 
@@ -72,31 +79,33 @@ class Server:
     told: list[tuple[list[Row], object]] = field(default_factory=list)
     most_unread: int = 0
 
-    def fetch(self, page, size, deadline):
+    def fetch(self, query, deadline):
         """Answer one request."""
+        page, size, oldest_first = query
         number = len(self.asked)
         assert number < MOST_REQUESTS, "asks for ever"
         self.before(number)
         self.asked.append(page)
         self.asked_sizes.append(size)
         self.deadlines.append(deadline)
-        self.most_unread = max(self.most_unread, len(self.asked) - len(self.read))
-        reply = Reply(self, page)
+        reply = Reply(self, page, oldest_first)
         self.replies.append(reply)
+        self.most_unread = max(self.most_unread, sum(reply.unread for reply in self.replies))
         failure = self.fails.get(number)
         if isinstance(failure, Exception):
             reply.set_exception(failure)
         elif isinstance(failure, bytes):
             reply.set_result(failure)
         elif number < min(self.fails, default=math.inf):
-            reply.set_result(self.body(page, size))
+            reply.set_result(self.body(page, size, oldest_first=oldest_first))
         return reply
 
-    def body(self, page, size):
+    def body(self, page, size, *, oldest_first=False):
         """Return a page."""
         size = min(size, self.cap)
         start = max(page - self.first, 0) * size
-        rows = self.serve(page, size) if self.serve else self.listing[start : start + size]
+        listing = self.listing[::-1] if oldest_first else self.listing
+        rows = self.serve(page, size) if self.serve else listing[start : start + size]
         data = {"itemCount": self.count(len(self.listing)), "pageSize": size if self.tell_size else ABSENT}
         self.told.append((rows, data["itemCount"]))
         return body_of(rows, **{name: value for name, value in data.items() if value is not ABSENT})
