@@ -49,7 +49,7 @@ def tallied(pages: Sequence[bytes], now: float) -> int:
     """Decode and add up pages as the exporter does, and return the number of artifacts."""
     tally = Tally(now, findings=FINDINGS, findings_limit=500, stale_ages={str(age): age for age in _STALE_AGES})
     for page in pages:
-        tally.add(decode_page(page, now).artifacts)
+        tally.add(decode_page(page, now, rows_asked=_SIZE).artifacts)
     return tally.inventory().artifacts
 
 

@@ -75,7 +75,6 @@ def _row(row: int, registries: int) -> dict[str, Any]:
     version = f"{row // 100}.{row % 100}.0"
     quarantined = dice.random() < 0.005  # noqa: PLR2004 - a share
     made_up: dict[str, Any] = {
-        "artifactKey": f"{registry_name}:{name}:{version}",
         "deploymentMetadata": {"nonProdEnvCount": row % 4, "prodEnvCount": row % 3},
         "digestCount": 1,
         "downloadsCount": dice.randrange(10_000),
@@ -86,11 +85,11 @@ def _row(row: int, registries: int) -> dict[str, Any]:
         "lastModified": f"170{downwards}{999 - row % 1000:03}",
         "lastScannedAt": f"171{downwards}{dice.randrange(1000):03}",
         "latestVersion": version,
-        "metadata": {"tags": [version, "latest"], "description": dice.randbytes(8).hex()},
         "name": name,
         "packageType": package_type,
         "pullCommand": f"pull pkg.example.com/account/{registry_name}/{name}:{version} --digest sha256:"
-        + dice.randbytes(32).hex(),
+        + dice.randbytes(32).hex()
+        + f" --verify --output /var/cache/packages/{name}-{version}.tar.gz",
         "purl": f"pkg:{package_type.lower()}/{name}@{version}",
         "quarantineReason": "Security vulnerability detected" if quarantined else None,
         "registryIdentifier": registry_name,

@@ -12,7 +12,7 @@ FINDINGS = RISKS[:3]
 MAX_LENGTH = 256
 """Characters of the longest label value."""
 
-_HASH_LENGTH = 8
+_HASH_LENGTH = 16  # 64 bits: as many as distinguish artifacts
 
 # Control characters, bidirectional marks, and halves of surrogate pairs, which have no UTF-8 encoding. Also U+FFFD:
 # PromQL rejects the text that the %q of an alert's annotation makes of it.
@@ -24,8 +24,19 @@ def clean(text: str) -> str:
 
     A cut text ends in a short hash of the whole, so that long texts with the same beginning stay different.
     """
-    text = _UNFIT.sub("?", text)
-    if len(text) <= MAX_LENGTH:
-        return text
-    digest = hashlib.sha256(text.encode()).hexdigest()[:_HASH_LENGTH]
-    return f"{text[: MAX_LENGTH - _HASH_LENGTH - 1]}~{digest}"
+    return _fit(text) if len(text) <= MAX_LENGTH else cut(text, text.encode(errors="surrogatepass"))
+
+
+def cut(beginning: str, whole: bytes | memoryview) -> str:
+    """Return the label value of a text that is too long.
+
+    Args:
+        beginning: at least its first `MAX_LENGTH` characters.
+        whole: all of it, encoded.
+    """
+    digest = hashlib.sha256(whole).hexdigest()[:_HASH_LENGTH]
+    return f"{_fit(beginning[: MAX_LENGTH - _HASH_LENGTH - 1])}~{digest}"
+
+
+def _fit(text: str) -> str:
+    return _UNFIT.sub("?", text)

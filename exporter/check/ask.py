@@ -131,7 +131,7 @@ class _Question:
             self._client.client.wait_for_turn(deadline)
             # One row is enough to know that the registry lists something.
             page = self._client.client.page(listing, 0, 1, deadline)
-            return decode_page(page, self._clock.time()).rows
+            return decode_page(page, self._clock.time(), rows_asked=1).rows
         except RefreshError:
             return None
 

@@ -1,42 +1,55 @@
 """Page of the List Artifacts API, decoded from JSON.
 
 Decoding follows the behaviour of the API, which differs from its documentation: required fields are missing, numbers
-are text, times are text with milliseconds. Pages are decoded by a fast typed decoder. A page that it rejects is decoded
-a second time, value by value, so that an invalid value affects only its own row.
+are text, times are text with milliseconds. Pages are decoded by a fast typed decoder. A page that it rejects, or that
+is so large that it could take much memory, is decoded row by row, and a row that it rejects value by value, so that an
+invalid value affects only its own row. Neither way builds more rows than were asked for.
 """
 
 import json
-import math
-import sys
+from collections.abc import Sequence
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, NoReturn, cast
+from functools import lru_cache
+from typing import TYPE_CHECKING, Annotated, Any, Generic, NamedTuple, TypeVar, cast
 
 import msgspec
+from msgspec import UNSET, Raw, UnsetType, field
 
-from exporter.harness.errors import BadJsonError, BadShapeError
-from exporter.labels import clean
-
-MAX_COUNT = 2**53
-"""Largest integer that JSON and a float64 sample both represent exactly; larger counts are rejected."""
+from exporter.harness import values
+from exporter.harness.errors import BadJsonError, BadShapeError, PaginationError
+from exporter.harness.values import Count, OddValueError
+from exporter.labels import MAX_LENGTH, clean
 
 _DAY = 86_400.0
-_EPOCH = datetime.fromtimestamp(0, UTC)
-_MILLISECOND = timedelta(milliseconds=1)
-_MAX_DIGITS = 16  # of MAX_COUNT
-_NO_COUNT = (msgspec.ValidationError, UnicodeEncodeError)
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_FAST_BODY = 4 * 2**20  # bytes; texts may take four times as much while they are decoded
+_FAST_ROW = 2**16
+_UNREMARKABLE = {None, "ALLOWED"}
 
-Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_COUNT)] | None
+T = TypeVar("T")
+
+# A longer text is refused, and then cut by the slower decoder, so that no row keeps it.
+Text = Annotated[str, msgspec.Meta(max_length=MAX_LENGTH)]
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_LENGTH)]
 
 if TYPE_CHECKING:
-    Flag = bool | None
-    Key = str | None
+    from typing import Optional as Maybe
+
+    Flag = bool
+    Key = str
     Tags = tuple[str, ...]
 else:
-    # Any, as the lenient decoder would convert 1 and "true" to True: `isQuarantined` must be a real boolean.
-    Flag = Any
+
+    class Maybe:
+        """Type of a field that may be absent; null is refused here, as the lenient decoder reads "null" as null."""
+
+        def __class_getitem__(cls, kind: object) -> object:
+            return kind
+
+    # The lenient decoder would convert 1 and "true" to True: `isQuarantined` must be a real boolean.
+    Flag = bool | float | str | None
     # JSON until the page is decoded, so that most rows, which have neither, cost nothing.
-    Key = Tags = msgspec.Raw
+    Key = Tags = Raw
 
 
 # gc=False in these classes: rows are never part of a reference cycle, so the garbage collector need not track them.
@@ -48,11 +61,11 @@ class Deployments(msgspec.Struct, gc=False):
         nonprod: `nonProdEnvCount`.
     """
 
-    prod: Count = msgspec.field(name="prodEnvCount", default=None)
-    nonprod: Count = msgspec.field(name="nonProdEnvCount", default=None)
+    prod: Maybe[Count] = field(name="prodEnvCount", default=None)
+    nonprod: Maybe[Count] = field(name="nonProdEnvCount", default=None)
 
 
-class Artifact(msgspec.Struct, gc=False):
+class Artifact(msgspec.Struct, gc=False, kw_only=True):
     """Row of the listing: one version of an artifact, with texts as the API writes them.
 
     Attributes:
@@ -68,7 +81,8 @@ class Artifact(msgspec.Struct, gc=False):
         quarantined: `isQuarantined`.
         modified: `lastModified`, milliseconds since the epoch.
         scanned: `lastScannedAt`, milliseconds since the epoch.
-        tags: `metadata.tags`: the tags of an image that is listed by digest, sorted.
+        tags: `metadata.tags`: the tags of an image that is listed by digest, sorted; read only if the row is
+            quarantined or has a scan status other than ALLOWED, as the others are counted, but not listed.
         name: `name`, never empty.
         package_type: `packageType`.
         purl: `purl`, the package URL.
@@ -82,28 +96,28 @@ class Artifact(msgspec.Struct, gc=False):
     """
 
     # In the order of the JSON names, as in real responses: the decoder searches for each key after the previous one.
-    artifact_key: Key = msgspec.field(name="artifactKey", default=None)
-    artifact_type: str | None = msgspec.field(name="artifactType", default=None)
-    deleted: int | None = msgspec.field(name="deletedAt", default=None)
-    deployments: Deployments | None = msgspec.field(name="deploymentMetadata", default=None)
-    digests: Count = msgspec.field(name="digestCount", default=None)
-    downloads: Count = msgspec.field(name="downloadsCount", default=None)
-    files: Count = msgspec.field(name="fileCount", default=None)
-    firewall_mode: str | None = msgspec.field(name="firewallMode", default=None)
-    quarantined: Flag = msgspec.field(name="isQuarantined", default=None)
-    modified: int | None = msgspec.field(name="lastModified", default=None)
-    scanned: int | None = msgspec.field(name="lastScannedAt", default=None)
-    tags: Tags = msgspec.field(name="metadata", default=())
-    name: str = ""
-    package_type: str | None = msgspec.field(name="packageType", default=None)
-    purl: str | None = None
-    quarantine_reason: str | None = msgspec.field(name="quarantineReason", default=None)
-    registry: str = msgspec.field(name="registryIdentifier", default="")
-    registry_type: str | None = msgspec.field(name="registryType", default=None)
-    registry_uuid: str | None = msgspec.field(name="registryUUID", default=None)
-    scan_status: str | None = msgspec.field(name="scanStatus", default=None)
-    uuid: str | None = None
-    version: str | None = None
+    artifact_key: Maybe[Key] = field(name="artifactKey", default=None)
+    artifact_type: Text | None = field(name="artifactType", default=None)
+    deleted: Maybe[int] = field(name="deletedAt", default=None)
+    deployments: Maybe[Deployments] = field(name="deploymentMetadata", default=None)
+    digests: Maybe[Count] = field(name="digestCount", default=None)
+    downloads: Maybe[Count] = field(name="downloadsCount", default=None)
+    files: Maybe[Count] = field(name="fileCount", default=None)
+    firewall_mode: Text | None = field(name="firewallMode", default=None)
+    quarantined: Maybe[Flag] = field(name="isQuarantined", default=None)
+    modified: Maybe[int] = field(name="lastModified", default=None)
+    scanned: Maybe[int] = field(name="lastScannedAt", default=None)
+    tags: Tags = field(name="metadata", default=())
+    name: Name
+    package_type: Text | None = field(name="packageType", default=None)
+    purl: Text | None = None
+    quarantine_reason: Text | None = field(name="quarantineReason", default=None)
+    registry: Name = field(name="registryIdentifier")
+    registry_type: Text | None = field(name="registryType", default=None)
+    registry_uuid: Text | None = field(name="registryUUID", default=None)
+    scan_status: Text | None = field(name="scanStatus", default=None)
+    uuid: Text | None = None
+    version: Text | None = None
 
 
 class Rejected(NamedTuple):
@@ -138,101 +152,149 @@ class Page(NamedTuple):
     rejected: Rejected
 
 
-class _Data(msgspec.Struct, gc=False):
-    artifacts: list[Artifact] | msgspec.UnsetType | None = msgspec.UNSET
-    item_count: Any = msgspec.field(name="itemCount", default=None)
-    page_size: Any = msgspec.field(name="pageSize", default=None)
+class _Data(msgspec.Struct, Generic[T], gc=False):
+    artifacts: T | UnsetType = UNSET
+    item_count: Maybe[Count] = field(name="itemCount", default=None)
+    page_size: Maybe[Count] = field(name="pageSize", default=None)
 
 
-class _Envelope(msgspec.Struct, gc=False):
-    status: str = ""
-    message: str | None = None
-    data: _Data | None = None
+class _Envelope(msgspec.Struct, Generic[T], gc=False):
+    status: Text = ""
+    message: Text | None = None
+    data: _Data[T] | UnsetType = UNSET
 
 
+class _RawData(msgspec.Struct, gc=False):
+    artifacts: Raw = Raw()
+    item_count: Raw = field(name="itemCount", default=Raw())
+    page_size: Raw = field(name="pageSize", default=Raw())
+
+
+class _RawEnvelope(msgspec.Struct, gc=False):
+    status: Raw = Raw()
+    message: Raw = Raw()
+    data: Raw = Raw()
+
+
+class _RawDeployments(msgspec.Struct, gc=False):
+    prod: Raw = field(name="prodEnvCount", default=Raw())
+    nonprod: Raw = field(name="nonProdEnvCount", default=Raw())
+
+
+class _Answer(NamedTuple):
+    status: str
+    message: str | None
+    rows: Sequence[Artifact] | None = None  # None if there is no list, which may be empty
+    item_count: int | None = None
+    page_size: int | None = None
+
+
+_RAW_ENVELOPE = msgspec.json.Decoder(_RawEnvelope)
+_RAW_DATA = msgspec.json.Decoder(_RawData)
+_RAW_ROW: msgspec.json.Decoder[Any] = msgspec.json.Decoder(
+    msgspec.defstruct(
+        "_RawArtifact",
+        [(of.name, Raw, field(name=of.encode_name, default=Raw())) for of in msgspec.structs.fields(Artifact)],
+        gc=False,
+    )
+)
+_COUNTS = ("downloads", "files", "digests")
+_TIMES = ("modified", "scanned", "deleted")
+_OBJECTS = ("artifact_key", "tags")
+_TEXTS = {of.name for of in msgspec.structs.fields(Artifact)} - {
+    "quarantined",
+    "deployments",
+    *_COUNTS,
+    *_TIMES,
+    *_OBJECTS,
+}
+_RAW_DEPLOYMENTS = msgspec.json.Decoder(_RawDeployments)
 # Not strict, because the API sends numbers as text.
-_ENVELOPE = msgspec.json.Decoder(_Envelope, strict=False)
+_ROW = msgspec.json.Decoder(Artifact, strict=False)
 
 
-def decode_page(body: bytes, now: float) -> Page:
+def _list_of(row: type, most: int) -> type[msgspec.Struct]:
+    """Return a new type of lists of at most so many rows: its decoder stops before it builds another one."""
+    rows = [(f"row{number}", row, field(default=None)) for number in range(most)]
+    return msgspec.defstruct("_Rows", rows, array_like=True, forbid_unknown_fields=True, gc=False)
+
+
+# Types of its own for each decoder: one that two threads make decoders of at the same time crashes the process.
+@lru_cache(maxsize=8)
+def _page_decoder(most: int) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(_Envelope[_list_of(Artifact, most)], strict=False)  # type: ignore[misc]
+
+
+@lru_cache(maxsize=8)
+def _rows_decoder(most: int) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(_list_of(Raw, most))
+
+
+def decode_page(body: bytes, now: float, *, rows_asked: int) -> Page:
     """Return the page that a response of the API holds.
 
     Args:
         body: the decompressed body of the response.
         now: the wall clock's time in seconds, to recognize times in the future.
+        rows_asked: how many rows were requested; a page that has more is refused before they are built.
 
     Raises:
         BadJsonError: the body is not JSON.
         BadShapeError: it is JSON, but not a successful list of artifacts.
+        PaginationError: it has more rows than were requested.
+        TooLargeError: it has invalid characters, and is too large for these to be replaced.
     """
-    tolerant = _TolerantDecoder()
+    tolerant = _TolerantDecoder(rows_asked)
+    whole = memoryview(body)[len(_BYTE_ORDER_MARK) :] if body.startswith(_BYTE_ORDER_MARK) else body
     try:
-        answer = _ENVELOPE.decode(body)
-        _read_objects(answer)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        answer = tolerant.decode(body)
+        answer = _decode_fast(whole, rows_asked) or tolerant.decode(whole)
+        rows = _listed(answer)
+        artifacts = _with_flags(rows)
+        rejected_times = _finish(artifacts, latest=int(1000 * (now + _DAY)))
     except RecursionError:
         raise BadJsonError("the response is nested too deeply") from None
-    if answer.status != "SUCCESS":
-        message = clean(answer.message or "no message")
-        raise BadShapeError(f"the API returned status {clean(answer.status)!r}: {message}")
-    data = answer.data
-    if data is None or data.artifacts is msgspec.UNSET:
-        raise BadShapeError("the response has no data.artifacts")
-    rows = data.artifacts or []
-    artifacts = _usable_rows(rows)
-    rejected_times = _drop_odd_times(artifacts, latest=int(1000 * (now + _DAY)))
+    rejected_rows = tolerant.rejected_rows + len(rows) - len(artifacts)
     return Page(
         artifacts=artifacts,
-        rows=len(rows) + tolerant.rejected_rows,
-        item_count=_usable(data.item_count),
-        page_size=_usable(data.page_size),
-        rejected=Rejected(
-            len(rows) - len(artifacts) + tolerant.rejected_rows, tolerant.rejected_counts, rejected_times
-        ),
+        rows=len(artifacts) + rejected_rows,
+        item_count=answer.item_count,
+        page_size=answer.page_size,
+        rejected=Rejected(rejected_rows, tolerant.rejected_counts, rejected_times),
     )
 
 
-def _usable_rows(rows: list[Artifact]) -> list[Artifact]:
-    # `is False` first: that is the usual value, and isinstance takes longer.
-    return [
-        row
-        for row in rows
-        if row.name and row.registry and (row.quarantined is False or isinstance(row.quarantined, bool | None))
-    ]
-
-
-def _read_objects(answer: "_Envelope") -> None:
-    """Replace the JSON of the keys and tags of all rows by their values."""
-    for row in (answer.data and answer.data.artifacts) or ():
-        if row.artifact_key:
-            row.artifact_key = _key(msgspec.json.decode(row.artifact_key))
-        if row.tags:
-            row.tags = _tags(msgspec.json.decode(cast("msgspec.Raw", row.tags)))
-
-
-def _key(value: object) -> str | None:
-    """Return the same text for equal keys, whatever the order of their names."""
-    return json.dumps(value, sort_keys=True) if value else None
-
-
-def _tags(metadata: object) -> tuple[str, ...]:
-    tags = metadata.get("tags") if isinstance(metadata, dict) else None
-    return tuple(sorted(tag for tag in tags if isinstance(tag, str))) if isinstance(tags, list) else ()
-
-
-def error_message(body: bytes) -> str:
-    """Return the message in the body of an error as one printable line; empty if there is no readable one."""
+def _decode_fast(body: bytes | memoryview, rows_asked: int) -> _Answer | None:
+    """Return the answer; None if it is not as usual, or large."""
+    if len(body) > _FAST_BODY:
+        return None
     try:
-        envelope = json.loads(body)
-    except (ValueError, RecursionError):
-        return ""
-    message = envelope.get("message") if isinstance(envelope, dict) else None
-    return clean(message) if isinstance(message, str) else ""
+        envelope = _page_decoder(rows_asked).decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    if envelope.data is UNSET or envelope.data.artifacts is UNSET:
+        return _Answer(envelope.status, envelope.message)
+    rows = list(filter(None, msgspec.structs.astuple(envelope.data.artifacts)))
+    return _Answer(envelope.status, envelope.message, rows, envelope.data.item_count, envelope.data.page_size)
 
 
-def _drop_odd_times(artifacts: list[Artifact], latest: int) -> int:
-    """Remove the unusable times of all rows, and return their number.
+def _listed(answer: _Answer) -> Sequence[Artifact]:
+    """Return the rows of a successful answer."""
+    if answer.status != "SUCCESS":
+        message = clean(answer.message or "no message")
+        raise BadShapeError(f"the API returned status {clean(answer.status)!r}: {message}")
+    if answer.rows is None:
+        raise BadShapeError("the response has no data.artifacts")
+    return answer.rows
+
+
+def _with_flags(rows: Sequence[Artifact]) -> list[Artifact]:
+    """Return the rows whose `isQuarantined` is a boolean or absent."""
+    # `is False` first: that is the usual value, and isinstance takes longer.
+    return [row for row in rows if row.quarantined is False or isinstance(cast("object", row.quarantined), bool | None)]
+
+
+def _finish(artifacts: Sequence[Artifact], latest: int) -> int:
+    """Read what is still JSON, remove the unusable times, and return their number.
 
     Args:
         artifacts: rows.
@@ -250,121 +312,109 @@ def _drop_odd_times(artifacts: list[Artifact], latest: int) -> int:
         if (deleted := row.deleted) is not None and not 0 < deleted <= latest:
             row.deleted = None
             odd += 1
+        if row.artifact_key is not None:
+            row.artifact_key = values.read_key(cast("Raw", row.artifact_key))
+        if row.tags:
+            listed = row.quarantined or row.scan_status not in _UNREMARKABLE
+            row.tags = values.read_tags(cast("Raw", row.tags)) if listed else ()
     return odd
 
 
-def _count(value: object) -> int | None:
-    """Return an integer from 0 to `MAX_COUNT`, or None for None, as the typed decoder does.
-
-    Raises:
-        msgspec.ValidationError: the value is neither.
-        UnicodeEncodeError: the value is a text with a lone surrogate.
-    """
-    # msgspec refuses leading zeros. Longer texts exceed MAX_COUNT, and Python may refuse to convert them.
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= _MAX_DIGITS:
-        value = int(value)
-    number: int | None = msgspec.convert(value, Count, strict=False)
-    return number
-
-
-def _usable(value: object) -> int | None:
-    try:
-        return _count(value)
-    except _NO_COUNT:
-        return None
-
-
-_WIRE_NAMES = {field.name: field.encode_name for field in msgspec.structs.fields(Artifact)}
-_COUNTS = ("downloads", "files", "digests")
-_TIMES = ("modified", "scanned", "deleted")
-_TEXTS = _WIRE_NAMES.keys() - {"artifact_key", "quarantined", "deployments", "tags", *_TIMES, *_COUNTS}
-
-
 class _TolerantDecoder:
-    """Decoder that reads a page value by value, and counts the rows and counts that it rejects."""
+    """Decoder that reads a page row by row, odd rows value by value, and counts what it rejects."""
 
-    def __init__(self) -> None:
+    def __init__(self, rows_asked: int) -> None:
         self.rejected_rows = 0
         self.rejected_counts = 0
+        self._rows_asked = rows_asked
 
-    def decode(self, body: bytes) -> _Envelope:
-        document = _load(body)
-        if not isinstance(document, dict):
-            raise BadShapeError("the response is not a JSON object")
-        status, message = _text(document.get("status")) or "", _text(document.get("message"))
-        data = document.get("data")
-        if not isinstance(data, dict) or "artifacts" not in data:
-            return _Envelope(status, message)
-        rows = data["artifacts"] if data["artifacts"] is not None else []  # null is an empty list
-        if not isinstance(rows, list):
+    def decode(self, body: bytes | memoryview) -> _Answer:
+        envelope = _raw_envelope(body)
+        status, message = values.read_text(envelope.status) or "", values.read_text(envelope.message)
+        if values.first_byte(envelope.data) != b"{":
+            return _Answer(status, message)
+        data = _RAW_DATA.decode(envelope.data)
+        return _Answer(status, message, self._rows(data.artifacts), _usable(data.item_count), _usable(data.page_size))
+
+    def _rows(self, rows: Raw) -> list[Artifact] | None:
+        kind = values.first_byte(rows)
+        if kind in {b"", b"n"}:
+            return [] if kind else None  # null is an empty list
+        if kind != b"[":
             raise BadShapeError("data.artifacts is not a list")
-        artifacts = [artifact for row in rows if (artifact := self._artifact(row)) is not None]
-        self.rejected_rows = len(rows) - len(artifacts)
-        return _Envelope(status, message, _Data(artifacts, data.get("itemCount"), data.get("pageSize")))
+        try:
+            found = _rows_decoder(self._rows_asked).decode(rows)
+        except msgspec.ValidationError:
+            raise PaginationError(f"a page has more rows than the {self._rows_asked} that were requested") from None
+        artifacts = [self._artifact(row) for row in msgspec.structs.astuple(found) if row is not None]
+        self.rejected_rows = artifacts.count(None)
+        return [artifact for artifact in artifacts if artifact is not None]
 
-    def _artifact(self, row: object) -> Artifact | None:
-        if not isinstance(row, dict):
+    def _artifact(self, row: Raw) -> Artifact | None:
+        if len(row) <= _FAST_ROW:
+            with suppress(msgspec.DecodeError, UnicodeDecodeError):
+                return _ROW.decode(row)
+        if values.first_byte(row) != b"{":
             return None
-        fields: dict[str, Any] = {name: row.get(wire_name) for name, wire_name in _WIRE_NAMES.items()}
-        named = all(isinstance(text, str) and text for text in (fields["name"], fields["registry"]))
-        if not named or not isinstance(fields["quarantined"], bool | None):
+        raw = _RAW_ROW.decode(row)
+        fields: dict[str, Any] = {name: values.read_text(getattr(raw, name)) for name in _TEXTS}
+        if not (fields["name"] and fields["registry"] and _are_texts(raw.name, raw.registry)):
             return None
-        fields |= {name: _text(fields[name]) for name in _TEXTS}
-        fields |= {name: self._count(fields[name]) for name in _COUNTS}
-        fields |= {name: _milliseconds(fields[name]) for name in _TIMES}
-        fields["artifact_key"] = _key(fields["artifact_key"])
-        fields["tags"] = _tags(fields["tags"])
-        fields["deployments"] = self._deployments(fields["deployments"])
-        return Artifact(**fields)
+        try:
+            fields["quarantined"] = values.read_flag(raw.quarantined)
+        except OddValueError:
+            return None
+        fields |= {name: self._count(getattr(raw, name)) for name in _COUNTS}
+        fields |= {name: values.read_time(getattr(raw, name)) for name in _TIMES}
+        fields |= {name: json_text for name in _OBJECTS if (json_text := getattr(raw, name))}
+        return Artifact(**fields, deployments=self._deployments(raw.deployments))
 
-    def _deployments(self, value: object) -> Deployments | None:
-        if isinstance(value, dict):
-            return Deployments(self._count(value.get("prodEnvCount")), self._count(value.get("nonProdEnvCount")))
-        self.rejected_counts += value is not None
+    def _deployments(self, value: Raw) -> Deployments | None:
+        kind = values.first_byte(value)
+        if kind == b"{":
+            raw = _RAW_DEPLOYMENTS.decode(value)
+            return Deployments(self._count(raw.prod), self._count(raw.nonprod))
+        self.rejected_counts += kind not in {b"", b"n"}
         return None
 
-    def _count(self, value: object) -> int | None:
+    def _count(self, value: Raw) -> int | None:
         try:
-            return _count(value)
-        except _NO_COUNT:
+            return values.read_count(value)
+        except OddValueError:
             self.rejected_counts += 1
             return None
 
 
-def _milliseconds(value: object) -> int | None:
-    """Return a time in milliseconds since the epoch; None if it is absent, 0 if it is malformed."""
-    with suppress(*_NO_COUNT):
-        return _count(value)
+def _raw_envelope(body: bytes | memoryview) -> _RawEnvelope:
     try:
-        time = datetime.fromisoformat(value if isinstance(value, str) else "")
-        # A text without a time zone is in UTC.
-        return ((time if time.tzinfo else time.replace(tzinfo=UTC)) - _EPOCH) // _MILLISECOND
-    except (ValueError, OverflowError):
-        return 0
-
-
-def _load(body: bytes) -> object:
-    try:
-        # Invalid UTF-8 costs only its own text. NaN and Infinity are not JSON, but Python accepts them.
-        return json.loads(body.decode(errors="replace"), parse_int=_parse_int, parse_constant=_refuse_constant)
-    except ValueError as error:
+        try:
+            return _RAW_ENVELOPE.decode(body)
+        except msgspec.ValidationError:
+            raise
+        except msgspec.DecodeError:
+            return _RAW_ENVELOPE.decode(values.repaired(body))
+    except msgspec.ValidationError:
+        raise BadShapeError("the response is not a JSON object") from None
+    except msgspec.DecodeError as error:
         raise BadJsonError(f"the response is not JSON: {clean(str(error))}") from None
-    except RecursionError:
-        raise BadJsonError("the response is nested too deeply") from None
 
 
-def _parse_int(digits: str) -> int | float:
-    """Return the integer; infinity if it has so many digits that Python may refuse to convert it."""
-    return int(digits) if len(digits) <= sys.int_info.str_digits_check_threshold else math.inf
+def _are_texts(*values_: Raw) -> bool:
+    return all(values.first_byte(value) == b'"' for value in values_)
 
 
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
+def _usable(value: Raw) -> int | None:
+    try:
+        return values.read_count(value)
+    except OddValueError:
+        return None
 
 
-def _text(value: object) -> str | None:
-    """Return a text; a number as its digits; None for anything else."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        # Infinity stands for a number that was not converted, or is too large for a float: its digits are lost.
-        return None if value in {math.inf, -math.inf} else str(value)
-    return value if isinstance(value, str) else None
+def error_message(body: bytes) -> str:
+    """Return the message in the body of an error as one printable line; empty if there is no readable one."""
+    try:
+        envelope = json.loads(body)
+    except (ValueError, RecursionError):
+        return ""
+    message = envelope.get("message") if isinstance(envelope, dict) else None
+    return clean(message) if isinstance(message, str) else ""

@@ -120,7 +120,7 @@ class Walker:
         began = self._clock.time()
         passes = Passes(
             partial(self._ask, cancelled, deadline),
-            partial(self._decode, deadline, began),
+            partial(self._decode, deadline, began, size),
             self._new_tally(began),
             began=began,
             began_monotonic=self._clock.monotonic(),
@@ -136,10 +136,11 @@ class Walker:
             raise Stopped
         return self._fetch_page(query, deadline)
 
-    def _decode(self, deadline: float, now: float, body: Future[bytes]) -> Page:
+    def _decode(self, deadline: float, now: float, size: int, page: Future[bytes]) -> Page:
         """Wait for a page; its thread may hang in the file system of the key file, which knows no deadline."""
         try:
-            return decode_page(body.result(max(0.0, deadline - self._clock.monotonic()) + _GRACE), now)
+            body = page.result(max(0.0, deadline - self._clock.monotonic()) + _GRACE)
         except TimeoutError:
             hint = "check the file system of api_key_file, or raise refresh_timeout"
             raise RequestTimeout("a page did not arrive before the deadline of the refresh", hint=hint) from None
+        return decode_page(body, now, rows_asked=size)

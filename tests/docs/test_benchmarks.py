@@ -29,7 +29,7 @@ def test_the_upstream_serves_each_artifact_once_and_counts_them():
     with upstream() as url:
         address = f"{url}/har/api/v1/spaces/{SMALL.space}/+/artifacts"
         bodies = [requests.get(address, {"page": page, "size": 100}, timeout=10).content for page in range(4)]
-    pages = [decode_page(body, NOW) for body in bodies]
+    pages = [decode_page(body, NOW, rows_asked=100) for body in bodies]
     assert [page.rows for page in pages] == [100, 100, 50, 0]
     assert {page.item_count for page in pages} == {250}
     assert len(set(chain(*map(identities, pages)))) == 250

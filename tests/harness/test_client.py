@@ -145,7 +145,7 @@ def test_a_temporary_error_of_the_server_is_tried_three_times_with_full_jitter(s
 @pytest.mark.parametrize("fault", [reply(503), cut(), truncated(b'{"status"')], ids=["503", "cut", "short"])
 def test_one_passing_fault_costs_a_retry_and_no_page(fault, upstream):
     upstream.faults.append(fault)
-    assert decode_page(Asking(upstream).page(), 1.8e9).rows == 3
+    assert decode_page(Asking(upstream).page(), 1.8e9, rows_asked=100).rows == 3
     assert len(upstream.requests) == 2
 
 
@@ -207,7 +207,7 @@ def test_a_refused_key_is_read_again_once(status, reason, upstream, tmp_path):
     upstream.before = lambda _: None
     renew = asking.client._key.renew
     asking.client._key.renew = lambda *refused: file.write_text(KEY) > 0 and renew(*refused)
-    assert decode_page(asking.page(), 1.8e9).rows == 3
+    assert decode_page(asking.page(), 1.8e9, rows_asked=100).rows == 3
     assert asking.counters.read().retries[reason] == 1
 
 
@@ -301,4 +301,4 @@ def test_a_request_that_finds_no_room_until_the_deadline_is_not_sent(upstream):
             asking.page(within=0.05)
     assert caught.value.hint == "raise concurrency or refresh_timeout"
     assert upstream.requests == []
-    assert decode_page(asking.page(), 1.8e9).rows == 3
+    assert decode_page(asking.page(), 1.8e9, rows_asked=100).rows == 3

@@ -28,7 +28,7 @@ def tally(rows, now=NOW, *, wanted=WANTED, limit=500, page_size=7):
     tally = Tally(now, findings=wanted, findings_limit=limit, stale_ages=STALE_AGES)
     rejected = (0, 0, 0)
     for start in range(0, len(rows), page_size):
-        page = decode_page(body_of(rows[start : start + page_size]), now)
+        page = decode_page(body_of(rows[start : start + page_size]), now, rows_asked=page_size)
         rejected = tuple(map(sum, zip(rejected, page.rejected, strict=True)))
         tally.add(page.artifacts)
     return tally, rejected
@@ -323,7 +323,7 @@ def test_a_registry_is_known_by_its_uuid_first():
 def test_add_tells_how_many_rows_are_new():
     """A walk that learns nothing new notices."""
     counted, _ = tally([])
-    page = decode_page(body_of([row("a"), row("b"), row("a")]), NOW)
+    page = decode_page(body_of([row("a"), row("b"), row("a")]), NOW, rows_asked=3)
     assert counted.add(page.artifacts) == 2
     assert counted.add(page.artifacts) == 0
     assert counted.add([]) == 0

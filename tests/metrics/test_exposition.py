@@ -34,7 +34,9 @@ TEMPLATE = "{base}/ng/account/{account}/module/har/orgs/{org}/projects/{project}
 
 def snapshot_of(rows, findings=("quarantined", "blocked")) -> Snapshot:
     tally = Tally(NOW, findings=findings, findings_limit=500, stale_ages={"7d": 7 * DAY, "30d": 30 * DAY})
-    page = decode_page(json.dumps({"status": "SUCCESS", "data": {"artifacts": rows}}).encode(), NOW)
+    page = decode_page(
+        json.dumps({"status": "SUCCESS", "data": {"artifacts": rows}}).encode(), NOW, rows_asked=len(rows)
+    )
     tally.add(page.artifacts)
     return Snapshot(NOW, NOW, tally.inventory(), 2, 100, 3, Rejected(4, 5, 6), len(rows), complete=True)
 

@@ -177,7 +177,7 @@ BROKEN_JSON = cases(
 ) + cases(
     "JSON with very deep nesting, NaN or Infinity", "bad_json",
     {
-        "deep": says(DEEP),
+        "deep": says(b'{"data": %s}' % DEEP),
         "deep in a field that is read": says(valued(DEEP)),
         "deep in a field that is not read": says(valued(DEEP, "unknown")),
         "NaN": says(valued(b"NaN")),
@@ -214,6 +214,7 @@ NO_LISTING = cases(
         "no artifacts": says({"status": "SUCCESS", "data": {"itemCount": 0}}),
         "artifacts of a wrong type": says({"status": "SUCCESS", "data": {"artifacts": {"a": 1}}}),
         "artifacts is a text": says({"status": "SUCCESS", "data": {"artifacts": "none"}}),
+        "artifacts is the text null": says({"status": "SUCCESS", "data": {"artifacts": "null"}}),
     },
 ) + cases(
     "JSON that is not a successful listing", "bad_shape",
@@ -284,6 +285,8 @@ PAGING = [
          pages(lambda page, size: make_rows(500)[min(page, 2) * size :][:size], itemCount=300), "pagination",
          requests=6, settings=ALONE),
     Case("Pages that repeat or overflow", "more rows than requested", lists(*make_rows(101)), "pagination"),
+    Case("Pages that repeat or overflow", "a million empty rows", says(body_of([])[:-3] + b"{}," * MEGABYTE + b"{}]}}"),
+         "pagination"),
 ]  # fmt: skip
 
 
@@ -404,10 +407,13 @@ ODDITIES = [
           "no registry": {"name": "a"}, "empty name": make_row(2, name=""), "name is a number": make_row(2, name=5),
           "empty registry": make_row(2, registryIdentifier=""),
           "registry is null": make_row(2, registryIdentifier=None),
+          "isQuarantined is a text": make_row(2, isQuarantined="true"),
       }.items()),
     *(Case("An invalid count", str(value)[:20], lists(make_row(1, downloadsCount=value)),
            series={**rejected("count"), _FETCHED: 1, _DOWNLOADS: None})
-      for value in (-1, True, "many", "-1", "", 1.5, 2**53 + 1, "9" * 5000)),
+      for value in (-1, True, "many", "null", "-1", "", 1.5, 2**53 + 1, "9" * 5000)),
+    Case("An invalid count", "deployments as text", lists(make_row(1, deploymentMetadata="null")),
+         series={**rejected("count"), _FETCHED: 1}),
     Case("A count as text, or null", "text", lists(make_row(1, downloadsCount="41")),
          series={**rejected("count", 0), _DOWNLOADS: 41}),
     Case("A count as text, or null", "null", lists(make_row(1, downloadsCount=None)),
@@ -437,6 +443,9 @@ ODDITIES = [
          series={finding(version="a?b"): 1}),
     Case("Text that is unsuitable for a label", "1 MB", lists(make_row(1, isQuarantined=True, version="v" * MEGABYTE)),
          series={finding(version=clean("v" * MEGABYTE)): 1}),
+    Case("Text that is unsuitable for a label", "1 MB in every field",
+         lists(make_row(1, **dict.fromkeys(("purl", "uuid", "quarantineReason"), "v" * MEGABYTE), isQuarantined=True)),
+         series={finding(): 1}),
     Case("A row that is listed several times", "twice", lists(*make_rows(2), make_row(0), itemCount=2),
          series={_FETCHED: 2, 'har_snapshot_duplicates{space="acct"}': 1, _COMPLETE: 1}),
     Case("A row that is listed several times", "once for each quarantine reason",

@@ -1,0 +1,74 @@
+"""Answers that are small on the wire and large once they are decompressed, decoded, or both."""
+
+import json
+
+from tests.support.upstream import make_row
+
+_LISTING = b'{"status":"SUCCESS","data":{"artifacts":[%s],"itemCount":1}}'
+
+
+def _rows(unit):
+    return _LISTING.replace(b"%s", b"%s" + unit), unit + b","
+
+
+def _inside(before, after, unit):
+    """Return a listing of one row that is filled up between two texts."""
+    row = json.dumps(make_row(1, FILLED=None)).encode()
+    return _LISTING % row.replace(b'"FILLED": null', before + b"%s" + after), unit
+
+
+_KINDS = {
+    "rows: {}": _rows(b"{}"),
+    "rows: []": _rows(b"[]"),
+    "rows: digits": _rows(b"1"),
+    "rows: null": _rows(b"null"),
+    "rows: texts": _rows(b'"ab"'),
+    "rows: {} beside a surrogate": _rows(b'{},{"a":"\\ud800"}'),
+    "rows: valid, too many": _rows(json.dumps({"name": "a", "registryIdentifier": "r"}).encode()),
+    "unread: lists": _inside(b'"labels":[[]', b"]", b",[]"),
+    "unread: objects": _inside(b'"labels":[{}', b"]", b",{}"),
+    "unread: wide": _inside(b'"labels":{"a":1', b"}", b',"b":1'),
+    "unread: deep": _inside(b'"labels":[0', b"]", b"," + b"[" * 500 + b"]" * 500),
+    "unread: digits": _inside(b'"labels":1', b"", b"7"),
+    "unread: lists beside a surrogate": _inside(b'"a":"\\ud800","labels":[[]', b"]", b",[]"),
+    "unread: surrogates": _inside(b'"labels":"', b'"', b"\\ud800"),
+    "version: text": _inside(b'"version":"', b'"', b"v"),
+    "version: wide text": _inside(b'"version":"\xf0\x9f\x98\x80', b'"', b"v"),
+    "version: escapes": _inside(b'"version":"', b'"', b"\\u00e9"),
+    "version: surrogates": _inside(b'"version":"', b'"', b"\\ud800"),
+    "version: no UTF-8": _inside(b'"version":"', b'"', b"\xff"),
+    "version: list": _inside(b'"version":[[]', b"]", b",[]"),
+    "count: digits": _inside(b'"fileCount":1', b"", b"7"),
+    "flag: list": _inside(b'"isQuarantined":[[]', b"]", b",[]"),
+    "key: wide": _inside(b'"artifactKey":{"a":""', b"}", b',"b":[]'),
+    "tags: many": _inside(b'"metadata":{"tags":["a"', b"]}", b',"b"'),
+    "deployments: wide": _inside(b'"deploymentMetadata":{"a":[]', b"}", b',"b":[]'),
+    "repeated name": _inside(b'"name":"a"', b"", b',"name":"abc"'),
+    "message": (b'{"status":"FAILURE","message":"\xf0\x9f\x98\x80%s"}', b"m"),
+    "status": (b'{"status":[%s[]]}', b"[],"),
+    "count of rows": (b'{"status":"SUCCESS","data":{"artifacts":[],"itemCount":[%s[]]}}', b"[],"),
+    "artifacts: object": (b'{"status":"SUCCESS","data":{"artifacts":{%s"a":1}}}', b'"b":{},'),
+    "no object": (b"[%s{}]", b"{},"),
+    "blanks": (b'{"status":"SUCCESS",%s"data":{"artifacts":[]}}', b" "),
+}
+
+KINDS = tuple(_KINDS)
+"""Names of the answers."""
+
+
+def body_of(kind, size):
+    """Return the body of an answer, of at most this many bytes."""
+    around, unit = _KINDS[kind]
+    return around.replace(b"%s", unit * ((size - len(around)) // len(unit)))
+
+
+def full_rows(rows, size):
+    """Return a listing whose rows have a text in every field, of characters that take four bytes in memory."""
+    texts = ("version", "packageType", "purl", "quarantineReason", "scanStatus", "firewallMode", "uuid")
+    length = (size // rows - 500) // len(texts)
+    return _LISTING % b",".join(
+        json.dumps(
+            make_row(number, **dict.fromkeys(texts, "\U0001f600" + "x" * (length - 20))), ensure_ascii=False
+        ).encode()
+        for number in range(rows)
+    )
