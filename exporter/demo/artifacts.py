@@ -108,7 +108,7 @@ def _catalogue(registry: RegistrySpec) -> Iterator[tuple[Key, float, int]]:
         head, _, rest = versions.partition("{")
         tails, _, end = rest.partition("}")
         newer = tails.count(",")
-        youth = 1 + _hash(registry.name, name) % 150 + _hash(name) % 1000 / 1000
+        youth = 1 + _hash(registry.name, name) % 150  # whole days: some times are equal
         for tail in tails.split(","):
             yield Key(registry.name, name, head + tail + end), youth + 20.0 * newer, newer
             newer -= 1

@@ -17,6 +17,7 @@ from http.server import BaseHTTPRequestHandler
 from socketserver import ThreadingTCPServer
 from typing import Any, NamedTuple, Self
 from urllib.parse import parse_qs, unquote
+from zlib import crc32
 
 from exporter.demo.artifacts import Row, listing
 
@@ -142,11 +143,16 @@ class Registry:
         rows = self._artifacts(space, self._now())
         if rows is None:
             raise RefusedError(400, {"code": "400", "message": f"space not found: {space}"})
-        return _envelope(self.arrange(rows, request.query), request.query)
+        arranged = self.arrange(rows, request.query)
+        return _envelope(arranged, self.count(arranged), request.query)
 
     def arrange(self, rows: Sequence[Row], query: Query) -> Sequence[Row]:
         """Return the rows that match the filters of a query, in the order it asks for."""
         return _ordered(_filtered(rows, query), query)
+
+    def count(self, rows: Sequence[Row]) -> int:
+        """Return the number of artifacts of some rows: one with several quarantine records has as many rows."""
+        return len(set(map(_identity, rows)))
 
     def _admit(self, request: Request) -> None:
         key = request.headers.get("x-api-key")
@@ -204,11 +210,21 @@ def _ordered(rows: Sequence[Row], query: Query) -> Sequence[Row]:
     descending = _first(query, "sort_order") == "DESC"
     match _first(query, "sort_field"):
         case "lastModified":
-            return sorted(rows, key=_modified, reverse=descending)
+            return sorted(_mixed(rows, query), key=_modified, reverse=descending)
         case "name":
-            return sorted(rows, key=lambda row: str(row.get("name")), reverse=descending)
+            return sorted(_mixed(rows, query), key=lambda row: str(row.get("name")), reverse=descending)
         case _:
             return rows[::-1] if descending else rows
+
+
+def _mixed(rows: Sequence[Row], query: Query) -> Sequence[Row]:
+    """Return rows in another order for each page: the API's database orders equal rows as it likes, query by query."""
+    page = _first(query, "page")
+    return sorted(rows, key=lambda row: crc32(f"{page} {_identity(row)}".encode(errors="replace")))
+
+
+def _identity(row: Row) -> tuple[Any, ...]:
+    return *_artifact(row), row.get("artifactType"), row.get("version")
 
 
 def _modified(row: Row) -> int:
@@ -216,15 +232,15 @@ def _modified(row: Row) -> int:
     return int(text) if _NUMBER.fullmatch(text) else 0
 
 
-def _envelope(rows: Sequence[Row], query: Query) -> Row:
+def _envelope(rows: Sequence[Row], count: int, query: Query) -> Row:
     page, size = _number(query, "page", 0), _number(query, "size", 1)
     limit = DEFAULT_PAGE_SIZE if size is None else size
     offset = 0 if page is None else page * (size or 0)
     data = {
         # Go, the language of the server, encodes an empty list as null.
         "artifacts": rows[offset : offset + limit] if rows else None,
-        "itemCount": len(rows),
-        "pageCount": -(-len(rows) // limit),
+        "itemCount": count,
+        "pageCount": -(-count // limit),
         "pageIndex": 1 if page is None else page,  # the default in the API document, although this is the first page
         "pageSize": limit,
     }

@@ -134,14 +134,27 @@ def test_the_key_is_asked_for(demo, session, headers, status):
 # Paging
 
 
+def artifacts(rows):
+    """Count rows without further quarantine records of the same version."""
+    fields = ("registryIdentifier", "packageType", "artifactType", "name", "version")
+    return len({tuple(row.get(field) for field in fields) for row in rows})
+
+
+def test_rows_with_equal_times_come_in_another_order_for_each_page(get):
+    """As from a database without tie-break: pages of the same size lose rows of the listing, which a count shows."""
+    pages = [get(page=page, size=5, **NEWEST_FIRST).json()["data"] for page in range(50)]
+    (count,) = {page["itemCount"] for page in pages}
+    assert artifacts([row for page in pages for row in page["artifacts"]]) < count == artifacts(listing("demo", NOW))
+
+
 def test_pages_count_from_zero_and_cover_the_listing_exactly(get):
-    """Pages of a size that divides nothing join to the whole listing, in order, then come empty."""
+    """Pages of a size that divides nothing have as many rows as the listing, in order of time, then come empty."""
     listed = sorted(listing("demo", NOW), key=milliseconds, reverse=True)
     pages = [get(page=page, size=37, **NEWEST_FIRST).json()["data"] for page in range(len(listed) // 37 + 2)]
-    assert [row for page in pages for row in page["artifacts"]] == listed
+    assert [milliseconds(row) for page in pages for row in page["artifacts"]] == [*map(milliseconds, listed)]
     assert pages[-1]["artifacts"] == []
-    assert {(page["itemCount"], page["pageSize"]) for page in pages} == {(len(listed), 37)}
-    assert {page["pageCount"] for page in pages} == {len(pages) - 1}
+    assert {(page["itemCount"], page["pageSize"]) for page in pages} == {(artifacts(listed), 37)}
+    assert {page["pageCount"] for page in pages} == {-(-artifacts(listed) // 37)}
     assert [page["pageIndex"] for page in pages] == list(range(len(pages)))
 
 
@@ -225,14 +238,14 @@ def test_filters_by_registry_and_type_are_repeated_keys(get, query, registries):
     data = answer.json()["data"]
     expected = [row for row in listing("demo", NOW) if row["registryIdentifier"] in registries]
     assert data["artifacts"] == (expected or None)
-    assert data["itemCount"] == len(expected)
+    assert data["itemCount"] == artifacts(expected)
 
 
 def test_a_search_term_is_part_of_the_name(get):
     """Part of a name finds it, an empty term everything, a strange one nothing."""
     found = get(page=0, size=1000, search_term="log4j").json()["data"]
     assert set(names(found)) == {"org.apache.logging.log4j:log4j-core"}
-    assert get(search_term="").json()["data"]["itemCount"] == len(listing("demo", NOW))
+    assert get(search_term="").json()["data"]["itemCount"] == artifacts(listing("demo", NOW))
     assert get(search_term="no+such & thing").json()["data"]["itemCount"] == 0
 
 

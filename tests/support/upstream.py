@@ -212,6 +212,10 @@ class Upstream(Registry):
         """Filter and sort, unless the rows are served as given."""
         return super().arrange(rows, query) if self.arranged else rows
 
+    def count(self, rows: Sequence[Row]) -> int:
+        """Return the number of rows, which may be no rows at all."""
+        return len(rows)
+
     def _rows(self, space: str, _now: float) -> Sequence[Row] | None:
         rows = self.spaces.get(space)
         return rows() if callable(rows) else rows
