@@ -25,7 +25,7 @@ settings.load_profile("ci")
 
 @pytest.fixture(scope="module")
 def front():
-    with whole.Front() as front:
+    with whole.front() as front:
         yield front
 
 

@@ -9,10 +9,9 @@ import yaml
 
 from tests.support.commands import served, settings_for
 from tests.support.places import GRAFANA
+from tests.support.rules import RULES
 from tests.support.stack import Receiver, alertmanager, eventually, hurried, prometheus
 from tests.support.upstream import Upstream, make_row, make_rows
-
-RULE_FILE = GRAFANA / "rules" / "har-exporter.rules.yaml"
 
 RISKY = "HarnessARRiskyArtifactInProduction"
 ALLOWED = make_rows(25, firewallMode="BLOCK", deploymentMetadata={"prodEnvCount": 1, "nonProdEnvCount": 0})
@@ -21,12 +20,6 @@ QUARANTINED = make_row(
     deploymentMetadata={"prodEnvCount": 2, "nonProdEnvCount": 0},
 )  # fmt: skip
 RELEASED = QUARANTINED | {"isQuarantined": False}
-
-
-def test_hurry_turns_minutes_into_seconds_and_leaves_labels_alone():
-    rule = {"expr": 'x{older_than="30d"}[30m] offset 1h > 600', "for": "6h", "annotations": {"summary": "in 5m"}}
-    hurry = {"expr": 'x{older_than="30d"}[30000ms] offset 60000ms > 600', "for": "360000ms"}
-    assert hurried(rule) == {**hurry, "annotations": {"summary": "in 5m"}}
 
 
 def test_an_alert_outlives_its_exporter_and_ends_when_the_artifact_is_released(tmp_path):
@@ -75,7 +68,7 @@ def routing_to(receiver: Receiver):
 
 def config(folder: Path, targets: Path, alerts: str):
     rules = folder / "rules.yml"
-    rules.write_text(yaml.safe_dump(hurried(yaml.safe_load(RULE_FILE.read_text()))))
+    rules.write_text(yaml.safe_dump(hurried(RULES)))
     return {
         "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
         "rule_files": [str(rules)],

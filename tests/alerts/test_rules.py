@@ -119,13 +119,16 @@ def test_there_is_a_runbook_for_each_alert_and_no_other():
 
 
 @pytest.mark.parametrize("name", ALERTS)
-def test_each_runbook_has_its_parts_and_queries_over_metrics_that_exist(name):
+def test_each_runbook_has_its_parts_and_a_query(name):
     path = RUNBOOKS / f"{name}.md"
-    text = path.read_text()
-    assert re.findall(r"^#+ (.*)$", text, re.MULTILINE) == [name, "Meaning", "Impact", "Diagnosis", "Mitigation"]
+    assert re.findall(r"^#+ (.*)$", path.read_text(), re.MULTILINE) == [
+        name,
+        "Meaning",
+        "Impact",
+        "Diagnosis",
+        "Mitigation",
+    ]
     assert queries(path)
-    assert metrics_in(text) <= FAMILIES.keys()
-    assert set(re.findall(r"\b\w+:har_\w+:\w+", text)) <= RECORDS.keys()
 
 
 @pytest.fixture(scope="module")
@@ -148,30 +151,25 @@ def test_every_metric_in_the_rules_is_exported_with_the_labels_that_they_ask_for
             assert labels <= exported[metric], rule
 
 
-@pytest.mark.parametrize(
-    ("metric", "label", "value"),
-    [
-        ("har_artifacts_deployed", "deployed_to", "prod"),
-        ("har_artifacts_deployed", "risk", "quarantined"),
-        ("har_artifacts_deployed", "risk", "blocked"),
-        ("har_artifacts", "scan_status", "UNSCANNED"),
-        ("har_artifacts", "scan_status", "NOT_APPLICABLE"),
-        ("har_artifacts", "scan_status", "BLOCKED"),
-        ("har_artifacts", "firewall_mode", "ALLOW"),
-        ("har_artifacts", "firewall_mode", "NONE"),
-        ("har_artifacts_stale_scan", "older_than", "30d"),
-        ("har_artifact_finding", "finding", "quarantined"),
-        ("har_artifact_finding", "finding", "blocked"),
-        ("har_snapshot_artifacts", "source", "fetched"),
-        ("har_refresh_failures_total", "reason", "auth"),
-        ("har_refresh_failures_total", "reason", "forbidden"),
-        ("har_exporter_api_requests_total", "code", "200"),
-        ("har_exporter_api_requests_total", "code", "429"),
-    ],
-)
-def test_each_value_that_the_rules_ask_for_is_exported(page, metric, label, value):
-    assert value in {sample.labels[label] for sample in page if sample.name == metric}
-    assert re.search(rf"\b{value}\b", RULE_FILE.read_text(), re.IGNORECASE)
+ASKED_FOR = {
+    ("har_artifacts_deployed", "deployed_to"): ["prod"],
+    ("har_artifacts_deployed", "risk"): ["quarantined", "blocked"],
+    ("har_artifacts", "scan_status"): ["UNSCANNED", "NOT_APPLICABLE", "BLOCKED"],
+    ("har_artifacts", "firewall_mode"): ["ALLOW", "NONE"],
+    ("har_artifacts_stale_scan", "older_than"): ["30d"],
+    ("har_artifact_finding", "finding"): ["quarantined", "blocked"],
+    ("har_snapshot_artifacts", "source"): ["fetched"],
+    ("har_refresh_failures_total", "reason"): ["auth", "forbidden"],
+    ("har_exporter_api_requests_total", "code"): ["200", "429"],
+}
+
+
+@pytest.mark.parametrize(("metric", "label"), ASKED_FOR)
+def test_each_value_that_the_rules_ask_for_is_exported(page, metric, label):
+    exported = {sample.labels[label] for sample in page if sample.name == metric}
+    for value in ASKED_FOR[metric, label]:
+        assert value in exported
+        assert re.search(rf"\b{value}\b", RULE_FILE.read_text(), re.IGNORECASE)
 
 
 def test_every_record_in_the_rules_is_recorded_and_none_is_recorded_in_vain():

@@ -6,7 +6,6 @@ import requests
 
 from exporter.config.settings import Settings
 from exporter.engine.app import App
-from exporter.serving.endpoints import Endpoints
 from tests.support import whole
 from tests.support.clocks import FakeClock
 from tests.support.commands import settings_for
@@ -28,13 +27,7 @@ class Probed:
     def __init__(self, front: whole.Front, settings: Settings) -> None:
         self.clock = FakeClock()
         self.app = App(settings, self.clock)
-        self.endpoints = front.endpoints = Endpoints(
-            self.app.refresher,
-            self.app.exposition,
-            self.app.probes,
-            clock=self.clock,
-            scrape_timeout_offset=lambda: 0.5,
-        )
+        self.endpoints = front.endpoints = whole.endpoints_of(self.app, self.clock)
         self.url = front.url
 
     @property

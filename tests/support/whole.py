@@ -5,12 +5,9 @@ It has two spaces: `acct`, whose server a test spoils, and `other`, which has a 
 
 import contextlib
 import io
-import logging
-import threading
 from concurrent.futures import wait
 
 import requests
-import structlog
 from prometheus_client.parser import text_string_to_metric_families as parse
 
 from exporter import log
@@ -19,6 +16,7 @@ from exporter.engine.app import App
 from exporter.serving.endpoints import Endpoints
 from exporter.serving.listener import listen
 from exporter.serving.server import Server
+from tests.support import threads
 from tests.support.upstream import Upstream, make_rows
 
 KEY = "pat.acct.id.canary+secret/2Kx="
@@ -90,26 +88,30 @@ class Whole:
 
 
 class Front:
-    """A server with the endpoints of the exporter that runs; one for many, since its shutdown takes time."""
+    """A server with the endpoints of the exporter that runs; one for many, since its shutdown takes time.
 
-    def __init__(self):
-        self.endpoints = None
+    Attributes:
+        endpoints: those of the exporter that runs.
+        url: where it listens.
+    """
+
+    def __init__(self, url):
+        self.endpoints, self.url = None, url
 
     async def __call__(self, scope, receive, send):
         await self.endpoints(scope, receive, send)
 
-    def __enter__(self):
-        sock = listen("127.0.0.1", 0)
-        self.url = "http://{}:{}".format(*sock.getsockname())
-        self._server = Server(self, sock, on_shutdown=int)
-        self._thread = threading.Thread(target=self._server.run)
-        self._thread.start()
-        assert self._server.ready.wait(PATIENCE)
-        return self
 
-    def __exit__(self, *_):
-        self._server.stop()
-        self._thread.join(PATIENCE)
+@contextlib.contextmanager
+def front():
+    sock = listen("127.0.0.1", 0)
+    front = Front("http://{}:{}".format(*sock.getsockname()))
+    with threads.running(Server(front, sock, on_shutdown=int)):
+        yield front
+
+
+def endpoints_of(app, clock):
+    return Endpoints(app.refresher, app.exposition, app.probes, clock=clock, scrape_timeout_offset=lambda: 0.5)
 
 
 @contextlib.contextmanager
@@ -128,29 +130,14 @@ def running(front, clock, folder, base_url, *, key=KEY, **settings):
         (folder / "key").write_text(key)
     (folder / "other-key").write_text("pat.other.id.key")
     stream = io.StringIO()
-    with Upstream({"other": make_rows(3)}, key="pat.other.id.key") as other, _logging_to(stream):
-        config = folder / "settings.yaml"
-        config.write_text(f"""\
-base_url: {base_url}
-api_key_file: {folder}/key
-spaces:
-  - acct
-  - {{ref: other, base_url: "{other.url}", api_key_file: "{folder}/other-key"}}
-""")
-        app = App(load({"config": str(config), **settings}, {}), clock)
-        front.endpoints = Endpoints(
-            app.refresher, app.exposition, app.probes, clock=clock, scrape_timeout_offset=lambda: 0.5
-        )
-        yield Whole(app, front.url, stream)
-
-
-@contextlib.contextmanager
-def _logging_to(stream):
-    root = logging.getLogger()
-    before = root.handlers, root.level
     log.configure("debug", "logfmt", stream)
-    try:
-        yield
-    finally:
-        root.handlers, root.level = before
-        structlog.reset_defaults()
+    with Upstream({"other": make_rows(3)}, key="pat.other.id.key") as other:
+        config = folder / "settings.yaml"
+        config.write_text(f"""
+            base_url: {base_url}
+            api_key_file: {folder}/key
+            spaces: [acct, {{ref: other, base_url: "{other.url}", api_key_file: "{folder}/other-key"}}]
+        """)
+        app = App(load({"config": str(config), **settings}, {}), clock)
+        front.endpoints = endpoints_of(app, clock)
+        yield Whole(app, front.url, stream)

@@ -4,8 +4,6 @@ Every case of `faults.py` runs against the whole exporter, over real sockets: fi
 """
 
 import re
-import socket
-import threading
 import time
 from pathlib import Path
 
@@ -128,42 +126,6 @@ def test_a_refused_connection_is_tried_three_times(front, clock, tmp_path):
     assert after['har_exporter_api_retries_total{reason="connect"}'] == 2
 
 
-def look_up_fails(monkeypatch, front, clock, folder, look_up, **settings):
-    """Return the scrape after a good walk, when a look-up of the host's name does something else."""
-    known = socket.getaddrinfo
-
-    def found(host, *arguments, **options):
-        return known("127.0.0.1" if host == "har.example" else host, *arguments, **options)
-
-    def lost(host, *arguments, **options):
-        return look_up() if host == "har.example" else known(host, *arguments, **options)
-
-    monkeypatch.setattr(socket, "getaddrinfo", found)
-    with RawServer(says(GOOD)) as server:
-        url = "http://har.example:" + server.address.split(":")[1]
-        with whole.running(front, clock, folder, url, allow_insecure_http="true", **settings) as exporter:
-            assert exporter.scrape()[UP] == 1
-            monkeypatch.setattr(socket, "getaddrinfo", lost)
-            clock.tick(301)
-            after = exporter.scrape()
-    assert (after[UP], after[OTHER_UP]) == (0, 1)
-    return after
-
-
-def test_a_name_look_up_that_does_not_end_is_given_up(monkeypatch, front, clock, tmp_path):
-    over = threading.Event()
-    after = look_up_fails(monkeypatch, front, clock, tmp_path, lambda: over.wait(10) and [], request_timeout="0.3s")
-    over.set()
-    assert after.failures("acct") == {"timeout": 1}
-
-
-def test_a_name_without_an_address_is_told(monkeypatch, front, clock, tmp_path):
-    def unknown():
-        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
-
-    assert look_up_fails(monkeypatch, front, clock, tmp_path, unknown).failures("acct") == {"dns": 1}
-
-
 @pytest.mark.parametrize("jump", [86_400, -86_400])
 def test_a_wall_clock_that_jumps_moves_no_age_and_no_deadline(jump, front, clock, tmp_path):
     with RawServer(lists()) as server, run(front, clock, tmp_path, server) as exporter:
@@ -206,15 +168,6 @@ def test_a_key_file_that_cannot_be_used_later_leaves_the_last_good_key(spoil, fr
         assert b"x-api-key: pat.acct.id.another\r\n" in server.requests[-1]
 
 
-@pytest.mark.parametrize("text", ["", " \n", "two words of it"], ids=["empty", "blank", "no key"])
-def test_a_key_file_that_cannot_be_used_at_the_start_is_refused(text, tmp_path, capsys):
-    file = tmp_path / "key"
-    file.write_text(text)
-    assert main(["--spaces", "acct", "--api-key-file", str(file)]) == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    assert "--api-key-file" in line
-
-
 @pytest.mark.parametrize(
     ("file", "more", "waits", "fault"),
     [
@@ -255,34 +208,29 @@ def test_the_path_of_the_server_and_the_prefix_stand_before_the_space(path, pref
 
 
 WITHOUT_A_CASE = {
-    "A name look-up that never ends": ("timeout", test_a_name_look_up_that_does_not_end_is_given_up),
-    "A name without an address": ("dns", test_a_name_without_an_address_is_told),
-    "A wall clock that jumps": ("", test_a_wall_clock_that_jumps_moves_no_age_and_no_deadline),
-    "A key file that cannot be used": ("", test_a_key_file_that_cannot_be_used_later_leaves_the_last_good_key),
-    "A key file that another shard's space needs": (
-        "auth",
-        "engine/test_probes.py::test_a_key_file_of_another_shard_is_read_with_the_first_probe",
-    ),
-    "A probe of a space that is not allowed": (
-        "",
-        "engine/test_probes.py::test_anything_but_one_space_is_refused_with_a_constant_text",
-    ),
-    "More probed spaces than are kept": (
-        "",
-        "engine/test_probes.py::test_a_target_with_a_walk_makes_no_room_and_one_too_many_is_told_so",
-    ),
-}
+    ("A name look-up that never ends", "timeout"):
+        ("harness/test_transport.py", "a_name_look_up_that_does_not_end_is_given_up_in_time"),
+    ("A name without an address", "dns"): ("harness/test_transport.py", "a_name_that_does_not_exist_is_told"),
+    ("A wall clock that jumps", ""):
+        ("whole/test_faults.py", "a_wall_clock_that_jumps_moves_no_age_and_no_deadline"),
+    ("A key file that cannot be used", ""):
+        ("whole/test_faults.py", "a_key_file_that_cannot_be_used_later_leaves_the_last_good_key"),
+    ("A key file that another shard's space needs", "auth"):
+        ("engine/test_probes.py", "a_key_file_of_another_shard_is_read_with_the_first_probe"),
+    ("A probe of a space that is not allowed", ""):
+        ("engine/test_probes.py", "anything_but_one_space_is_refused_with_a_constant_text"),
+    ("More probed spaces than are kept", ""):
+        ("engine/test_probes.py", "a_target_with_a_walk_makes_no_room_and_one_too_many_is_told_so"),
+}  # fmt: skip
 """Rows of the docs that no server brings about, and what tests them."""
 
 
 def test_the_table_of_the_docs_has_the_rows_and_reasons_that_are_tested_and_no_other():
     rows = re.findall(r"^\| (.+?) \| .+? \| ?(.*?) ?\|$", TABLE.read_text(), re.MULTILINE)
     documented = {row: set(re.findall(r"`(\w+)`", reasons)) for row, reasons in rows if row != "input or fault"}
-    tested = {row: {reason} - {""} for row, (reason, _) in WITHOUT_A_CASE.items()}
-    for _, test in WITHOUT_A_CASE.values():
-        if isinstance(test, str):
-            file, _, name = test.partition("::")
-            assert f"\ndef {name}(" in (TESTS / file).read_text(), test
+    tested = {row: {reason} - {""} for row, reason in WITHOUT_A_CASE}
+    for file, name in WITHOUT_A_CASE.values():
+        assert f"\ndef test_{name}(" in (TESTS / file).read_text()
     for case in (*FAILURES, *ODDITIES):
         tested.setdefault(case.row, set()).update({case.reason} - {""})
     assert documented == tested

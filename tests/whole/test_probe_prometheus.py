@@ -4,7 +4,6 @@ import subprocess
 from contextlib import contextmanager
 
 import pytest
-import requests
 import yaml
 
 from tests.support.commands import served, settings_for
@@ -75,14 +74,3 @@ def test_beside_probes_the_docs_read_metrics_of_the_process_alone(tmp_path):
         assert {found["metric"]["job"] for found in server.query('{__name__=~"har_.*",space!=""}')} == {
             "har-exporter-probe"
         }
-
-
-def test_promtool_accepts_the_page_of_a_probe():
-    with served("demo") as (_, url):
-        pages = [requests.get(f"{url}/probe", {"space": space}, timeout=10) for space in ("demo", "demo/platform")]
-    for page in pages:
-        assert page.status_code == 200
-        done = subprocess.run(
-            [find("promtool"), "check", "metrics"], input=page.content, capture_output=True, check=False
-        )
-        assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")

@@ -69,22 +69,28 @@ def values(result: dict[str, Any]) -> Series:
     return {float(at): float(value) for at, value in result["values"]}
 
 
+@pytest.fixture(scope="module")
+def demo():
+    with served("demo") as (_, url):
+        yield url
+
+
 @pytest.mark.parametrize(
     ("accept", "parse"),
     [("text/plain", parse_text), ("application/openmetrics-text", parse_openmetrics)],
 )
-def test_the_page_of_the_demo_parses_in_both_formats(accept, parse):
-    with served("demo") as (_, url):
-        page = requests.get(f"{url}/metrics", headers={"Accept": accept}, timeout=10)
+def test_the_page_of_the_demo_parses_in_both_formats(accept, parse, demo):
+    page = requests.get(f"{demo}/metrics", headers={"Accept": accept}, timeout=10)
     assert page.headers["Content-Type"].startswith(accept)
     assert {"har_artifacts", "har_up", "process_cpu_seconds"} <= {family.name for family in parse(page.text)}
 
 
-def test_promtool_accepts_the_page_of_the_demo():
+@pytest.mark.parametrize("path", ["/metrics", "/probe?space=demo", "/probe?space=demo/platform"])
+def test_promtool_accepts_the_page_of_the_demo(path, demo):
     promtool = find("promtool")
-    with served("demo") as (_, url):
-        page = requests.get(f"{url}/metrics", timeout=10).content
-    done = subprocess.run([promtool, "check", "metrics"], input=page, capture_output=True, check=False)
+    page = requests.get(demo + path, timeout=10)
+    assert page.status_code == 200
+    done = subprocess.run([promtool, "check", "metrics"], input=page.content, capture_output=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
 
 

@@ -137,14 +137,6 @@ def test_a_swap_of_the_symlink_that_leads_to_the_file_is_noticed(upstream, tmp_p
         assert len([request for request in upstream.requests if "/org/" not in request.path]) == 1
 
 
-def test_a_file_that_is_spoilt_and_mended_is_told_by_the_metric(write):
-    with served(config=write()) as (_, url):
-        write("spaces: [")
-        wait_for(url, lambda found: found[SUCCEEDED] == 0)
-        write(cache_ttl="2m")
-        assert wait_for(url, lambda found: found[SUCCEEDED] == 1)['har_refresh_interval_seconds{space="acct"}'] == 120
-
-
 def resources(process):
     """Return the numbers of threads and of open files."""
     status = Path(f"/proc/{process.pid}/status").read_text()

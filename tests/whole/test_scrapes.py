@@ -57,25 +57,6 @@ def test_200_scrapes_at_once_of_a_cold_space_of_which_50_leave_make_one_walk():
     assert all('har_snapshot_artifacts{source="fetched",space="acct"} 730.0' in page for page in pages)
 
 
-def test_beyond_the_limit_the_scrape_that_waited_longest_is_answered_with_what_there_is():
-    hold = threading.Event()
-    with (
-        Upstream(make_rows(1), hold=hold) as upstream,
-        served(**settings_for(upstream)) as (_, url),
-        ExitStack() as stack,
-    ):
-        first = begin(url)
-        upstream.wait_for_requests(1)
-        waiting = [stack.enter_context(begin(url)) for _ in range(LIMIT)]
-        status, page = answer(first)
-        assert (status, 'har_up{space="acct"} 0.0' in page) == (200, True)
-        assert requests.get(f"{url}/-/healthy", timeout=20).status_code == 200
-        assert "first refresh" in requests.get(f"{url}/-/ready", timeout=20).text
-        hold.set()
-        pages = [answer(scrape) for scrape in waiting]
-        assert all((status, 'har_up{space="acct"} 1.0' in page) == (200, True) for status, page in pages)
-
-
 def test_a_soft_limit_of_descriptors_keeps_no_scrape_from_its_answer():
     """The exporter raises it as far as the hard one allows."""
     with Upstream(make_rows(1)) as upstream, ExitStack() as stack:

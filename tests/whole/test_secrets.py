@@ -9,8 +9,6 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 
-from exporter.cli.main import main
-from exporter.config.sources import load
 from exporter.engine.clients import listing_of
 from exporter.harness.errors import RefreshError
 from tests.support import whole
@@ -18,6 +16,7 @@ from tests.support.clocks import FakeClock
 from tests.support.commands import run, served
 from tests.support.faults import FAILURES, GOOD, Case, answer, body_of, good_tls, says
 from tests.support.rawserver import HEAD, RawServer, sends
+from tests.support.settings import settings_of
 from tests.support.upstream import Upstream, make_row, make_rows, reply
 
 CANARY = whole.KEY
@@ -123,8 +122,7 @@ def test_the_test_would_notice():
 
 @pytest.mark.parametrize("scheme", ["x-api-key", "bearer"])
 def test_nothing_shows_the_key_when_it_is_printed(scheme):
-    environ = {"HAR_EXPORTER_API_KEY": CANARY, "HAR_EXPORTER_SPACES": "acct", "HAR_EXPORTER_AUTH_SCHEME": scheme}
-    settings = load({}, environ)
+    settings = settings_of(api_key=CANARY, spaces="acct", auth_scheme=scheme)
     upstreams = whole.App(settings, FakeClock()).clients
     upstream = upstreams.of(settings.served[0], settings)
     objects = (settings, *settings.served, upstreams, upstream, upstream.client, upstream.key)
@@ -171,20 +169,18 @@ def test_check_and_dump_show_the_key_to_nobody():
     ],
     ids=lambda value: re.sub(r"\W+.*", "", " ".join(value)) or "none",
 )
-def test_unusable_settings_do_not_show_the_key(arguments, variables, monkeypatch, capsys):
-    for name, value in {"spaces": "acct", **variables}.items():
-        monkeypatch.setenv(f"HAR_EXPORTER_{name.upper()}", value)
-    assert main(arguments) == 2
-    told = capsys.readouterr()
-    assert told.err
-    assert_kept(told.out + told.err)
+def test_unusable_settings_do_not_show_the_key(arguments, variables):
+    done = run(*arguments, **{"spaces": "acct", **variables})
+    assert done.returncode == 2
+    assert done.stderr
+    assert_kept(done.stdout + done.stderr)
 
 
 @pytest.mark.parametrize("text", [f"api_key: {CANARY}\n  bad: [", f"api_key: [{CANARY}]", f"{CANARY}", f"{CANARY}: x"])
-def test_a_broken_file_does_not_show_the_key(text, tmp_path, capsys):
+def test_a_broken_file_does_not_show_the_key(text, tmp_path):
     file = tmp_path / "settings.yaml"
     file.write_text(text)
-    assert main(["--config", str(file), "--spaces", "acct"]) == 2
-    told = capsys.readouterr()
-    assert told.err
-    assert_kept(told.out + told.err)
+    done = run("--config", str(file), "--spaces", "acct")
+    assert done.returncode == 2
+    assert done.stderr
+    assert_kept(done.stdout + done.stderr)
