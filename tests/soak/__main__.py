@@ -9,7 +9,7 @@ import time
 from rich.console import Console
 from rich.table import Table
 
-from tests.soak import deadlines, handshakes, leaks, shutdown, slow_clients
+from tests.soak import deadlines, handshakes, leaks, shutdown, slow_clients, truth
 from tests.soak.promise import Promise
 
 _ROWS = {
@@ -18,6 +18,7 @@ _ROWS = {
     "handshakes": handshakes.rows,
     "shutdown": shutdown.rows,
     "leaks": leaks.rows,
+    "truth": truth.rows,
 }
 
 
