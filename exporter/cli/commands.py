@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 DONE = 0
 SPACE_FAILED = 1
+_STDERR = 2
 _KEY_SECONDS = 30  # that sidecars and agents have to write the key
 
 _log = structlog.get_logger()
@@ -88,9 +89,10 @@ def _with_key(load: Callable[[], Settings], clock: SystemClock) -> Settings:
 def _serve(
     settings: Settings, source: Source, clock: SystemClock, greet: Callable[[str], None] = lambda _: None
 ) -> int:
-    log.configure(settings.log_level, settings.log_format)
+    lines = log.DroppingStream(_STDERR)
+    log.configure(settings.log_level, settings.log_format, lines)
     web_config, tls = _web_config(settings)
-    app = App(settings, clock)
+    app = App(settings, clock, log_lines_dropped=lambda: lines.dropped)
     reloader = Reloader(app, source, clock)
     endpoints = Endpoints(
         app.refresher,
@@ -122,6 +124,7 @@ def _serve(
     app.refresher.start()
     reloader.watch()
     serving.run()
+    lines.end()
     return DONE
 
 

@@ -48,6 +48,7 @@ class App:
         clock: Clock,
         on_page: OnPage = lambda *_: None,
         on_refresh: Callable[[SpaceStatus], None] | None = None,
+        log_lines_dropped: Callable[[], int] = int,
     ) -> None:
         """Send nothing yet.
 
@@ -56,6 +57,7 @@ class App:
             clock: source of time.
             on_page: called after each page of a walk.
             on_refresh: called with a space after each refresh; None for the journal in the log.
+            log_lines_dropped: returns how many lines of the log were dropped.
 
         Raises:
             SettingsError: a key file can no longer be used.
@@ -64,6 +66,7 @@ class App:
         sys.setswitchinterval(_SWITCH_INTERVAL)
         self._clock = clock
         self._on_page, self._on_refresh = on_page, on_refresh
+        self._log_lines_dropped = log_lines_dropped
         self._counters = ApiCounters()
         self._journal = Journal(clock)
         self._journal_of_probes = Journal(clock, spaces=_JOURNAL_OF_PROBES)
@@ -193,6 +196,9 @@ class App:
             cache=self.refresher.cache_counts(),
             reload_succeeded=self._reload_succeeded and self.clients.keys_usable(),
             reload_time=self._reload_time,
+            shard=self.settings.shard,
+            shards=self.settings.shards,
+            log_lines_dropped=self._log_lines_dropped(),
         )
 
 

@@ -123,5 +123,5 @@ class Reloader:
             self._app.reload(self._source.load)
         except SettingsError as error:
             return error.faults
-        log.configure(self._app.settings.log_level, self._app.settings.log_format)
+        log.change(self._app.settings.log_level, self._app.settings.log_format)
         return ()

@@ -57,6 +57,7 @@ LABELS: Mapping[str, str] = {
     "uuid": "`uuid`",
     "source": "`fetched` or `reported` (`itemCount`)",
     "code": "HTTP status of the response, `error` without one",
+    "shard": "the setting `shard`",
     "revision": "local part of the exporter's version",
     "python_version": "version of the Python interpreter",
 }

@@ -21,6 +21,9 @@ class ProcessView:
         cache: scrapes and cache hits by space.
         reload_succeeded: whether settings and key files could be used when they were last read.
         reload_time: time of the last successful read of the settings, wall clock, seconds since the epoch.
+        shard: number of this shard.
+        shards: number of all shards.
+        log_lines_dropped: lines of the log that were dropped.
     """
 
     version: str
@@ -29,6 +32,9 @@ class ProcessView:
     cache: Mapping[str, CacheCounts]
     reload_succeeded: bool
     reload_time: float
+    shard: int
+    shards: int
+    log_lines_dropped: int
 
 
 def _build_info(view: ProcessView) -> Iterator[Sample]:
@@ -55,6 +61,21 @@ PROCESS_FAMILIES: tuple[Family[ProcessView], ...] = (
         "har_exporter_build_info", "gauge", ("version", "revision", "python_version"),
         "Version of the exporter and of Python; always 1.",
         _build_info,
+    ),
+    Family(
+        "har_exporter_shard_info", "gauge", ("shard",),
+        "Shard that this process serves; always 1.",
+        lambda view: [((str(view.shard),), 1)],
+    ),
+    Family(
+        "har_exporter_shards", "gauge", (),
+        "Number of shards.",
+        lambda view: [((), view.shards)],
+    ),
+    Family(
+        "har_exporter_log_lines_dropped_total", "counter", (),
+        "Lines of the log that were dropped because nobody read them.",
+        lambda view: [((), view.log_lines_dropped)],
     ),
     Family(
         "har_exporter_api_requests_total", "counter", ("code",),

@@ -9,6 +9,7 @@ import pytest
 import structlog
 import yaml
 
+from exporter import log
 from exporter.engine.app import App
 from exporter.engine.reload import Reloader, Source
 from exporter.metrics.exposition import TEXT
@@ -193,6 +194,7 @@ def test_level_and_format_of_the_log_follow(watching, capsys):
     """So do the lines of what was there before, such as the web config file."""
     contents = iter(["good", "bad"])
     watched = FileContent(lambda: next(contents), load_or_refuse, file="web")
+    log.configure("info", "logfmt")
     watching.write(log_level="warning", log_format="json")
     assert watching.reloader.ask().result(20) == ()
     capsys.readouterr()

@@ -3,10 +3,13 @@
 import io
 import json
 import logging
+import os
+from contextlib import contextmanager
 
 import pytest
 import structlog
 
+from exporter import log
 from exporter.log import configure
 
 
@@ -60,3 +63,58 @@ def test_a_fault_is_logged_with_where_it_happened(stream):
     except ValueError:
         structlog.get_logger().exception("fault")
     assert "test_log.py" in json.loads(stream.getvalue())["exception"]
+
+
+@contextmanager
+def pipe():
+    """Yield both ends of a pipe."""
+    reader, writer = os.pipe()
+    try:
+        yield reader, writer
+    finally:
+        os.close(reader)
+        os.close(writer)
+
+
+def test_a_log_that_nobody_reads_drops_lines_and_blocks_nobody(monkeypatch):
+    """Lines that found a place are there, whole and in order, once somebody reads; the others are counted."""
+    monkeypatch.setattr(log, "_LAST_LINES", 0.01)
+    with pipe() as (reader, writer):
+        lines = log.DroppingStream(writer)
+        texts = [f"{number:05} {'x' * 500}\n" for number in range(3_000)]
+        for text in texts:
+            lines.write(text)
+        lines.end()
+        kept = len(texts) - lines.dropped
+        assert 1_000 <= kept < 2_000
+        read = b""
+        while read.count(b"\n") < kept:
+            read += os.read(reader, 2**16)
+        assert read.decode() == "".join(texts[:kept])
+
+
+def test_lines_that_wait_when_the_process_ends_are_written():
+    with pipe() as (reader, writer):
+        lines = log.DroppingStream(writer)
+        configure("info", "logfmt", lines)
+        for number in range(100):
+            structlog.get_logger().info("said", number=number)
+        lines.end()
+        assert os.read(reader, 2**16).count(b"\n") == 100
+    assert lines.dropped == 0
+
+
+def test_lines_for_a_closed_stream_are_dropped():
+    with pipe() as (_, writer):
+        pass
+    lines = log.DroppingStream(writer)
+    lines.write("nobody hears\n")
+    lines.end()
+    assert lines.dropped == 1
+
+
+def test_a_change_of_level_and_format_keeps_the_stream(stream):
+    configure("error", "logfmt", stream)
+    log.change("info", "json")
+    structlog.get_logger().info("said")
+    assert json.loads(stream.getvalue())["msg"] == "said"

@@ -43,7 +43,7 @@ class Running:
         )  # fmt: skip
         exposition = Exposition(
             lambda: tuple(SpaceView(status, 300.0, str) for status in refresher.statuses()),
-            lambda: ProcessView("1", "r", ApiCounters().read(), refresher.cache_counts(), True, 1.0),
+            lambda: ProcessView("1", "r", ApiCounters().read(), refresher.cache_counts(), True, 1.0, 0, 1, 0),
         )
         probes = Probes(
             Targets(load({}, {"HAR_EXPORTER_SPACES": "acct", "HAR_EXPORTER_API_KEY": "pat.acct.id.key"})), refresher,

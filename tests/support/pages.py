@@ -8,7 +8,7 @@ NOW = 1_800_000_000.0
 
 
 def process_view() -> ProcessView:
-    return ProcessView("1.2.3", "abc", ApiCounters().read(), {"acct/org": CacheCounts(3, 2)}, True, NOW)
+    return ProcessView("1.2.3", "abc", ApiCounters().read(), {"acct/org": CacheCounts(3, 2)}, True, NOW, 0, 1, 0)
 
 
 def samples(text: bytes, prefix: str) -> dict[str, float]:
