@@ -38,6 +38,7 @@ from exporter.harness.errors import (
     TooLargeError,
     forget_calls,
 )
+from exporter.harness.trust import authorities
 from exporter.labels import clean
 
 MAX_BODY = 16 * 2**20
@@ -97,7 +98,7 @@ class Transport:
         Args:
             base_url: the server that all URLs belong to.
             connections: how many connections are kept open.
-            ca_file: certificate authorities to trust instead of the public ones.
+            ca_file: certificate authorities to trust instead of the usual ones.
             client_cert: files of the certificate and the key to present; without a key file the first holds both.
             proxy_url: the proxy for every request; None for what the environment says.
         """
@@ -108,7 +109,7 @@ class Transport:
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, DeadlineAdapter(pool_connections=1, pool_maxsize=connections))
         self._watchdog = Watchdog()
-        self._verify = str(ca_file) if ca_file else True
+        self._verify = authorities(ca_file).path
         # Without a key file of its own OpenSSL would ask the terminal for the password of the key, if it has one.
         self._cert = (str(client_cert[0]), str(client_cert[1] or client_cert[0])) if client_cert else None
         self._proxies = _proxies(base_url, proxy_url)
