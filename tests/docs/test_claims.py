@@ -18,6 +18,7 @@ from exporter.metrics.process_families import PROCESS_FAMILIES
 from exporter.metrics.space_families import SPACE_FAMILIES
 from exporter.serving import endpoints as web
 from exporter.serving.server import Server
+from tests.soak.__main__ import _ROWS
 from tests.support.markdown import links
 from tests.support.places import DOCS, ROOT
 from tests.support.walks import MAX_STALE, TTL, Walks
@@ -92,6 +93,18 @@ def test_a_feature_is_compared_with_exporters_that_are_named_and_each_of_them_on
     names = [name for name in re.split(r"[, ]+", told) if name]
     assert set(names) <= PEERS
     assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("row", re.findall(r"^\| [A-Z].*\|$", (DOCS / "guarantees.md").read_text(), re.MULTILINE))
+def test_a_guarantee_is_given_only_with_tests_that_show_it(row):
+    promise, holds, shown_by = row.strip("| ").split(" | ")
+    tests, soaks = re.findall(r"`(\S+\.py)::(\w+)`", shown_by), re.findall(r"soak `([\w-]+)`", shown_by)
+    assert promise
+    assert holds
+    assert tests or soaks
+    assert set(soaks) <= _ROWS.keys()
+    for file, name in tests:
+        assert re.search(rf"^(def {name}\(|{name} = )", (ROOT / "tests" / file).read_text(), re.MULTILINE), name
 
 
 def test_a_feature_is_found_under_a_name_that_there_is():

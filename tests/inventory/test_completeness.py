@@ -1,5 +1,6 @@
 """A walk calls itself complete only if no row that was there throughout is missing, and heals what it can."""
 
+import re
 import threading
 from collections import Counter
 from concurrent.futures import Future
@@ -12,6 +13,7 @@ from exporter.inventory.walk import Walker
 from tests.support.clocks import FakeClock
 from tests.support.listings import body_of
 from tests.support.memoryserver import Server, rows, walk, walker
+from tests.support.places import DOCS
 from tests.support.tiedserver import CHANGES, PUSHES, Names, TiedServer
 
 
@@ -73,6 +75,25 @@ def scripted(answers, *, timed):
         return body
 
     return fetch
+
+
+DOCUMENTED = re.findall(r"^\| (\d: .*) \| (.*) \| ([01]) \|", (DOCS / "guarantees.md").read_text(), re.MULTILINE)
+
+
+def answer_of(text):
+    """Return the count and the rows of a page, of which each letter is one."""
+    count, _, rows = re.sub(r" |\(.*\)", "", text).partition(":")
+    return int(count), rows
+
+
+@pytest.mark.parametrize("row", DOCUMENTED, ids=lambda row: row[0])
+def test_the_examples_of_the_docs_are_so(row):
+    assert len(DOCUMENTED) == 5
+    pages, again, complete = row
+    size = 10 if "of ten" in pages else 2
+    answers = Answers(size, tuple(map(answer_of, pages.split(", "))), answer_of(again) if ":" in again else None, None, None)
+    snapshot, _ = walked(scripted(answers, timed=True), size)
+    assert snapshot.complete == (complete == "1")
 
 
 def walked(fetch, page_size, concurrency=1):
