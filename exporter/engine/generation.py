@@ -92,6 +92,7 @@ def new_walker(
         concurrency=settings.concurrency,
         timeout=settings.refresh_timeout,
         on_page=partial(on_page, space.ref),
+        label=client.client.label,
     )
 
 

@@ -1,7 +1,7 @@
 """Client of the List Artifacts API: address, key, retries, and the error that a response stands for."""
 
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC
@@ -190,6 +190,11 @@ class Client:
                 self._counters.count_retry(error.reason)
                 self.wait_for_turn(deadline)
 
+    def label(self, text: str) -> str:
+        """Return a text of the server as a label value, without the key: some servers echo what they were sent."""
+        # Before the text is cut, or a part of the key could stay.
+        return clean(self._key.blot(text))
+
     def _wait_before_retry(self, error: RefreshError, key: str, tries: int, deadline: float) -> None:
         """Wait for the next try, or raise the error if there is none."""
         pause = backoff(tries - 1, self._jitter) if error.retry_after is None else error.retry_after
@@ -218,7 +223,7 @@ class Client:
                 self._counters.count_request(code, self._clock.monotonic() - started)
         # Some servers echo the key that they refuse.
         response = response.without(key)
-        _check(response, self._clock.time())
+        _check(response, self._clock.time(), self.label)
         return response.body
 
     @contextmanager
@@ -249,14 +254,14 @@ class Client:
         return {"Accept": "application/json", "User-Agent": f"har-exporter/{__version__}", **authentication}
 
 
-def _check(response: Response, now: float) -> None:
+def _check(response: Response, now: float, label: Callable[[str], str]) -> None:
     """Raise the error that a status or a content type stands for, unless the response is a page."""
     if response.status == HTTPStatus.OK:
-        _check_content_type(response.content_type)
+        _check_content_type(response.content_type, label)
         return
     message = f"the server returned {response.status}"
     if detail := error_message(response.body):
-        message += f": {detail}"
+        message += f": {label(detail)}"
     kind = _error(response.status)
     retry_after = _seconds(response.retry_after, now) if kind in {RateLimitedError, ServerError} else None
     raise kind(message, status=response.status, retry_after=retry_after)
@@ -272,14 +277,14 @@ def _error(status: int) -> type[RefreshError]:
     return RedirectError if status >= HTTPStatus.MULTIPLE_CHOICES else BadShapeError
 
 
-def _check_content_type(content_type: str) -> None:
+def _check_content_type(content_type: str, label: Callable[[str], str]) -> None:
     # Some servers send no Content-Type; the JSON decoder then decides.
     if content_type in {"", "application/json", "text/json"} or content_type.endswith("+json"):
         return
     if content_type in _HTML:
         hint = "something other than the API, such as a sign-in page, responds: check base_url and api_prefix"
         raise BadShapeError("the server returned an HTML page", hint=hint)
-    raise BadShapeError(f"the server returned Content-Type {clean(content_type)}")
+    raise BadShapeError(f"the server returned Content-Type {label(content_type)}")
 
 
 def _seconds(retry_after: str | None, now: float) -> float | None:

@@ -7,6 +7,7 @@ from typing import Protocol
 import structlog
 
 from exporter.files import read_file
+from exporter.harness.blot import Blot
 from exporter.log import LoggedStates
 from exporter.texts import read_key
 from exporter.workers import Workers
@@ -15,6 +16,7 @@ _log = structlog.get_logger()
 
 _KEY_PARTS = 3
 _PATIENCE = 0.1  # seconds; local file systems answer in less than one of a thousand
+_REMEMBERED = 4  # keys, so that an answer to a request that was sent before a rotation is covered too
 
 
 class KeySource(Protocol):
@@ -28,6 +30,10 @@ class KeySource(Protocol):
 
     def current(self) -> str:
         """Return the key to send now."""
+        ...
+
+    def blot(self, text: str) -> str:
+        """Return a text of the server without the keys that were sent lately."""
         ...
 
     def renew(self, refused: str, patience: float) -> bool:
@@ -49,6 +55,7 @@ class FixedKey:
 
     def __init__(self, key: str) -> None:
         self._key = key
+        self._blot = Blot(key)
         self.usable = True
 
     def __repr__(self) -> str:
@@ -57,6 +64,10 @@ class FixedKey:
     def current(self) -> str:
         """Return the key."""
         return self._key
+
+    def blot(self, text: str) -> str:
+        """Return a text without the key."""
+        return self._blot(text)
 
     def renew(self, refused: str, patience: float) -> bool:  # noqa: ARG002 - takes no time
         """Return whether another key was refused than this one."""
@@ -86,7 +97,8 @@ class KeyFile:
         """
         self._path = path
         self._patience = patience
-        self._key = _read(path)
+        self._keys: tuple[str, ...] = ()
+        self._use(_read(path))
         self.usable = True
         self._workers = Workers(1, "key-file")
         self._reading: Future[None] | None = None
@@ -100,12 +112,16 @@ class KeyFile:
         """Return the key that the file holds, or the last good one if it takes the file system long to answer."""
         if self._reading is None or self._reading.done():
             wait([self._ask()], self._patience)
-        return self._key
+        return self._keys[0]
+
+    def blot(self, text: str) -> str:
+        """Return a text without the last keys."""
+        return self._blot(text)
 
     def renew(self, refused: str, patience: float) -> bool:
         """Read the file again, and return whether it holds another key."""
         wait([self._ask()], patience)
-        return self._key != refused
+        return self._keys[0] != refused
 
     def _ask(self) -> Future[None]:
         """Have the file read; calls that come before that starts share it."""
@@ -118,7 +134,7 @@ class KeyFile:
     def _read_again(self) -> None:
         problem = ""
         try:
-            self._key = _read(self._path)
+            self._use(_read(self._path))
         except (OSError, ValueError) as error:
             problem = (error.strerror if isinstance(error, OSError) else str(error)) or "unknown"
         self.usable = not problem
@@ -127,6 +143,13 @@ class KeyFile:
                 _log.warning("key file cannot be used, keeping the last key", file=str(self._path), problem=problem)
             else:
                 _log.info("key file can be used again", file=str(self._path))
+
+    def _use(self, key: str) -> None:
+        if key not in self._keys[:1]:
+            keys = tuple(dict.fromkeys((key, *self._keys)))[:_REMEMBERED]
+            # Before the key: a request that is sent with it may be answered immediately.
+            self._blot = Blot(*keys)
+            self._keys = keys
 
 
 def _read(path: Path) -> str:

@@ -7,7 +7,7 @@ invalid value affects only its own row. Neither way builds more rows than were a
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any, Generic, NamedTuple, TypeVar, cast
@@ -230,13 +230,14 @@ def _rows_decoder(most: int) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(_list_of(Raw, most))
 
 
-def decode_page(body: bytes, now: float, *, rows_asked: int) -> Page:
+def decode_page(body: bytes, now: float, *, rows_asked: int, label: Callable[[str], str] = clean) -> Page:
     """Return the page that a response of the API holds.
 
     Args:
         body: the decompressed body of the response.
         now: the wall clock's time in seconds, to recognize times in the future.
         rows_asked: how many rows were requested; a page that has more is refused before they are built.
+        label: makes a label value of a text, for the errors.
 
     Raises:
         BadJsonError: the body is not JSON.
@@ -248,7 +249,7 @@ def decode_page(body: bytes, now: float, *, rows_asked: int) -> Page:
     whole = memoryview(body)[len(_BYTE_ORDER_MARK) :] if body.startswith(_BYTE_ORDER_MARK) else body
     try:
         answer = _decode_fast(whole, rows_asked) or tolerant.decode(whole)
-        rows = _listed(answer)
+        rows = _listed(answer, label)
         artifacts = _with_flags(rows)
         rejected_times = _finish(artifacts, latest=int(1000 * (now + _DAY)))
     except RecursionError:
@@ -277,11 +278,11 @@ def _decode_fast(body: bytes | memoryview, rows_asked: int) -> _Answer | None:
     return _Answer(envelope.status, envelope.message, rows, envelope.data.item_count, envelope.data.page_size)
 
 
-def _listed(answer: _Answer) -> Sequence[Artifact]:
+def _listed(answer: _Answer, label: Callable[[str], str]) -> Sequence[Artifact]:
     """Return the rows of a successful answer."""
     if answer.status != "SUCCESS":
-        message = clean(answer.message or "no message")
-        raise BadShapeError(f"the API returned status {clean(answer.status)!r}: {message}")
+        message = label(answer.message or "no message")
+        raise BadShapeError(f"the API returned status {label(answer.status)!r}: {message}")
     if answer.rows is None:
         raise BadShapeError("the response has no data.artifacts")
     return answer.rows
@@ -411,10 +412,10 @@ def _usable(value: Raw) -> int | None:
 
 
 def error_message(body: bytes) -> str:
-    """Return the message in the body of an error as one printable line; empty if there is no readable one."""
+    """Return the message in the body of an error; empty if there is no readable one."""
     try:
         envelope = json.loads(body)
     except (ValueError, RecursionError):
         return ""
     message = envelope.get("message") if isinstance(envelope, dict) else None
-    return clean(message) if isinstance(message, str) else ""
+    return message if isinstance(message, str) else ""

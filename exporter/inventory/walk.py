@@ -12,6 +12,7 @@ from exporter.harness.page import Page, decode_page
 from exporter.inventory.passes import PageQuery, Passes
 from exporter.inventory.snapshot import Snapshot
 from exporter.inventory.tally import Tally
+from exporter.labels import clean
 
 SAFE_PAGE_SIZE = 100
 """Page size that every server is known to accept."""
@@ -52,6 +53,7 @@ class Walker:
         concurrency: int,
         timeout: float,
         on_page: Callable[[int, int | None], None] = lambda *_: None,
+        label: Callable[[str], str] = clean,
     ) -> None:
         """Ask for nothing yet.
 
@@ -63,6 +65,7 @@ class Walker:
             concurrency: pages in flight.
             timeout: seconds that a walk may take.
             on_page: called after each page with the distinct rows so far and the reported rows, if any.
+            label: makes a label value of a text of the API.
         """
         self._fetch_page = fetch_page
         self._new_tally = new_tally
@@ -71,6 +74,7 @@ class Walker:
         self._concurrency = concurrency
         self._timeout = timeout
         self._on_page = on_page
+        self._label = label
         self._in_vain = 0
         self._second_pass_from = 0.0
 
@@ -137,10 +141,10 @@ class Walker:
         return self._fetch_page(query, deadline)
 
     def _decode(self, deadline: float, now: float, size: int, page: Future[bytes]) -> Page:
-        """Wait for a page; its thread may hang in the file system of the key file, which knows no deadline."""
+        """Wait for a page; its thread may hang in the file system of a certificate, which knows no deadline."""
         try:
             body = page.result(max(0.0, deadline - self._clock.monotonic()) + _GRACE)
         except TimeoutError:
-            hint = "check the file system of api_key_file, or raise refresh_timeout"
+            hint = "check the file systems of ca_file and client_cert_file, or raise refresh_timeout"
             raise RequestTimeout("a page did not arrive before the deadline of the refresh", hint=hint) from None
-        return decode_page(body, now, rows_asked=size)
+        return decode_page(body, now, rows_asked=size, label=self._label)

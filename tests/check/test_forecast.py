@@ -103,7 +103,7 @@ class FirstPageOf:
         walks = new_walker(
             SimpleNamespace(
                 workers=SimpleNamespace(submit_in_turn=lambda *_: fetched),
-                client=SimpleNamespace(page=int, wait_for_turn=int),
+                client=SimpleNamespace(page=int, wait_for_turn=int, label=str),
             ),
             space,
             settings,

@@ -396,7 +396,7 @@ class Hanging(Future[bytes]):
 
 @pytest.mark.parametrize("request_number", [0, 1, 2, 3])
 def test_a_page_that_never_comes_fails_the_walk_by_its_deadline(request_number):
-    """As where the file system hangs that the key lies on."""
+    """As where the file system hangs that a certificate lies on."""
     server = Server(rows(250))
 
     def fetch(query, deadline):
@@ -408,7 +408,7 @@ def test_a_page_that_never_comes_fails_the_walk_by_its_deadline(request_number):
     with pytest.raises(RequestTimeout) as raised:
         hanging.walk(threading.Event())
     assert str(raised.value) == "a page did not arrive before the deadline of the refresh"
-    assert raised.value.hint == "check the file system of api_key_file, or raise refresh_timeout"
+    assert raised.value.hint == "check the file systems of ca_file and client_cert_file, or raise refresh_timeout"
 
 
 @pytest.mark.parametrize("request_number", [0, 1, 2, 3])
