@@ -143,6 +143,7 @@ def test_unusable_settings_end_with_2_and_a_line_for_each_fault_without_a_secret
         (["check", "--page_size", "5"], "--page-size"),
         (["demo", "check", "--outptu", "json"], "--output"),
         (["--api-key", "canary"], "--api-key-file"),
+        (["--api-key=canary"], "--api-key-file"),
     ],
 )
 def test_an_unknown_word_or_flag_is_refused_with_the_nearest_one(arguments, nearest):

@@ -40,12 +40,6 @@ def test_a_row_has_the_size_of_real_ones():
     assert 900 < len(SMALL.body(0, 100)) / 100 < 1000
 
 
-@pytest.mark.parametrize("path", ["/", "/spaces/1/2/+/artifacts", "/spaces/account/2/3/+/artifacts"])
-def test_a_path_of_no_listing_is_refused(path):
-    with pytest.raises(ValueError, match="no space"):
-        Listing.at(path)
-
-
 def test_all_ways_to_add_up_count_the_same_artifacts():
     bodies = [SMALL.body(page, 100) for page in range(3)]
     assert decoding.tallied(bodies, NOW) == decoding.looped(bodies, NOW) == 250

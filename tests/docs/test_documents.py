@@ -121,10 +121,7 @@ def stage(tmp_path_factory):
                 "/var/lib/node_exporter": str(folder / "node_exporter"),
                 "token.txt": str(folder / "token.txt"),
             },
-            {
-                "HAR_EXPORTER_BASE_URL": upstream.url,
-                "HAR_EXPORTER_LISTEN_ADDRESS": f"127.0.0.1:{free_port()}",
-            },
+            {"HAR_EXPORTER_BASE_URL": upstream.url, "HAR_EXPORTER_LISTEN_ADDRESS": f"127.0.0.1:{free_port()}"},
         )
 
 

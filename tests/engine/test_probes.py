@@ -240,13 +240,6 @@ def test_walks_of_targets_share_the_places_key_and_budget_of_all_the_others(fron
     assert len(asked.app.clients._opened) == 1
 
 
-def test_requests_of_probes_wait_for_their_turn_under_the_rate_limit(front, upstream):
-    asked = probed(front, upstream, probe="any", rate_limit="2/m")
-    asked.probe("acct")
-    asked.probe("acct/org")
-    assert sum(asked.clock.waits) >= 60
-
-
 @pytest.fixture
 def three(monkeypatch):
     """Keep three targets at most."""

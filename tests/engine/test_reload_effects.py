@@ -1,6 +1,5 @@
 """Settings that change while the exporter runs: what goes on undisturbed, what begins anew, what is refused."""
 
-import gc
 import re
 import threading
 from concurrent.futures import wait
@@ -9,7 +8,6 @@ import pytest
 import structlog
 import trustme
 
-from exporter.clock import SystemClock
 from exporter.config.settings import OnReload, Settings, names_of
 from exporter.engine.app import App
 from exporter.metrics.exposition import TEXT
@@ -20,7 +18,6 @@ from tests.support.apps import refreshed
 from tests.support.clocks import FakeClock
 from tests.support.commands import settings_for
 from tests.support.settings import settings_of
-from tests.support.threads import wait_until
 from tests.support.upstream import Upstream, make_rows, reply
 
 
@@ -158,8 +155,7 @@ def test_counters_of_spaces_and_process_go_on(upstream):
 
 
 @pytest.mark.parametrize(
-    "changed",
-    [{"spaces": "acct/org"}, {"shards": "2", "shard": str(1 - shard_of("acct", 2))}, {"search_term": "x"}],
+    "changed", [{"spaces": "acct/org"}, {"shards": "2", "shard": str(1 - shard_of("acct", 2))}, {"search_term": "x"}]
 )
 def test_a_walk_that_nobody_wants_any_more_asks_for_no_further_page(changed, upstream):
     upstream.spaces["acct"] = make_rows(2_000)
@@ -268,18 +264,6 @@ def test_a_space_that_starts_anew_is_told_to_be_up_again(upstream):
         running.reload(search_term="artifact")
         running.refreshed()
     assert [line["event"] for line in lines if line["event"] == "space is up"] == ["space is up"] * 2
-
-
-def test_many_reloads_leave_no_thread_behind(upstream):
-    running = Reloading(upstream, clock=SystemClock())
-    running.refreshed()
-    gc.collect()
-    before = threading.active_count()
-    for number in range(30):
-        running.reload(request_timeout=f"{number + 10}s", spaces="acct" if number % 2 else "acct,acct/org")
-        running.refreshed()
-    gc.collect()
-    wait_until(lambda: threading.active_count() <= before)
 
 
 def probe(running, space):

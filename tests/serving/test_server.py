@@ -108,8 +108,7 @@ def test_what_is_no_request_is_refused_and_the_connection_closed(sent, shared):
 
 
 @pytest.mark.parametrize(
-    "rest",
-    [b"Transfer-Encoding: chunked\r\n\r\nzz\r\n", b"Transfer-Encoding: chunked\r\n\r\n1\r\nab\r\n"],
+    "rest", [b"Transfer-Encoding: chunked\r\n\r\nzz\r\n", b"Transfer-Encoding: chunked\r\n\r\n1\r\nab\r\n"]
 )
 @pytest.mark.parametrize("path", [b"/", b"/wait"])
 def test_a_body_that_breaks_ends_the_connection_without_a_second_answer_to_it(rest, path, caplog, shared):

@@ -90,12 +90,7 @@ class Guarded:
         self.url = "{}://127.0.0.1:{}".format("https" if tls else "http", self.address[1])
         guard = Guard(application, file, self.clock)
         self.server = Server(
-            guard,
-            sock,
-            on_shutdown=lambda: None,
-            tls=tls,
-            request_timeout=request_timeout,
-            connections=connections,
+            guard, sock, on_shutdown=lambda: None, tls=tls, request_timeout=request_timeout, connections=connections
         )
         with threads.running(self.server):
             yield self

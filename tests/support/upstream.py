@@ -113,7 +113,6 @@ class Upstream(Registry):
         item_count: what `itemCount` says: None for the truth, ABSENT, any value, or a function of the true number.
         refuse_above: the largest size that is not refused.
         refuse_status: the status of that refusal.
-        arranged: False serves the rows as given, unfiltered and unsorted: for rows that are no objects.
         fault: decides on each request: an answer, an exception to raise (`cut()`), or None for the regular answer.
         faults: such answers for the next requests, used up one by one, before `fault` is asked.
         before: called before each regular answer, one at a time; may change the listing.
@@ -132,7 +131,6 @@ class Upstream(Registry):
         item_count: object = None,
         refuse_above: int | None = None,
         refuse_status: int = 400,
-        arranged: bool = True,
         fault: Callable[[Request], Fault] | None = None,
         before: Callable[[Request], object] | None = None,
         hold: threading.Event | None = None,
@@ -144,7 +142,6 @@ class Upstream(Registry):
         self.serve_page, self.serve_size = serve_page, serve_size
         self.page_size, self.item_count = page_size, item_count
         self.refuse_above, self.refuse_status = refuse_above, refuse_status
-        self.arranged = arranged
         self.fault, self.before, self.hold = fault, before, hold
         self.faults: deque[Fault] = deque()
         self._ssl_context = ssl_context
@@ -207,10 +204,6 @@ class Upstream(Registry):
             envelope = super().page(request._replace(query=self._served(request.query)))
         self._dress(envelope["data"], request.query)
         return envelope
-
-    def arrange(self, rows: Sequence[Row], query: Query) -> Sequence[Row]:
-        """Filter and sort, unless the rows are served as given."""
-        return super().arrange(rows, query) if self.arranged else rows
 
     def count(self, rows: Sequence[Row]) -> int:
         """Return the number of rows, which may be no rows at all."""

@@ -50,10 +50,7 @@ def scraped_until(url, series):
 )
 def test_a_page_that_is_too_large_or_too_slow_costs_32_mib_at_most(behave, reason):
     settings = {"api_key": "pat.acct.id.key", "spaces": "acct", "cache_ttl": "1s", "request_timeout": "3s"}
-    with (
-        RawServer(says(GOOD)) as server,
-        served(base_url=f"http://{server.address}", **settings) as (process, url),
-    ):
+    with RawServer(says(GOOD)) as server, served(base_url=f"http://{server.address}", **settings) as (process, url):
         scraped_until(f"{url}/metrics", 'har_up{space="acct"} 1.0')
         # The peak so far is forgotten.
         Path(f"/proc/{process.pid}/clear_refs").write_text("5")

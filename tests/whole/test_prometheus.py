@@ -76,8 +76,7 @@ def demo():
 
 
 @pytest.mark.parametrize(
-    ("accept", "parse"),
-    [("text/plain", parse_text), ("application/openmetrics-text", parse_openmetrics)],
+    ("accept", "parse"), [("text/plain", parse_text), ("application/openmetrics-text", parse_openmetrics)]
 )
 def test_the_page_of_the_demo_parses_in_both_formats(accept, parse, demo):
     page = requests.get(f"{demo}/metrics", headers={"Accept": accept}, timeout=10)

@@ -189,35 +189,3 @@ def test_check_and_dump_show_the_key_to_nobody():
             done = run(*command, "--log-level", "debug", base_url=upstream.url, api_key=CANARY, spaces="acct")
             assert done.returncode == 1
             assert_kept(done.stdout + done.stderr)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "variables"),
-    [
-        ([f"--api-key={CANARY}"], {}),
-        (["--api-key", CANARY], {}),
-        ([], {"api_key": f"{CANARY}\nx"}),
-        ([], {"api_key": CANARY, "api_key_file": "/nonexistent"}),
-        ([], {"api_key": CANARY, "page_size": "many"}),
-        ([], {"api_keys": CANARY}),
-        ([], {"api_key_file": CANARY}),
-        ([], {"proxy_url": f"ftp://u:{CANARY}@h"}),
-        ([], {"base_url": f"https://u:{CANARY}@h"}),
-    ],
-    ids=lambda value: re.sub(r"\W+.*", "", " ".join(value)) or "none",
-)
-def test_unusable_settings_do_not_show_the_key(arguments, variables):
-    done = run(*arguments, **{"spaces": "acct", **variables})
-    assert done.returncode == 2
-    assert done.stderr
-    assert_kept(done.stdout + done.stderr)
-
-
-@pytest.mark.parametrize("text", [f"api_key: {CANARY}\n  bad: [", f"api_key: [{CANARY}]", f"{CANARY}", f"{CANARY}: x"])
-def test_a_broken_file_does_not_show_the_key(text, tmp_path):
-    file = tmp_path / "settings.yaml"
-    file.write_text(text)
-    done = run("--config", str(file), "--spaces", "acct")
-    assert done.returncode == 2
-    assert done.stderr
-    assert_kept(done.stdout + done.stderr)
