@@ -50,12 +50,12 @@ class RawServer:
         self._listener.close()
 
     def read(self, sock):
-        """Read and note the head of a request; empty where the client hung up."""
+        """Read and note the head of a request; raises where the client hung up, which ends the behaviour."""
         head = b""
         while b"\r\n\r\n" not in head:
             chunk = sock.recv(65536)
             if not chunk:
-                return b""
+                raise ConnectionAbortedError
             head += chunk
         self.requests.append(head)
         return head
