@@ -11,7 +11,6 @@ import socket
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import bcrypt
@@ -19,7 +18,7 @@ import structlog
 
 from exporter import __version__, log
 from exporter.check.report import as_document
-from exporter.cli.output import check_replaceable, replace_file, write_to_stdout
+from exporter.cli.output import check_output, write_output
 from exporter.clock import Stopped, SystemClock
 from exporter.config.readers import ListenAddress
 from exporter.config.settings import Settings
@@ -188,7 +187,7 @@ def check(settings: Settings, *, as_json: bool) -> int:
     return DONE if not report.total.failed else SPACE_FAILED
 
 
-def dump(settings: Settings, output: Path | None) -> int:
+def dump(settings: Settings, output: str | None) -> int:
     """Refresh every space once, and write the metrics; a file is replaced atomically at the end.
 
     Raises:
@@ -197,17 +196,13 @@ def dump(settings: Settings, output: Path | None) -> int:
     from exporter.cli import console  # noqa: PLC0415 - see the docstring of the module
     from exporter.cli.dump import dump_spaces  # noqa: PLC0415
 
-    if output is not None:
-        # Checked before the refresh, which may take an hour.
-        check_replaceable(output)
+    # Checked before the refresh, which may take an hour.
+    check_output(output)
     with console.RefreshBars(len(settings.served)) as bars:
         # Within the bars, so that log lines are printed above them.
         log.configure(_quieter(settings.log_level), settings.log_format)
         dumped = dump_spaces(settings, SystemClock(), on_page=bars.on_page, on_end=bars.on_end)
-    if output is None:
-        write_to_stdout(dumped.exposition)
-    else:
-        replace_file(output, dumped.exposition)
+    write_output(output, dumped.exposition)
     console.print_dump_summary(dumped)
     return DONE if dumped.whole else SPACE_FAILED
 

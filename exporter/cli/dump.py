@@ -17,7 +17,7 @@ class Dump:
     """Result of refreshing every space once.
 
     Attributes:
-        exposition: the families of the spaces, as text; a space that failed has `har_up` 0 and no data.
+        exposition: the families of the spaces and the version, as text; a space that failed has `har_up` 0 and no data.
         statuses: the status of every space.
         seconds: how long it took.
     """
@@ -49,4 +49,5 @@ def dump_spaces(settings: Settings, clock: Clock, *, on_page: OnPage, on_end: Ca
     settings = settings.model_copy(update={"max_stale": inf})
     app = App(settings, clock, on_page, on_refresh=on_end)
     wait(app.refresher.start())
-    return Dump(app.exposition.render_spaces(), app.refresher.statuses(), clock.monotonic() - began)
+    exposition = app.exposition.render_spaces() + app.exposition.render_version()
+    return Dump(exposition, app.refresher.statuses(), clock.monotonic() - began)

@@ -7,7 +7,6 @@ import os
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from difflib import get_close_matches
-from pathlib import Path
 from typing import Any
 
 import click
@@ -169,7 +168,7 @@ def demo(ctx: click.Context, /, **flags: str | bool | None) -> int:
 
 
 _AS_JSON = click.option("--output", type=click.Choice(["json"]), help="Print JSON for scripts.")
-_TO_FILE = click.option("--output", metavar="FILE", type=Path, help="Replace a file atomically instead of printing.")
+_TO_FILE = click.option("--output", metavar="FILE", help="Replace a file atomically, or write into a device or FIFO.")
 
 
 @program.command()
@@ -185,7 +184,7 @@ def check(output: str | None, **flags: str | bool | None) -> int:
 @program.command()
 @_TO_FILE
 @_settings
-def dump(output: Path | None, **flags: str | bool | None) -> int:
+def dump(output: str | None, **flags: str | bool | None) -> int:
     """Refresh each space once, and print the metrics."""
     from exporter.cli import commands
 
@@ -206,7 +205,7 @@ def demo_check(output: str | None, **flags: str | bool | None) -> int:
 @demo.command("dump")
 @_TO_FILE
 @_settings
-def demo_dump(output: Path | None, **flags: str | bool | None) -> int:
+def demo_dump(output: str | None, **flags: str | bool | None) -> int:
     """Like dump, against the demo registry."""
     from exporter.cli import commands
 

@@ -11,7 +11,7 @@ from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.registry import Collector
 
 from exporter.metrics.family import FamilyCollector
-from exporter.metrics.process_families import PROCESS_FAMILIES, ProcessView
+from exporter.metrics.process_families import PROCESS_FAMILIES, VERSION, ProcessView
 from exporter.metrics.space_families import SPACE_FAMILIES, SpaceView
 
 TEXT = CONTENT_TYPE_PLAIN_0_0_4
@@ -49,6 +49,7 @@ class Exposition:
         # Not the global registry of the library, which would be shared by all instances in one process.
         self._process = CollectorRegistry(auto_describe=False)
         self._process.register(FamilyCollector(PROCESS_FAMILIES, lambda: [process()]))
+        self._version = FamilyCollector([VERSION], lambda: [process()])
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self._process)
         self._lock = threading.Lock()
@@ -61,6 +62,10 @@ class Exposition:
     def render_spaces(self) -> bytes:
         """Return the families of the spaces only, as text."""
         return self._render_spaces(TEXT)
+
+    def render_version(self) -> bytes:
+        """Return the family of the exporter's version only, as text."""
+        return _generate(self._version, TEXT)
 
     @staticmethod
     def render_only(spaces: Callable[[], Sequence[SpaceView]], content_type: str) -> Rendering:

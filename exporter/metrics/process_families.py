@@ -56,12 +56,15 @@ def _api_durations(view: ProcessView) -> Iterator[Sample]:
 
 
 # Not formatted, so that each family starts with its name, type and labels on one line.
+VERSION: Family[ProcessView] = Family(
+    "har_exporter_build_info", "gauge", ("version", "revision", "python_version"),
+    "Version of the exporter and of Python; always 1.",
+    _build_info,
+)  # fmt: skip
+"""Family of the exporter's version, by which rules recognize the exporter."""
+
 PROCESS_FAMILIES: tuple[Family[ProcessView], ...] = (
-    Family(
-        "har_exporter_build_info", "gauge", ("version", "revision", "python_version"),
-        "Version of the exporter and of Python; always 1.",
-        _build_info,
-    ),
+    VERSION,
     Family(
         "har_exporter_shard_info", "gauge", ("shard",),
         "Shard that this process serves; always 1.",

@@ -110,13 +110,13 @@ def test_check_prints_json_for_a_machine():
     assert (bad["space"], bad["ok"], bad["artifacts"], bad["reason"]) == ("acct/nowhere", False, None, "client_error")
 
 
-def test_dump_prints_the_metrics_of_spaces_and_none_of_the_process():
+def test_dump_prints_the_metrics_of_spaces_and_of_the_process_its_version_alone():
     with Upstream(make_rows(101)) as upstream:
         done = run_process("dump", **settings_for(upstream))
     assert done.returncode == 0
     assert 'har_snapshot_artifacts{source="fetched",space="acct"} 101.0' in done.stdout
     assert "process_" not in done.stdout
-    assert "har_exporter_" not in done.stdout
+    assert set(re.findall(r"^har_exporter_\w+", done.stdout, re.MULTILINE)) == {"har_exporter_build_info"}
 
 
 def test_unusable_settings_end_with_2_and_a_line_for_each_fault_without_a_secret():

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from exporter.cli.dump import dump_spaces
-from exporter.cli.output import check_replaceable, replace_file
 from exporter.demo.catalogue import SPACES
-from exporter.texts import SettingsError
 from tests.support.clocks import FakeClock
 from tests.support.commands import run, run_process, settings_for
+from tests.support.places import DOCS
+from tests.support.rules import ALERTS, RECORDS, metrics_in
 from tests.support.settings import settings_of
 from tests.support.terminal import on_terminal
 from tests.support.upstream import Upstream, make_rows, reply
@@ -126,19 +126,6 @@ def test_an_interrupt_leaves_no_file_and_ends_with_130(tmp_path, terminal):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_interrupt_while_the_file_is_written_leaves_the_old_one_alone(tmp_path, monkeypatch):
-    def interrupted(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    target = tmp_path / "har.prom"
-    target.write_bytes(b"old")
-    monkeypatch.setattr(Path, "replace", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        replace_file(target, b"new")
-    assert list(tmp_path.iterdir()) == [target]
-    assert target.read_bytes() == b"old"
-
-
 def test_a_reader_that_has_enough_ends_the_command_without_a_traceback():
     with Upstream(make_rows(3), key=KEY) as upstream:
         read, write = os.pipe()
@@ -156,21 +143,34 @@ def test_a_full_disk_behind_standard_output_is_a_fault():
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("path", ["no/file", "a-file/below", "."])
-def test_an_output_that_cannot_be_written_is_told_before_anything_is_asked(tmp_path, path):
-    (tmp_path / "a-file").touch()
+def test_an_output_that_cannot_be_written_is_told_before_anything_is_asked(tmp_path):
     with Upstream(make_rows(1)) as upstream:
-        done = run("dump", "--output", str(tmp_path / path), **settings_for(upstream))
+        done = run("dump", "--output", str(tmp_path), **settings_for(upstream))
         assert upstream.requests == []
     assert done.returncode == 2
-    assert re.fullmatch("har-exporter: --output: .*; accepted is a file in a writable folder\n", done.stderr)
+    assert done.stderr.startswith("har-exporter: --output: cannot be written")
 
 
-@pytest.mark.parametrize("write", [check_replaceable, lambda path: replace_file(path, b"")])
-def test_a_file_in_a_folder_that_is_none_cannot_be_written(tmp_path, write):
-    (tmp_path / "a-file").touch()
-    with pytest.raises(SettingsError, match="--output"):
-        write(tmp_path / "a-file" / "below")
+def test_a_dash_is_standard_output(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = run("demo", "dump", "--output", "-")
+    assert 'har_up{space="demo"} 1.0' in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_metrics_are_enough_for_all_rules_but_those_on_requests():
+    """The page on the textfile collector lists these alerts; the others find all of their metrics in the file."""
+    families = set(re.findall(r"^# TYPE (\S+)", run("demo", "dump").stdout, re.MULTILINE))
+    assert "har_exporter_build_info" in families
+    silent = {name for name in ALERTS if not sources_of(ALERTS[name]["expr"]) <= families}
+    section = (DOCS / "install.md").read_text().partition("## Textfile collector")[2]
+    assert set(re.findall("HarnessAR[A-Za-z]+", section)) == silent
+
+
+def sources_of(expression: str) -> set[str]:
+    """Return the metrics that an expression asks for, also by records."""
+    records = (RECORDS[name]["expr"] for name in re.findall(r"\b\w+:har_\w+:\w+", expression))
+    return metrics_in(expression).union(*map(sources_of, records))
 
 
 def test_a_fault_of_the_exporter_is_told_with_where_it_happened(monkeypatch):
