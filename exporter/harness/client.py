@@ -26,22 +26,18 @@ from exporter.harness.errors import (
     RequestTimeout,
     ServerError,
 )
-from exporter.harness.keys import KeySource
+from exporter.harness.keys import KeySource, looks_of
 from exporter.harness.limits import TRIES, Limits, backoff
 from exporter.harness.page import error_message
+from exporter.harness.throttle import LONGEST_PAUSE
 from exporter.harness.transport import Response, Transport
 from exporter.labels import clean
 
-# Longer requests to wait are cut, so that the key is tried again within a quarter of an hour.
-_LONGEST_HOLD = 900.0
-_DAY = 86_400.0
+# Longer requests to wait are cut, so that the key is tried again within an hour.
+_LONGEST_HOLD = 3_600.0
 _HTML = {"text/html", "application/xhtml+xml"}
-_TEMPORARY = {
-    HTTPStatus.INTERNAL_SERVER_ERROR,
-    HTTPStatus.BAD_GATEWAY,
-    HTTPStatus.SERVICE_UNAVAILABLE,
-    HTTPStatus.GATEWAY_TIMEOUT,
-}
+# 520 to 524 are those of a large content network whose server does not answer, 529 of an overloaded one.
+_TEMPORARY = {408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529}
 _ERRORS: Mapping[int, type[RefreshError]] = {
     HTTPStatus.UNAUTHORIZED: AuthError,
     HTTPStatus.FORBIDDEN: ForbiddenError,
@@ -180,11 +176,13 @@ class Client:
             # A rotated key is refused once; the file may hold the new one already.
             except (AuthError, ForbiddenError) as error:
                 if key_renewed or not self._key.renew(key, self._patience(deadline)):
+                    if isinstance(error, AuthError) and (looks := looks_of(key, listing.space)):
+                        error.hint = f"{looks}; {error.hint}"
                     raise
                 key_renewed = True
                 self._counters.count_retry(error.reason)
                 self.wait_for_turn(deadline)
-            except (ConnectError, ServerError, RateLimitedError) as error:
+            except (ConnectError, ServerError, RateLimitedError, ClientError) as error:
                 tries += 1
                 self._wait_before_retry(error, key, tries, deadline)
                 self._counters.count_retry(error.reason)
@@ -198,11 +196,9 @@ class Client:
     def _wait_before_retry(self, error: RefreshError, key: str, tries: int, deadline: float) -> None:
         """Wait for the next try, or raise the error if there is none."""
         pause = backoff(tries - 1, self._jitter) if error.retry_after is None else error.retry_after
-        too_late = self._clock.monotonic() + pause >= deadline
-        permanent = isinstance(error, ServerError) and error.status not in _TEMPORARY
+        too_late = pause > LONGEST_PAUSE or self._clock.monotonic() + pause >= deadline
+        permanent = error.status is not None and error.status not in _TEMPORARY
         again = not (permanent or too_late or tries == TRIES) and self._limits.budget.spend()
-        if not again and error.retry_after is not None:
-            pause = error.retry_after = min(pause, _LONGEST_HOLD)
         # The limit applies to the key, so that every other request of the key waits too.
         if isinstance(error, RateLimitedError):
             self._limits.throttle(self._api_url, key).hold(pause)
@@ -223,7 +219,12 @@ class Client:
                 self._counters.count_request(code, self._clock.monotonic() - started)
         # Some servers echo the key that they refuse.
         response = response.without(key)
-        _check(response, self._clock.time(), self.label)
+        try:
+            _check(response, self._clock.time(), self.label)
+        except RefreshError as error:
+            if (error.retry_after or 0.0) > LONGEST_PAUSE:
+                self._limits.throttle(self._api_url, key).hold(error.retry_after or 0.0)
+            raise
         return response.body
 
     @contextmanager
@@ -262,9 +263,20 @@ def _check(response: Response, now: float, label: Callable[[str], str]) -> None:
     message = f"the server returned {response.status}"
     if detail := error_message(response.body):
         message += f": {label(detail)}"
-    kind = _error(response.status)
-    retry_after = _seconds(response.retry_after, now) if kind in {RateLimitedError, ServerError} else None
-    raise kind(message, status=response.status, retry_after=retry_after)
+    raise _error(response.status)(
+        message, hint=_hint(response), status=response.status, retry_after=_seconds(response.retry_after, now)
+    )
+
+
+def _hint(response: Response) -> str | None:
+    """Return a hint that fits a response better than that of its status; None for that one."""
+    if response.status != HTTPStatus.FORBIDDEN:
+        return None
+    if response.content_type in _HTML:
+        return "a proxy or firewall on the way, not the API, refused the request: check base_url and proxy_url"
+    if "unauthorized" in error_message(response.body).lower():
+        return "the server does not read the key as it is sent: check auth_scheme"
+    return None
 
 
 def _error(status: int) -> type[RefreshError]:
@@ -291,10 +303,10 @@ def _seconds(retry_after: str | None, now: float) -> float | None:
     """Return a Retry-After, which is seconds or a date, in seconds from now; None if it is absent or neither."""
     text = (retry_after or "").strip()
     if text.isdigit() and text.isascii():
-        return min(float(text), _DAY)
+        return min(float(text), _LONGEST_HOLD)
     try:
         date = parsedate_to_datetime(text)
     except (TypeError, ValueError, OverflowError):
         return None
     seconds = (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - now
-    return min(max(0.0, seconds), _DAY)
+    return min(max(0.0, seconds), _LONGEST_HOLD)

@@ -1,5 +1,7 @@
 """Key for the API: fixed, or in a file that is read again when it changes."""
 
+import re
+from base64 import b64decode
 from concurrent.futures import Future, wait
 from pathlib import Path
 from typing import Protocol
@@ -17,6 +19,15 @@ _log = structlog.get_logger()
 _KEY_PARTS = 3
 _PATIENCE = 0.1  # seconds; local file systems answer in less than one of a thousand
 _REMEMBERED = 4  # keys, so that an answer to a request that was sent before a rotation is covered too
+
+
+_ODD_LOOKS = (
+    (re.compile(r"""^["'`]|["'`]$"""), "it is in quotes"),
+    (re.compile(r"\$\{?\w|\{\{|%\w+%"), "it is the name of a variable that nothing replaced"),
+    (re.compile(r"<|>|your|change.?me|replace|example|placeholder|x{4}|\*{3}", re.IGNORECASE), "it is a placeholder"),
+    (re.compile(r"^(Bearer|x-api-key)\b", re.IGNORECASE), "it has the name of a header before it"),
+    (re.compile(r"^[ps]at\."), "parts of it are missing"),
+)
 
 
 class KeySource(Protocol):
@@ -154,6 +165,30 @@ class KeyFile:
 
 def _read(path: Path) -> str:
     return read_key(read_file(path).decode(errors="replace"))
+
+
+def looks_of(key: str, space: str) -> str:
+    """Return what is odd about a key that was refused, without showing it; empty if nothing is.
+
+    Args:
+        key: the key.
+        space: the space that it was sent for.
+    """
+    account = account_of(key)
+    if account:
+        other = account != space.partition("/")[0]
+        return "the key is one of another account" if other else ""
+    found = next((text for pattern, text in _ODD_LOOKS if pattern.search(key)), "it has another form")
+    if account_of(_decoded(key)):
+        found = "it is still in base64"
+    return f"a key looks like pat.<account>.<id>.<secret> or sat.<account>.<id>.<secret>, but {found}"
+
+
+def _decoded(key: str) -> str:
+    try:
+        return b64decode(key, validate=True).decode()
+    except ValueError:
+        return ""
 
 
 def account_of(key: str) -> str:

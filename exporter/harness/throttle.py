@@ -8,6 +8,9 @@ from exporter.harness.counters import ApiCounters
 from exporter.harness.errors import RateLimitedError, RequestTimeout
 from exporter.rates import Rate
 
+LONGEST_PAUSE = 60.0
+"""Seconds that a walk waits if the server asks for a pause; it fails if that is longer, which nobody would see else."""
+
 _LONGEST_WAIT = 1.0
 """Seconds after which a waiting request looks again: a reload may have changed the rate."""
 
@@ -41,6 +44,7 @@ class Throttle:
             deadline: monotonic time at which the request is of no more use.
 
         Raises:
+            RateLimitedError: the server asked for a long pause; raised immediately.
             RequestTimeout: it may be sent only after the deadline; raised immediately.
             Stopped: the process is shutting down.
         """
@@ -48,10 +52,13 @@ class Throttle:
             with self._lock:
                 now = self._clock.monotonic()
                 turn = self._next_turn(now)
+                pause = self._held_until - now
                 # Counted before the request is sent, so that concurrent requests do not share a turn.
                 if turn <= now:
                     self._sent.append(now)
                     return
+            if pause > LONGEST_PAUSE:
+                raise RateLimitedError("the server asked for a pause", retry_after=pause)
             # Failing now leaves time for the reason to be seen; waiting would end as a timeout.
             if turn > deadline:
                 raise self._too_late(now, deadline)

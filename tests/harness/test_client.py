@@ -130,16 +130,23 @@ def test_what_the_api_says_of_an_error_is_told_as_one_short_line_without_the_key
         Asking(upstream).page()
 
 
-@pytest.mark.parametrize("status", [500, 502, 503, 504])
-def test_a_temporary_error_of_the_server_is_tried_three_times_with_full_jitter(status, answers):
+TEMPORARY = {
+    **dict.fromkeys((408, 425), "client_error"),
+    **dict.fromkeys((500, 502, 503, 504, 520, 521, 522, 523, 524, 529), "server_error"),
+}
+
+
+@pytest.mark.parametrize("status", TEMPORARY)
+def test_a_temporary_error_is_tried_three_times_with_full_jitter(status, answers):
     asking = answers.asking((status, b""))
-    with pytest.raises(ServerError):
+    with pytest.raises(RefreshError) as caught:
         asking.page()
+    assert caught.value.reason == TEMPORARY[status]
     assert len(answers.requests) == 3
     first, second = asking.clock.waits
     assert 0 <= first <= 0.5
     assert 0 <= second <= 1.0
-    assert asking.counters.read().retries["server_error"] == 2
+    assert asking.counters.read().retries[TEMPORARY[status]] == 2
 
 
 @pytest.mark.parametrize("fault", [reply(503), cut(), truncated(b'{"status"')], ids=["503", "cut", "short"])
@@ -186,16 +193,75 @@ def test_a_retry_after_that_is_garbage_counts_as_absent(retry_after, answers):
     assert sum(asking.clock.waits) <= 0.5
 
 
-@pytest.mark.parametrize(("retry_after", "held"), [("700", 700.0), ("9" * 400, 900.0)])
-def test_a_retry_after_beyond_the_deadline_fails_at_once_with_a_hold(retry_after, held, answers):
-    asking = answers.asking(limited(retry_after))
+@pytest.mark.parametrize(("retry_after", "held"), [("61", 61.0), ("1800", 1_800.0), ("9" * 400, 3_600.0)])
+@pytest.mark.parametrize(("status", "reason"), [(429, "rate_limited"), (503, "server_error"), (404, "not_found")])
+def test_a_retry_after_of_more_than_a_minute_fails_at_once_and_holds_the_key(
+    status, reason, retry_after, held, answers
+):
+    """Whatever the walk has time for: waiting in it, or for the end of the hold, would be seen by nobody."""
+    asking = answers.asking((status, b"", {"Retry-After": retry_after}))
+    with pytest.raises(RefreshError) as caught:
+        asking.page()
+    assert (caught.value.reason, caught.value.retry_after) == (reason, held)
     with pytest.raises(RateLimitedError) as caught:
-        asking.page(within=60.0)
+        asking.page()
     assert caught.value.retry_after == held
+    asking.clock.tick(held)
+    with pytest.raises(RefreshError, match=f"returned {status}"):
+        asking.page()
     assert asking.clock.waits == []
+    assert len(answers.requests) == 2
+
+
+def test_a_retry_after_beyond_the_deadline_fails_at_once(answers):
+    asking = answers.asking(limited("50"))
+    with pytest.raises(RateLimitedError):
+        asking.page(within=40.0)
     with pytest.raises(RequestTimeout):
-        asking.page(within=60.0)
-    assert len(answers.requests) == 1
+        asking.page(within=40.0)
+    assert asking.clock.waits == []
+
+
+HTML = {"Content-Type": "text/html"}
+
+
+@pytest.mark.parametrize(
+    ("answer", "hint"),
+    [
+        ((403, b"<html>", HTML), "a proxy or firewall"),
+        ((403, b'{"message": "Unauthorized"}'), "check auth_scheme"),
+        ((403, b'{"message": "forbidden"}'), "artifact_artregistry_view"),
+        ((401, b"<html>", HTML), "check api_key"),
+    ],
+)
+def test_the_hint_fits_what_the_server_says(answer, hint, answers):
+    with pytest.raises(RefreshError) as caught:
+        answers.asking(answer).page()
+    assert hint in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("key", "looks"),
+    [
+        ('"pat.acct.id.secret"', "it is in quotes"),
+        ("${HARNESS_API_KEY}", "it is the name of a variable"),
+        ("{{harnessApiKey}}", "it is the name of a variable"),
+        ("<your-api-key>", "it is a placeholder"),
+        ("pat.acct.changeme-please", "it is a placeholder"),
+        ("x-api-key:pat.acct.id.secret", "the name of a header"),
+        ("pat.acct.secret1", "parts of it are missing"),
+        ("cGF0LmFjY3QuaWQuc2VjcmV0MTIz", "it is still in base64"),
+        ("0123456789abcdef", "it has another form"),
+        ("pat.other.id.secret", "one of another account"),
+        ("sat.acct.id.secret", ""),
+    ],
+)
+def test_a_key_that_is_refused_is_described_and_not_shown(key, looks, answers):
+    with pytest.raises(RefreshError) as caught:
+        answers.asking((401, b""), key=FixedKey(key)).page()
+    assert looks in caught.value.hint
+    assert ("looks like pat" in caught.value.hint) == (looks not in {"", "one of another account"})
+    assert key not in caught.value.hint
 
 
 @pytest.mark.parametrize(("status", "reason"), [(401, "auth"), (403, "forbidden")])

@@ -65,15 +65,31 @@ def test_a_turn_after_the_deadline_is_not_waited_for():
 
 def test_a_hold_beyond_the_deadline_is_the_servers_wish_and_not_a_fault_of_the_way_to_it():
     clock = FakeClock()
-    throttle = Throttle(Rate(1, 60.0), clock, ApiCounters())
+    throttle = Throttle(Rate(1, 10.0), clock, ApiCounters())
     throttle.acquire(FOREVER)
-    throttle.hold(900.0)
-    clock.tick(100.0)
+    throttle.hold(60.0)
+    clock.tick(20.0)
     with pytest.raises(RequestTimeout, match="asked for a pause") as caught:
-        throttle.acquire(clock.monotonic() + 799)
-    assert (caught.value.hint, caught.value.retry_after) == (RateLimitedError.hint, 800.0)
-    throttle.acquire(clock.monotonic() + 800)
-    assert sum(clock.waits) == 800.0
+        throttle.acquire(clock.monotonic() + 39)
+    assert (caught.value.hint, caught.value.retry_after) == (RateLimitedError.hint, 40.0)
+    throttle.acquire(clock.monotonic() + 40)
+    assert sum(clock.waits) == 40.0
+
+
+def test_nothing_waits_for_the_end_of_a_long_hold():
+    """A request that has time for it would be one that nobody hears of."""
+    clock = FakeClock()
+    throttle = Throttle(None, clock, ApiCounters())
+    throttle.hold(100.0)
+    for passed, left in ((0.0, 100.0), (39.0, 61.0)):
+        clock.tick(passed)
+        with pytest.raises(RateLimitedError) as caught:
+            throttle.acquire(FOREVER)
+        assert caught.value.retry_after == left
+    assert clock.waits == []
+    clock.tick(1.0)
+    throttle.acquire(FOREVER)
+    assert sum(clock.waits) == 60.0
 
 
 @pytest.mark.parametrize("before", [2, 3, 100])
@@ -124,7 +140,7 @@ def test_what_waits_gives_up_as_soon_as_its_turn_is_put_off_beyond_its_deadline(
     clock = Interrupted(lambda: throttle.hold(900.0))
     throttle = Throttle(Rate(1, 60.0), clock, ApiCounters())
     throttle.acquire(FOREVER)
-    with pytest.raises(RequestTimeout, match="asked for a pause") as caught:
+    with pytest.raises(RateLimitedError, match="asked for a pause") as caught:
         throttle.acquire(clock.monotonic() + 60)
     assert sum(clock.waits) == 10.0
     assert caught.value.retry_after == 900.0

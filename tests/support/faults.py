@@ -297,7 +297,11 @@ def refused(status, reason, row, **options):
 
 
 STATUSES = [
-    *(refused(status, "server_error", "500, 502, 503 or 504", requests=3) for status in (500, 502, 503, 504)),
+    *(refused(status, "server_error", "500, 502 to 504, 520 to 524, or 529", requests=3)
+      for status in (500, 502, 503, 504, 520, 521, 522, 523, 524, 529)),
+    *(refused(status, "client_error", "408 or 425", requests=3) for status in (408, 425)),
+    *(Case("A `Retry-After` of more than a minute", status, says(b"", "Retry-After: 1800", status=f"{status} No"),
+           reason, ("next_try_in=1800",)) for status, reason in (("503", "server_error"), ("429", "rate_limited"))),
     *(refused(status, "server_error", "Another 5xx") for status in (501, 505, 599)),
     *(refused(status, "client_error", "Another 4xx", log=("spaces",)) for status in (400, 405, 410, 413, 418, 422)),
     *(Case("401 or 403", f"{status} with {name}", says(body, status=f"{status} No", content_type=kind), reason,
