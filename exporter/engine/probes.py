@@ -1,18 +1,19 @@
 """Probes: which spaces `/probe` may ask for, and the spaces that it asked for.
 
 A space that this process serves on /metrics has one refresh and one snapshot for both. Any other target is kept while
-it is probed, in the same states as a space of /metrics; at most `MOST_TARGETS` are kept.
+it is probed, in the same states as a space of /metrics. At most `MOST_TARGETS` are kept, of which spaces that are not
+configured take at most half. If one makes room for another, its back-off is still followed.
 """
 
 import math
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from urllib.parse import parse_qsl
 
 import structlog
-from cachetools import TLRUCache
+from cachetools import TLRUCache, TTLCache
 
 from exporter.clock import Clock
 from exporter.config.settings import Settings
@@ -28,6 +29,9 @@ MOST_TARGETS = 100
 """Targets that are kept. One takes up to 0.7 MB, with 500 findings, so that all fit into a pod."""
 
 _LEAST_IDLE = 900.0
+_LONGEST_SEGMENT = 128  # characters; identifiers of Harness have 128 at most
+_BACKOFFS = 10 * MOST_TARGETS  # of evicted targets; one takes some 10 KB
+_LONGEST_BACKOFF = 3600.0
 _REPEAT_AFTER = 600.0
 
 
@@ -56,14 +60,18 @@ class Targets:
         ref = _ref(query)
         return None if ref is None else self.named(ref)
 
+    def configured(self, ref: str) -> bool:
+        """Return whether a space is configured, on this shard or another."""
+        return ref in self._configured
+
     def named(self, ref: str) -> Space | None:
         """Return the space of a name; None if it may not be asked for."""
         return None if self.off else self._configured.get(ref) or self._unconfigured(ref)
 
     def _unconfigured(self, ref: str) -> Space | None:
-        if self._settings.probe != "any":
+        account, *below = ref.split("/")
+        if self._settings.probe != "any" or any(len(segment) > _LONGEST_SEGMENT for segment in below):
             return None
-        account, *_ = ref.split("/")
         relatives = [space for space in self._configured.values() if space.account == account]
         above = [space for space in relatives if ref.startswith(f"{space.ref}/")]
         nearest = [max(above, key=lambda space: len(space.ref))] if above else relatives
@@ -145,22 +153,27 @@ class Probes:
         self._kept: TLRUCache[str, Probe] = TLRUCache(
             math.inf, lambda _ref, _probe, now: now + self._idle, clock.monotonic
         )
+        # Without their data; otherwise evicting a target and asking for it again would be a way around its back-off.
+        self._evicted: TTLCache[str, Probe] = TTLCache(_BACKOFFS, _LONGEST_BACKOFF, clock.monotonic)
         self._logged = LoggedStates(clock, repeat_after=_REPEAT_AFTER)
 
     def open(self, space: Space) -> Probe | None:
         """Return the probe of a space, the same as last time if it is still kept.
 
         Returns:
-            The probe; None if there is no room for it: every target that is kept has a refresh that runs or is queued.
+            The probe; None if there is no room for it: every target in whose place it could be kept has a refresh that
+            runs or is queued.
         """
         self.forget_idle()
         if space.ref in self._served:
             return Probe(space, self._served, self._view)
         with self._lock:
             probe = self._kept.pop(space.ref, None)
-            if probe is None or probe.space != space:
-                if len(self._kept) >= MOST_TARGETS and not self._make_room():
+            if probe is None:
+                if not self._has_room(space.ref):
                     return None
+                probe = self._evicted.pop(space.ref, None)
+            if probe is None or probe.space != space:
                 probe = Probe(space, self._new_refresher(space), self._view)
             # Inserted again, so that its time starts again and the first one is the least recently used.
             self._kept[space.ref] = probe
@@ -178,6 +191,7 @@ class Probes:
         with self._lock:
             self.targets = targets
             self._idle = max(max_stale, _LEAST_IDLE)
+            self._evicted.clear()
             for ref, probe in tuple(self._kept.items()):
                 space = targets.named(ref)
                 if space is None or ref in self._served:
@@ -194,11 +208,23 @@ class Probes:
                 if probe.refresher.refreshing():
                     self._kept[ref] = probe
 
-    def _make_room(self) -> bool:
-        unused = next((ref for ref, probe in self._kept.items() if not probe.refresher.refreshing()), None)
+    def _has_room(self, new: str) -> bool:
+        """Return whether another target can be kept, after evicting one if that is necessary."""
+        unconfigured = [ref for ref in self._kept if not self.targets.configured(ref)]
+        # Anyone can ask for any number of these; they must not hold the places of configured spaces.
+        if len(unconfigured) >= MOST_TARGETS // 2 and not self.targets.configured(new):
+            return self._evict(unconfigured)
+        return len(self._kept) < MOST_TARGETS or self._evict(tuple(self._kept))
+
+    def _evict(self, refs: Sequence[str]) -> bool:
+        """Evict the target that was not probed for the longest time, unless all of these are being refreshed."""
+        unused = next((ref for ref in refs if not self._kept[ref].refresher.refreshing()), None)
         if unused is None:
             return False
-        del self._kept[unused]
+        probe = self._kept.pop(unused)
+        if any(status.last_failure for status in probe.refresher.statuses()):
+            probe.refresher.drop_data()
+            self._evicted[unused] = probe
         if self._logged.is_new("targets", "full"):
-            _log.warning("more spaces are probed than can be kept, so they are refreshed more often", kept=MOST_TARGETS)
+            _log.warning("more spaces are probed than can be kept, so they are refreshed more often", kept=len(refs))
         return True

@@ -182,6 +182,13 @@ class Refresher:
                 if space is not before.get(name):
                     self._start_if_due(name, space)
 
+    def drop_data(self) -> None:
+        """Drop the snapshots; failures and their back-offs stay."""
+        with self._lock:
+            for name, space in self._spaces.items():
+                self._cache.drop(name)
+                space.was_good = False
+
     def cancel(self) -> None:
         """Cancel all refreshes; only for a refresher that is dropped."""
         with self._lock:

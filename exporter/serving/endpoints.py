@@ -34,6 +34,7 @@ from exporter.workers import Workers
 
 _TIMEOUT_HEADER = b"x-prometheus-scrape-timeout-seconds"
 _DEFAULT_TIMEOUT = 10.0  # Prometheus's default
+_LONGEST_TIMEOUT = 300.0  # clients that ask for more must not hold the places of others
 _READY_AFTER = 30.0  # so that a slow first refresh does not keep the other spaces from being scraped
 _SCRAPES = 64  # that wait at a time; each costs tasks and timers
 _PIECE = 131_072
@@ -289,4 +290,4 @@ def _budget(timeouts: Sequence[str], offset: float) -> float:
         timeout = _DEFAULT_TIMEOUT
     if not (math.isfinite(timeout) and timeout > 0):
         timeout = _DEFAULT_TIMEOUT
-    return max(0.0, timeout - offset)
+    return max(0.0, min(timeout, _LONGEST_TIMEOUT) - offset)

@@ -40,7 +40,7 @@ WAYS = (
 )
 ALLOWED = {
     "configured": re.compile(r"/har/api/v1/spaces/(?:acct|acct/org/proj)/\+/artifacts"),
-    "any": re.compile(r"/har/api/v1/spaces/acct(?:/[A-Za-z0-9_-](?:[A-Za-z0-9_.-]|%24)*){0,2}/\+/artifacts"),
+    "any": re.compile(r"/har/api/v1/spaces/acct(?:/[A-Za-z0-9_-](?:[A-Za-z0-9_.-]|%24){0,127}){0,2}/\+/artifacts"),
 }
 REFUSALS = {
     b"Unknown or malformed space. Use /probe?space=SPACE with a configured space.\n",

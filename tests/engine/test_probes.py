@@ -16,9 +16,10 @@ from exporter.metrics.space_families import SPACE_FAMILIES
 from exporter.serving.listener import listen
 from exporter.serving.server import Server
 from tests.support import threads, whole
+from tests.support.commands import settings_for
 from tests.support.guarded import PASSWORD, USERS, Guarded
 from tests.support.probing import Probed, held, probed
-from tests.support.settings import settings_from
+from tests.support.settings import settings_from, settings_of
 from tests.support.stack import eventually
 from tests.support.upstream import Upstream, make_row, make_rows, reply
 
@@ -242,8 +243,8 @@ def test_walks_of_targets_share_the_places_key_and_budget_of_all_the_others(fron
 
 @pytest.fixture
 def three(monkeypatch):
-    """Keep three targets at most."""
-    monkeypatch.setattr(probe, "MOST_TARGETS", 3)
+    """Keep six targets at most, and thus three that are not configured."""
+    monkeypatch.setattr(probe, "MOST_TARGETS", 6)
 
 
 @pytest.mark.usefixtures("three")
@@ -272,6 +273,57 @@ def test_a_target_with_a_walk_makes_no_room_and_one_too_many_is_told_so(front, u
         upstream.hold.set()
         eventually(lambda: asked.ask("acct/d").status_code == 200)
     assert len(asked.kept) == 3
+
+
+@pytest.mark.usefixtures("three")
+def test_targets_that_are_not_configured_leave_half_of_the_places_to_those_that_are(front, upstream, tmp_path):
+    """Of another shard, as anyone can ask for any number of the others; both share the places that are left."""
+    names = [f"acct/{number}" for number in range(12)]
+    text = f"base_url: {upstream.url}\napi_key: {upstream.key}\nprobe: any\nshards: 2\nspaces: {names}"
+    asked = Probed(front, settings_from(tmp_path, text))
+    others = [name for name in names if name not in asked.app.refresher][:4]
+    with held(upstream, threading.Event()):
+        codes = [asked.ask(name, timeout=0.1).status_code for name in ("acct/a", "acct/b", "acct/c", "acct/d", *others)]
+    assert codes == [200, 200, 200, 503, 200, 200, 200, 503]
+
+
+@pytest.mark.usefixtures("three")
+def test_a_target_that_fails_has_its_back_off_though_others_took_its_place(front, upstream):
+    """Otherwise whoever asks for many in turns would have the API asked each time; a good one starts again."""
+    asked = probed(front, upstream, probe="any", cache_ttl="5m")
+    upstream.spaces |= {"acct/a": make_rows(2), "acct/b": make_rows(2)}
+    asked.probe("acct/a")
+    asked.clock.tick(301)
+    upstream.fault = lambda request: None if "acct/b" in request.path else reply(404)
+    eventually(lambda: asked.probe("acct/a").failures("acct/a") == {"not_found": 1})
+    requested = len(upstream.requests)
+    for _ in range(3):
+        for name in "bcd":
+            asked.probe(f"acct/{name}")
+        assert "acct/a" not in asked.kept
+        page = asked.probe("acct/a")
+        assert (page.failures("acct/a"), artifacts(page, "acct/a")) == ({"not_found": 1}, None)
+    assert len(upstream.requests) == requested + len("bcdbb")
+    asked.clock.tick(301)
+    assert asked.probe("acct/a").failures("acct/a") == {"not_found": 2}
+
+
+@pytest.mark.usefixtures("three")
+def test_a_target_that_made_room_has_the_settings_of_a_reload_that_came_meanwhile(front, upstream):
+    asked = probed(front, upstream, probe="any")
+    for name in "abcd":
+        asked.probe(f"acct/{name}")
+    more = {"probe": "any", "rate_limit": "off", "spaces": "acct", "package_types": "NPM"}
+    asked.app.reload(lambda: settings_of(**settings_for(upstream, **more)))
+    asked.probe("acct/a")
+    assert upstream.requests[-1].query["package_type"] == ["NPM"]
+
+
+@pytest.mark.parametrize(("length", "status"), [(128, 200), (129, 400)])
+def test_a_segment_that_is_longer_than_identifiers_are_is_refused(length, status, front, upstream):
+    asked = probed(front, upstream, probe="any")
+    assert asked.ask(f"acct/{'x' * length}/proj").status_code == status
+    assert len(upstream.requests) == (status == 200)
 
 
 @pytest.mark.parametrize("max_stale", ["1h", "0"])

@@ -17,7 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from exporter import __version__
 from exporter.harness.errors import ServerError
 from exporter.serving.endpoints import _pieces
-from tests.support.endpoints import served
+from tests.support.endpoints import served, snapshot
 
 TIMEOUT = "X-Prometheus-Scrape-Timeout-Seconds"
 
@@ -68,6 +68,17 @@ def status_of(refreshed, head):
 def test_a_hostile_timeout_is_as_good_as_none(values, refreshed):
     head = "".join(f"\r\n{TIMEOUT}: {value}" for value in values)
     assert status_of(refreshed, f"GET /metrics HTTP/1.1{head}") == "HTTP/1.1 200"
+
+
+def test_a_timeout_counts_for_five_minutes_at_most(running):
+    """A walk that took longer is not waited for, whatever the header says: places to wait are few."""
+    running.result = lambda: running.clock.tick(301) or snapshot()
+    running.go.set()
+    running.get()
+    running.clock.tick(3_000)
+    running.go.clear()
+    assert 'har_up{space="acct"} 1.0' in running.get(headers={TIMEOUT: "86400"}).text
+    assert running.refresher.refreshing()
 
 
 def test_a_scrape_that_leaves_does_not_end_the_refresh(running):
