@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from requests.certs import where
+from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
 _VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
 
@@ -40,7 +40,7 @@ def authorities(ca_file: Path | None, environment: Mapping[str, str] = os.enviro
     for path in (ssl.get_default_verify_paths().openssl_cafile, ssl.get_default_verify_paths().openssl_capath):
         if _holds_any(Path(path)):
             return Authorities(path, "system")
-    return Authorities(where(), "certifi")
+    return Authorities(DEFAULT_CA_BUNDLE_PATH, "certifi")
 
 
 def _holds_any(path: Path) -> bool:

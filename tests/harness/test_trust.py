@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 import trustme
-from requests.certs import where
+from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
 from exporter.harness.errors import TlsError
 from exporter.harness.transport import Transport
@@ -30,7 +30,7 @@ def system(monkeypatch, tmp_path):
         (Path("/mine.pem"), BOTH, ("/mine.pem", "ca_file")),
         (None, BOTH, ("/ssl.pem", "SSL_CERT_FILE")),
         (None, {**BOTH, "SSL_CERT_FILE": ""}, ("/requests.pem", "REQUESTS_CA_BUNDLE")),
-        (None, {}, (where(), "certifi")),
+        (None, {}, (DEFAULT_CA_BUNDLE_PATH, "certifi")),
     ],
 )
 @pytest.mark.usefixtures("system")
