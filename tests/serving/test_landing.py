@@ -140,6 +140,22 @@ def test_has_the_structure_that_readers_of_all_kinds_need():
     assert {"name": "viewport", "content": "width=device-width, initial-scale=1"} in outline.named("meta")
 
 
+def test_a_table_that_is_laid_out_as_cards_stays_a_table():
+    """Its parts have their roles spelled out, for browsers that go by the layout."""
+    outline = Outline(page(*TYPICAL))
+    parts = {"table": "table", "thead": "rowgroup", "tbody": "rowgroup", "tr": "row", "td": "cell"}
+    assert {tag: {part.get("role") for part in outline.named(tag)} for tag in parts} == {
+        tag: {role} for tag, role in parts.items()
+    }
+    headers = {(header["scope"], header.get("role")) for header in outline.named("th")}
+    assert headers == {("col", "columnheader"), ("row", "rowheader")}
+
+
+def test_links_to_what_else_there_is():
+    links = [link["href"] for link in Outline(page()).named("a")]
+    assert links == ["/metrics", "/-/healthy", "/-/ready"]
+
+
 def test_a_card_calls_each_number_what_the_column_of_the_table_does():
     """A card has no column."""
     outline = Outline(page(status(snapshot=snapshot())))
