@@ -27,10 +27,12 @@ def check_output(output: str | None) -> None:
     path = Path(os.path.realpath(output))
     with _reported():
         found = _stat(output)
+        if found and stat.S_ISDIR(found.st_mode):
+            raise _unusable("is a folder")
         if found is None or stat.S_ISREG(found.st_mode):
             usable = os.access(path.parent, os.W_OK | os.X_OK)
         else:
-            usable = not stat.S_ISDIR(found.st_mode) and os.access(output, os.W_OK)
+            usable = os.access(output, os.W_OK)
         if not usable:
             raise _unusable("cannot be written")
 

@@ -2,6 +2,7 @@
 
 import errno
 import os
+from pathlib import Path
 
 import pytest
 
@@ -30,3 +31,13 @@ def test_what_is_no_regular_file_is_refused_without_waiting(name, tmp_path):
     (tmp_path / "folder").mkdir()
     with pytest.raises(OSError):  # noqa: PT011 - each has a text of its own
         read_file(tmp_path / name)
+
+
+def test_a_folder_is_called_one_and_leaves_no_descriptor_open(tmp_path):
+    folder = Path("/proc/self/fd")
+    before = len(list(folder.iterdir()))
+    for _ in range(3):
+        with pytest.raises(OSError, match="it is a folder") as caught:
+            read_file(tmp_path)
+        assert caught.value.errno == errno.EISDIR
+    assert len(list(folder.iterdir())) == before
