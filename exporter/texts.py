@@ -25,6 +25,9 @@ SHORTEST_KEY = 12
 # Anything else is refused by http.client, whose error message shows the whole header.
 _KEY = re.compile(rf"[!-~]{{{SHORTEST_KEY},}}")
 
+_PERHAPS_KEY = re.compile(rf"(?<![^\s/,])(?!-)([^\s/,]{{4}})[^\s/,]{{{SHORTEST_KEY - 4},}}")
+_LONGEST_QUOTE = 80
+
 DURATION_FORMS = "30s, 5m, 1h30m, 500ms, 7d, or a number of seconds"
 """The accepted forms of a duration, for error messages."""
 
@@ -39,6 +42,12 @@ class SettingsError(Exception):
     def __init__(self, faults: Iterable[str]) -> None:
         self.faults = tuple("".join(char if char.isprintable() else "\ufffd" for char in line) for line in faults)
         super().__init__("\n".join(self.faults))
+
+
+def quoted(text: str) -> str:
+    """Return what a user wrote, in quotes for a message; what is long enough for a key is cut, as it may be one."""
+    cut = _PERHAPS_KEY.sub(r"\1…", text)
+    return f"'{cut}'" if len(cut) <= _LONGEST_QUOTE else f"'{cut[:_LONGEST_QUOTE]}…'"
 
 
 def read_text(value: object) -> str:

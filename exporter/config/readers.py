@@ -16,7 +16,7 @@ from exporter.files import read_file
 from exporter.labels import FINDINGS
 from exporter.rates import Rate
 from exporter.scopes import parse_scope
-from exporter.texts import DURATION_FORMS, optional, read_duration, read_key, read_switch, read_text
+from exporter.texts import DURATION_FORMS, optional, quoted, read_duration, read_key, read_switch, read_text
 
 MOST_SHARDS = 1000
 """The largest number of shards."""
@@ -98,11 +98,18 @@ def _bounded(value: object, least: str) -> float:
 
 def read_thresholds(value: object) -> tuple[Threshold, ...]:
     """Return a list of durations, shortest first; none for `off`."""
-    thresholds = sorted((Threshold(label, _bounded(label, "1ms")) for label in _listed(value)), key=lambda one: one[1])
+    thresholds = sorted(map(_threshold, _listed(value)), key=lambda one: one.seconds)
     # Two labels for one age would double its series.
     if len({threshold.seconds for threshold in thresholds}) < len(thresholds):
         raise ValueError("must not hold the same duration twice")
     return tuple(thresholds)
+
+
+def _threshold(label: str) -> Threshold:
+    try:
+        return Threshold(label, _bounded(label, "1ms"))
+    except ValueError as error:
+        raise ValueError(f"{error}, not {quoted(label)}") from None
 
 
 def read_rate(value: object) -> Rate | None:
@@ -118,17 +125,19 @@ def read_rate(value: object) -> Rate | None:
 
 def read_findings(value: object) -> tuple[str, ...]:
     """Return a list of findings, highest risk first; none for `off`."""
-    words = {word.lower() for word in _listed(value)}
-    if not words.issubset(FINDINGS):
-        raise ValueError(f"must be a list of {', '.join(FINDINGS)}, or off")
+    words = [word.lower() for word in _listed(value)]
+    for word in words:
+        if word not in FINDINGS:
+            raise ValueError(f"must be a list of {', '.join(FINDINGS)}, or off, not {quoted(word)}")
     return tuple(finding for finding in FINDINGS if finding in words)
 
 
 def read_names(value: object) -> tuple[str, ...]:
     """Return a list of names without repetitions."""
     names = [read_text(item) for item in items(value)]
-    if not all(_visible(name) for name in names):
-        raise ValueError("must be a list of names without spaces or control characters")
+    for name in names:
+        if not _visible(name):
+            raise ValueError(f"must be a list of names without spaces or control characters, not {quoted(name)}")
     return tuple(dict.fromkeys(names))
 
 

@@ -1,6 +1,6 @@
 """Spaces: an entry of the setting `spaces`, and the space that it makes together with the settings for all."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,7 +21,7 @@ from pydantic import (
 from exporter.config import readers as r
 from exporter.config.errors import printable_name, unknown_name
 from exporter.scopes import parts_of
-from exporter.texts import optional
+from exporter.texts import optional, quoted
 
 _INVALID = "invalid"  # stands for a value that was refused: not None, so it counts as given
 
@@ -121,7 +121,7 @@ def read_entries(value: object, settings: Mapping[str, object]) -> tuple[SpaceEn
     try:
         entries = _ENTRIES.validate_python(given, context=settings)
     except ValidationError as error:
-        faults += _entry_faults(error)
+        faults += _entry_faults(error, given)
     if faults:
         raise ValueError(*faults)
     return entries
@@ -159,16 +159,27 @@ def _space_faults(entries: Collection[object]) -> Iterator[tuple[str, str]]:
     # Two entries for one space would export every series twice.
     first: dict[str, int] = {}
     for number, entry in enumerate(entries, 1):
-        ref = entry.get("ref") if isinstance(entry, Mapping) else entry
-        if isinstance(ref, str) and first.setdefault(ref.strip().removesuffix("/+"), number) != number:
-            yield "spaces", f"entry {number}: is the same space as entry {first[ref.strip().removesuffix('/+')]}"
+        ref = _ref_of(entry).strip().removesuffix("/+")
+        if ref and first.setdefault(ref, number) != number:
+            yield "spaces", f"{_named(number, ref)}: is the same space as entry {first[ref]}"
 
 
-def _entry_faults(error: ValidationError) -> Iterator[tuple[str, str]]:
+def _ref_of(entry: object) -> str:
+    """Return the space that an entry names; empty if it names none."""
+    ref = entry.get("ref") if isinstance(entry, Mapping) else entry
+    return ref if isinstance(ref, str) else ""
+
+
+def _named(number: int, ref: str) -> str:
+    return f"entry {number}, {quoted(ref)}" if ref else f"entry {number}"
+
+
+def _entry_faults(error: ValidationError, entries: Sequence[object]) -> Iterator[tuple[str, str]]:
     for detail in error.errors():
         position, *below = (*detail["loc"],)
         name = str(below[0]) if below else "ref"
-        origin = f"entry {int(position) + 1}: " + ("" if name == "ref" else f"{printable_name(name)}: ")
+        entry = _named(int(position) + 1, _ref_of(entries[int(position)]))
+        origin = f"{entry}: " + ("" if name == "ref" else f"{printable_name(name)}: ")
         unknown = detail["type"] == "extra_forbidden"
         lines = [unknown_name(name, SpaceEntry.model_fields)] if unknown else detail["ctx"]["error"].args
         yield from (("spaces", origin + line) for line in lines)
