@@ -1,6 +1,7 @@
 """Scopes of Harness, which the exporter calls spaces: how they are written, their parts, and the shard of each."""
 
 import re
+from collections.abc import Sequence
 from hashlib import sha256
 
 # Identifiers of accounts are URL-safe base64, so one in thirty begins with - or _.
@@ -26,6 +27,17 @@ def parts_of(scope: str) -> tuple[str, str, str]:
     """Return account, organization and project of a scope; empty where it has none."""
     account, org, project = (*scope.split("/"), "", "")[:3]
     return account, org, project
+
+
+def first_of(scopes: Sequence[str], most: int = 3) -> str:
+    """Return the first of some scopes, and how many more there are."""
+    more = len(scopes) - most
+    return ", ".join(scopes[:most]) + (f" and {more:,} more" if more > 0 else "")
+
+
+def without_scope(text: str, scope: str) -> str:
+    """Return a text with dots in place of a scope, so that texts about different scopes are equal."""
+    return re.sub(rf"(?<![\w/.$-]){re.escape(scope)}(?![\w/$-])", "…", text)
 
 
 def shard_of(scope: str, shards: int) -> int:

@@ -61,7 +61,8 @@ class Verdict:
         key_account: the account that the key names; empty if it names none.
         unlisted_registries: configured registries that list nothing.
         requests: requests of one refresh; None if only a refresh can show it.
-        refresh_seconds: least seconds of a refresh, by `rate_limit`, or by the fastest page and `concurrency`.
+        refresh_seconds: least seconds of a refresh, by `rate_limit`, or by the fastest page and `concurrency`; never
+            less than `seconds`. None if only a refresh can show it.
         series: least number of time series, counted from the page; None without one.
         series_exact: whether the page holds every artifact, so that the number of series is exact.
         finding_series: the most series that findings on further pages can add.
@@ -137,7 +138,10 @@ def report_on(checked: Sequence[CheckedSpace], settings: Settings) -> Report:
         failed=sum(not verdict.ok for verdict in verdicts),
         artifacts=sum(verdict.artifacts or 0 for verdict in verdicts),
         requests=sum(key.requests for key in keys.values()),
-        refresh_seconds=round(max([in_flight, *(key.refresh_seconds for key in keys.values())]), 3),
+        refresh_seconds=max(
+            [round(seconds, 3) for seconds in (in_flight, *(key.refresh_seconds for key in keys.values()))]
+            + [verdict.refresh_seconds or 0.0 for verdict in verdicts]
+        ),
         series=sum(verdict.series or 0 for verdict in verdicts),
         finding_series=sum(verdict.finding_series for verdict in verdicts),
     )
@@ -241,7 +245,8 @@ def _verdict(one: CheckedSpace, key: _Key, settings: Settings) -> Verdict:
         key_account=one.key_account,
         unlisted_registries=one.unlisted,
         requests=one.requests,
-        refresh_seconds=None if one.requests is None else round(key.seconds(one.requests), 3),
+        # Its first page took this long, however fast the pages of other spaces are.
+        refresh_seconds=None if one.requests is None else max(seconds, round(key.seconds(one.requests), 3)),
         series=one.series,
         series_exact=more_rows == 0,
         finding_series=forecast.most_finding_series(settings, found=found, more_rows=more_rows),

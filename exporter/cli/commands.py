@@ -71,11 +71,13 @@ def _with_key(load: Callable[[], Settings], clock: SystemClock) -> Settings:
         return load()
     except NoKeyYetError as error:
         faults = error.faults
+    from exporter.cli.messages import say  # noqa: PLC0415 - see the docstring of the module
+
     # The first process of a container ignores SIGTERM unless it has a handler.
     before = signal.signal(signal.SIGTERM, lambda *_: clock.stop())
     try:
         for fault in faults:
-            print(f"har-exporter: {fault}; waiting {_KEY_SECONDS} seconds for it", file=sys.stderr)
+            say(f"{fault}; waiting {_KEY_SECONDS} seconds for it")
         for _ in range(_KEY_SECONDS):
             clock.wait(1.0)
             with suppress(NoKeyYetError):

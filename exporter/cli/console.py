@@ -4,13 +4,12 @@ Only a terminal gets colours, progress bars and wrapped lines; a pipe gets plain
 """
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Self, TextIO
+from typing import Self
 
 from rich.console import Console
-from rich.padding import Padding
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -26,10 +25,11 @@ from rich.text import Text
 
 from exporter.check.report import Report, Verdict
 from exporter.cli.dump import Dump
+from exporter.cli.messages import WIDE, console_on, print_text, say
 from exporter.inventory.refresh import Failure, SpaceStatus
+from exporter.scopes import first_of, without_scope
 from exporter.texts import format_duration
 
-_WIDE = 10_000
 _HEADS = ("SPACE", "VERDICT", "ARTIFACTS", "SERIES", "REQUESTS", "REFRESH", "LATENCY")
 _INCOMPLETE = "incomplete: the listing changed during the refresh, or the API miscounts it (har_snapshot_complete 0)"
 
@@ -39,28 +39,44 @@ def print_report(report: Report) -> None:
     if report.spaces:
         _print_spaces(report.spaces)
     else:
-        _message("this shard serves no space: check spaces, shard and shards", style="yellow")
+        say("this shard serves no space: check spaces, shard and shards", style="yellow")
     for warning in report.warnings:
-        _message(warning, style="yellow")
+        say(warning, style="yellow")
     if report.spaces and sys.stderr.isatty():
-        _message(_summary_of_check(report))
+        say(_summary_of_check(report))
 
 
 def _print_spaces(verdicts: Sequence[Verdict]) -> None:
-    console = _console(sys.stdout)
+    console = console_on(sys.stdout)
     table = _table(verdicts, with_hints=not console.is_terminal)
     if not console.is_terminal:
         with console.capture() as captured:
             console.print(table)
         # Without the padding of the last column.
         print(*(line.rstrip() for line in captured.get().splitlines()), sep="\n")
-    elif console.measure(table, options=console.options.update_width(_WIDE)).maximum <= console.width:
+    elif console.measure(table, options=console.options.update_width(WIDE)).maximum <= console.width:
         console.print(table)
-        for verdict in filter(_hint, verdicts):
-            console.print(Text(f"{verdict.space}: {_hint(verdict)}", style=_style(verdict)))
+        _print_hints(console, verdicts)
     else:
         for verdict in verdicts:
             _print_as_list(console, verdict)
+        _print_hints(console, verdicts)
+
+
+def _print_hints(console: Console, verdicts: Sequence[Verdict]) -> None:
+    for style in ("red", "yellow"):
+        hints = [(verdict.space, hint) for verdict in verdicts if _style(verdict) == style for hint in _hints(verdict)]
+        for spaces, hint in _by_text(hints):
+            print_text(console, f"{spaces}: {hint}", style)
+
+
+def _by_text(texts: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    """Return each text once, with the first of the spaces that it is about."""
+    about: dict[str, list[tuple[str, str]]] = {}
+    for space, text in texts:
+        about.setdefault(without_scope(text, space), []).append((space, text))
+    for shared, found in about.items():
+        yield first_of([space for space, _ in found]), shared if len(found) > 1 else found[0][1]
 
 
 def _table(verdicts: Sequence[Verdict], *, with_hints: bool) -> Table:
@@ -70,7 +86,7 @@ def _table(verdicts: Sequence[Verdict], *, with_hints: bool) -> Table:
     if with_hints:
         table.add_column("HINT")
     for verdict in verdicts:
-        hints = [_hint(verdict)] if with_hints else []
+        hints = ["; ".join(_hints(verdict))] if with_hints else []
         table.add_row(*map(Text, [*_cells(verdict), *hints]), style=_style(verdict))
     return table
 
@@ -78,12 +94,10 @@ def _table(verdicts: Sequence[Verdict], *, with_hints: bool) -> Table:
 def _print_as_list(console: Console, verdict: Verdict) -> None:
     """Print a space on a terminal that is too narrow for the table: one line per figure."""
     space, *figures = _cells(verdict)
-    console.print(Text(space, style=_style(verdict)))
+    print_text(console, space, _style(verdict))
     for head, figure in zip(_HEADS[1:], figures, strict=True):
         if figure:
-            console.print(Text(f"  {head.lower():<9}  {figure}"))
-    if hint := _hint(verdict):
-        console.print(Padding(Text(hint, style=_style(verdict)), (0, 0, 0, 2)))
+            print_text(console, f"  {head.lower():<9}  {figure}")
 
 
 def _cells(verdict: Verdict) -> tuple[str, ...]:
@@ -95,7 +109,7 @@ def _cells(verdict: Verdict) -> tuple[str, ...]:
         _figure(verdict.series, more=not verdict.series_exact),
         _figure(verdict.requests),
         "" if verdict.refresh_seconds is None else _span(verdict.refresh_seconds),
-        f"{verdict.seconds:.2f}s",
+        _span(verdict.seconds),
     )
 
 
@@ -107,8 +121,11 @@ def _figure(number: int | None, *, more: bool = False) -> str:
     return "" if number is None else f"{number}{'+' if more else ''}"
 
 
-def _hint(verdict: Verdict) -> str:
-    return "; ".join(text for text in (verdict.message, verdict.hint, *verdict.warnings) if text)
+def _hints(verdict: Verdict) -> Iterator[str]:
+    """Return the failure of a space and what helps, and each warning."""
+    if not verdict.ok:
+        yield "; ".join(filter(None, (verdict.message, verdict.hint)))
+    yield from verdict.warnings
 
 
 def _style(verdict: Verdict) -> str:
@@ -182,14 +199,14 @@ class _Rate(ProgressColumn):
 
 def print_dump_summary(dump: Dump) -> None:
     """Print why each failed space failed, and on a terminal a summary."""
-    for status in dump.statuses:
-        if status.last_failure:
-            _message(f"{status.space}: {_failure_text(status.last_failure)}", style="red")
+    failures = [(status.space, _failure_text(status.last_failure)) for status in dump.statuses if status.last_failure]
+    for spaces, text in _by_text(failures):
+        say(f"{spaces}: {text}", style="red")
     if sys.stderr.isatty():
-        for status in dump.statuses:
-            if status.snapshot and not status.snapshot.complete:
-                _message(f"{status.space}: {_INCOMPLETE}", style="yellow")
-        _message(_summary_of_dump(dump))
+        incomplete = [status.space for status in dump.statuses if status.snapshot and not status.snapshot.complete]
+        if incomplete:
+            say(f"{first_of(incomplete)}: {_INCOMPLETE}", style="yellow")
+        say(_summary_of_dump(dump))
 
 
 def _failure_text(failure: Failure) -> str:
@@ -211,14 +228,4 @@ def _spaces(number: int, failed: int) -> str:
 
 
 def _progress(*columns: ProgressColumn) -> Progress:
-    return Progress(*columns, console=_console(sys.stderr), disable=not sys.stderr.isatty(), transient=True)
-
-
-def _message(sentence: str, style: str = "") -> None:
-    _console(sys.stderr).print(Text(f"har-exporter: {sentence}"), style=style, soft_wrap=True)
-
-
-def _console(stream: TextIO) -> Console:
-    terminal = stream.isatty()
-    # Only a terminal has a width; a pipe gets one line for each space.
-    return Console(file=stream, force_terminal=terminal, width=None if terminal else _WIDE, highlight=False)
+    return Progress(*columns, console=console_on(sys.stderr), disable=not sys.stderr.isatty(), transient=True)

@@ -2,7 +2,9 @@
 
 import json
 import re
+import subprocess
 import threading
+import time
 
 import pytest
 
@@ -405,6 +407,39 @@ def test_a_narrow_terminal_gets_each_space_as_a_list_that_fits(columns):
     assert re.search(r"\racct\n  verdict    ok\n  artifacts  250\n  series     [0-9]+\+\n", screen.text)
     listed = screen.text[screen.text.index("\n  verdict") :].partition("har-exporter:")[0]
     assert max(map(len, listed.splitlines())) <= columns
+
+
+def test_equal_causes_of_many_spaces_are_printed_once_between_words_of_a_terminal():
+    """A text about a space is that of the others too, with dots for its name."""
+    spaces = [f"acct/org{number}" for number in range(30)]
+    with Upstream({"acct": ()}, key="pat.other.id.secret") as upstream:
+        variables = settings_for(upstream, spaces=",".join(spaces))
+        with on_terminal("check", columns=80, **variables) as screen:
+            assert screen.end() == 1
+        with on_terminal("dump", columns=80, stdout=subprocess.DEVNULL, **variables) as of_dump:
+            assert of_dump.end() == 1
+    told = " ".join(screen.text.split())
+    many = "acct/org0, acct/org1, acct/org2 and 27 more: "
+    assert told.count(f"{many}the server returned 400: space not found: …; check the entry of this space") == 1
+    assert told.count(f"{many}the key belongs to another account, other: ") == 1
+    assert told.count("space not found") == " ".join(of_dump.text.split()).count("space not found") == 1
+    assert max(map(len, screen.text.splitlines())) <= 80
+
+
+def test_a_refresh_never_reads_as_shorter_than_its_first_page():
+    """Another space of the same key may answer faster, and the two are rounded alike."""
+    slow = answer("acct/org", artifacts=1, seconds=12.34)
+    report = report_on(
+        (answer(artifacts=1, seconds=0.01504), slow), settings_of(spaces="acct", api_key="pat.acct.id.k")
+    )
+    assert [verdict.refresh_seconds for verdict in report.spaces] == [verdict.seconds for verdict in report.spaces]
+    assert report.total.refresh_seconds == 12.34
+    with Upstream({"acct": make_rows(1), "acct/org": make_rows(1)}, key=KEY) as upstream:
+        upstream.fault = lambda request: time.sleep(0.2) if "/org/" in request.path else None
+        done = run("check", **settings_for(upstream, spaces="acct,acct/org"))
+    for line in done.stdout.splitlines()[1:]:
+        *_, refresh, latency = line.split()
+        assert float(refresh[:-1]) >= float(latency[:-1])
 
 
 def test_a_pipe_gets_the_table_while_standard_error_is_a_terminal(tmp_path):

@@ -20,6 +20,7 @@ from exporter.cli import main
 from exporter.config.settings import FLAGLESS, Settings
 from exporter.demo.catalogue import SPACES
 from tests.support.commands import ENVIRONMENT, run, run_process, served, settings_for
+from tests.support.terminal import on_terminal
 from tests.support.upstream import Upstream, make_rows
 
 
@@ -141,6 +142,17 @@ def test_unusable_settings_end_with_2_and_a_line_for_each_fault_without_a_secret
         (["-config", "x"], "--config"),
         (["serve", "-config=x"], "--config"),
         (["check", "--page_size", "5"], "--page-size"),
+        (["check", "--PAGE-SIZE", "5"], "--page-size"),
+        (["check", "-o", "json"], "--output"),
+        (["check", "-ojson"], "--output"),
+        (["check", "-output=json"], "--output"),
+        (["dump", "-o", "file"], "--output"),
+        (["chek", "-v"], "check"),
+        (["-v"], "--version"),
+        (["serve", "-h"], "--help"),
+        (["help", "chek"], "check"),
+        (["check", "--output", "jsn"], "json"),
+        (["completion", "bsh"], "bash"),
         (["demo", "check", "--outptu", "json"], "--output"),
         (["--api-key", "canary"], "--api-key-file"),
         (["--api-key=canary"], "--api-key-file"),
@@ -154,9 +166,59 @@ def test_an_unknown_word_or_flag_is_refused_with_the_nearest_one(arguments, near
     assert "canary" not in done.stderr
 
 
-@pytest.mark.parametrize("arguments", [["help", "check"], ["check", "--help"]])
-def test_the_help_of_a_command_shows_that_command(arguments):
-    assert run(*arguments).stdout.startswith("Usage: har-exporter check [OPTIONS]")
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--config", "x", "chek"], "unexpected word 'chek'; did you mean check? A command comes before its flags"),
+        (["check", "xyz"], "unexpected word 'xyz'; --help lists what is accepted"),
+        (["help", "check", "xyz"], "unexpected word 'xyz'; --help lists what is accepted"),
+        (["check", "pat.acct.id.secret"], "unexpected word 'pat.…'; --help lists what is accepted"),
+        (["demo", "xyz"], "unknown command 'xyz'; --help lists all"),
+        (["", "check"], "unknown command ''; --help lists all"),
+        (["check", "-5"], "unknown flag '-5'; --help lists all"),
+        (["completion"], "Missing argument '{bash|zsh|fish}'. Choose from: bash, zsh, fish"),
+    ],
+)
+def test_a_command_line_that_cannot_be_used_is_one_line_that_quotes_the_word(arguments, said):
+    assert run(*arguments) == (2, "", f"har-exporter: {said}\n")
+
+
+@pytest.mark.parametrize("flag", ["--api-key-file", "--config", "--ca-file", "--web-config-file"])
+def test_a_folder_in_place_of_a_file_is_called_a_folder(flag, tmp_path):
+    done = run("check", flag, str(tmp_path), spaces="acct")
+    assert done.returncode == 2
+    assert f"har-exporter: {flag}: must be a file that can be read: it is a folder\n" in done.stderr
+
+
+@pytest.mark.parametrize("words", [["help", "check"], ["check", "--help"], ["demo", "check", "--help"]])
+def test_the_help_of_a_command_shows_that_command_and_where_the_settings_are(words):
+    shown = run(*words).stdout
+    assert re.match(r"Usage: har-exporter (demo )?check \[OPTIONS\]\n", shown)
+    assert re.findall(r"^  (--[a-z-]+)", shown, re.MULTILINE) == ["--output", "--config", "--help"]
+    assert "`har-exporter serve --help` lists them with their defaults" in " ".join(shown.split())
+
+
+@pytest.mark.parametrize(
+    "words", ["", "serve", "check", "dump", "demo", "demo check", "web-config", "completion", "help"]
+)
+def test_no_help_breaks_or_cuts_a_word_at_80_columns(words, monkeypatch, capsys):
+    """Only the path of a long default goes on in the next line, after a slash."""
+    monkeypatch.setenv("COLUMNS", "80")
+    main.program.main([*words.split(), "--help"], standalone_mode=False)
+    shown = capsys.readouterr().out
+    main.program.main([*words.split(), "--help"], standalone_mode=False, terminal_width=10_000)
+    assert re.sub(r"/\n +\{", "/{", shown).split() == capsys.readouterr().out.split()
+    assert max(map(len, shown.splitlines())) <= 80
+    assert "..." not in shown.partition("\n")[2]
+
+
+def test_no_message_breaks_a_word_at_80_columns():
+    """In a pipe it is one line."""
+    with on_terminal("check", "--spaces", "acct/org x", columns=80, page_size="no") as screen:
+        assert screen.end() == 2
+    in_pipe = run("check", "--spaces", "acct/org x", page_size="no").stderr
+    assert screen.text.split() == in_pipe.split()
+    assert max(map(len, screen.text.splitlines())) <= 80 < max(map(len, in_pipe.splitlines()))
 
 
 @pytest.mark.parametrize(
@@ -213,12 +275,24 @@ def test_an_address_that_is_taken_is_a_fault():
     assert "listen_address" in done.stderr
 
 
-def test_switches_take_no_value():
+@pytest.mark.parametrize(
+    ("flags", "latest", "deployed"),
+    [
+        ("--latest-version --no-deployed-artifact", "true", "false"),
+        ("--latest-version true --deployed-artifact no", "true", "false"),
+        ("--deployed-artifact=1 --no-latest-version", "false", "true"),
+        ("--no-latest-version --latest-version --deployed-artifact=off", "true", "false"),
+    ],
+)
+def test_a_switch_is_true_unless_it_has_a_value(flags, latest, deployed):
     with Upstream(make_rows(1)) as upstream:
-        done = run("check", "--latest-version", "--no-deployed-artifact", **settings_for(upstream))
-        assert done.returncode == 0
+        assert run("check", *flags.split(), **settings_for(upstream)).returncode == 0
         query = upstream.requests[0].query
-        assert (query["latest_version"], query["deployed_artifact"]) == (["true"], ["false"])
+        assert (query["latest_version"], query["deployed_artifact"]) == ([latest], [deployed])
+
+
+def test_a_switch_takes_no_other_value():
+    assert "--latest-version: must be true or false" in run("check", "--latest-version", "maybe").stderr
 
 
 @pytest.mark.parametrize("flag", [["--spaces=-k5/_e"], ["--spaces", "-k5/_e"]], ids=" ".join)
