@@ -6,7 +6,7 @@ browsers drop them if CSS changes the layout of a table.
 
 import base64
 import hashlib
-from collections import Counter
+import re
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -15,21 +15,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from exporter.inventory.refresh import SpaceStatus
-from exporter.inventory.snapshot import Snapshot
+from exporter.serving.landing_rows import counts_of, rows_of
 
 _FOLDER = Path(__file__).parent
 _STYLE = Markup((_FOLDER / "landing.css").read_text(encoding="utf-8"))  # noqa: S704 - a file of this package
 
-_MEANINGS = {
-    "expired": "too old to be served",
-    "cold": "nothing was read yet",
-    "failing": "older data is served",
-    "due": "the next scrape refreshes it",
-    "fresh": "up to date",
-}
-"""Meaning of each state, the most urgent one first."""
-
-_URGENCY = {state: rank for rank, state in enumerate(_MEANINGS)}
+_DOCS = "https://github.com/har-exporter/har-exporter/blob/main/docs"
 
 _UNITS = (("d", 86_400, 2), ("h", 3_600, 1), ("min", 60, 1))
 """Units of times: name, seconds, and the smallest number that is shown in this unit."""
@@ -47,20 +38,20 @@ CONTENT_SECURITY_POLICY = _content_security_policy()
 
 
 def page(statuses: Sequence[SpaceStatus], *, version: str, now: float) -> bytes:
-    """Return the page as UTF-8; spaces whose last refresh failed come first.
+    """Return the page as UTF-8; spaces whose last refresh failed come first, in one row for each cause.
 
     Args:
         statuses: the status of every space.
         version: the exporter's version.
         now: monotonic time, for ages.
     """
-    of_state = Counter(status.state for status in statuses)
     text = _template().render(
         style=_STYLE,
         version=version,
-        spaces=sorted(statuses, key=_urgency),
-        counts=[(state, of_state[state]) for state in _MEANINGS if of_state[state]],
-        meanings=_MEANINGS,
+        docs=_DOCS,
+        spaces=len(statuses),
+        rows=rows_of(statuses),
+        counts=counts_of(statuses),
         now=now,
     )
     # Texts of the API may contain lone surrogates, which UTF-8 cannot encode.
@@ -77,22 +68,13 @@ def _template() -> Template:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"span": _span, "completeness": _completeness}
+    environment.filters |= {"span": _span, "parts": _parts}
     return environment.get_template("landing.html.j2")
 
 
-def _urgency(status: SpaceStatus) -> tuple[bool, int]:
-    return status.last_failure is None, _URGENCY[status.state]
-
-
-def _completeness(snapshot: Snapshot) -> str:
-    if snapshot.reported is None:
-        return "unknown: the API reports no number"
-    if snapshot.complete:
-        return "complete"
-    if snapshot.inventory.artifacts == snapshot.reported:
-        return "incomplete: the listing changed during the refresh"
-    return f"incomplete: {snapshot.inventory.artifacts:,} read, {snapshot.reported:,} reported"
+def _parts(name: str) -> list[str]:
+    """Return the parts of a name between which a line may break."""
+    return re.split("(?<=[/:])", name)
 
 
 def _span(seconds: float) -> str:

@@ -10,8 +10,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from exporter.serving import landing
-from tests.support.spaces import NOW, TYPICAL, failure, snapshot, status
+from tests.support.places import DOCS
+from tests.support.spaces import FOUND, NOW, TYPICAL, failure, snapshot, status
 
+COMMONS, LODASH, JWT = (f"{name} {version}" for name, version, _ in FOUND)
 VOID = {"meta", "link", "br", "wbr"}
 
 
@@ -64,14 +66,16 @@ def cells(*statuses):
 def test_tells_all_that_is_known_of_a_good_space():
     good = status(snapshot=snapshot(age=200, findings=3, dropped=1_500))
     assert cells(good) == [
-        "acct", "fresh up to date", "3 min", "1,234", "3 1,500 more over the limit", "complete",
+        "acct", "fresh up to date", "3 min", "1,234",
+        f"3: 1 quarantined, 3 blocked\n{COMMONS}\n{LODASH}\n{JWT}\n1,500 more over the limit",
+        "complete",
     ]  # fmt: skip
 
 
 def test_tells_why_a_space_failed_and_what_helps():
     refused = failure("auth", "401 Unauthorized", "check api_key", ago=7_200)
     assert cells(status(state="cold", failure=refused)) == [
-        "acct", "cold nothing was read yet\nauth, 2 h ago: 401 Unauthorized\nHint: check api_key", "no data",
+        "acct", "failing no refresh has succeeded yet\nauth, 2 h ago: 401 Unauthorized\nHint: check api_key", "no data",
     ]  # fmt: skip
 
 
@@ -100,11 +104,63 @@ def test_tells_ages_as_people_do(age, text):
     assert cells(status(snapshot=snapshot(age=age)))[2] == text
 
 
-@pytest.mark.parametrize("state", ["cold", "fresh", "due", "failing", "expired"])
-def test_tells_each_state_in_words(state):
-    told = cells(status(state=state))[1]
-    assert told.startswith(state)
-    assert len(told) > len(state) + 5
+@pytest.mark.parametrize(
+    ("state", "failed", "told", "style"),
+    [
+        ("cold", False, "cold nothing was read yet", "wait"),
+        ("cold", True, "failing no refresh has succeeded yet", "bad"),
+        ("fresh", False, "fresh up to date", "good"),
+        ("due", False, "refresh pending the next scrape starts a refresh", "soft"),
+        ("failing", True, "failing older data is served", "bad"),
+        ("expired", True, "expired too old to be served", "bad"),
+    ],
+)
+def test_tells_each_state_in_words_and_by_colour(state, failed, told, style):
+    outline = Outline(page(status(state=state, failure=failure("auth", "401") if failed else None)))
+    assert outline.rows[1][1].partition("\n")[0] == told
+    assert outline.named("tr")[1]["class"] == outline.named("b")[0]["class"] == style
+
+
+def failing(number, state="cold", read=None, reason="auth", text="no access to acct/org{}", ago=60.0):
+    space = f"acct/org{number}"
+    return status(space, state, read, failure(reason, text.format(number), "check api_key", ago))
+
+
+def test_spaces_that_fail_for_the_same_cause_are_one_row():
+    """It names the first ones, and lists all; data of several are sums, with the greatest age."""
+    outline = Outline(page(*(failing(number, ago=60.0 + number) for number in range(150))))
+    (_, row) = outline.rows
+    assert row[0].startswith("150 spaces: acct/org0, acct/org1, acct/org2 and 147 more\nacct/org0acct/org1")
+    assert row[1].endswith("\nauth, 1 min ago: no access to …\nHint: check api_key")
+    assert len(outline.named("details")) == 1
+    assert row[0].endswith("acct/org149")
+
+    read = [snapshot(age=60, findings=1), snapshot(age=900, findings=2, dropped=1, complete=False)]
+    first, second = read
+    told = cells(failing(1, "failing", first), failing(2, "failing", second))
+    assert told[2:] == [
+        "15 min", "2,468",
+        f"3: 2 quarantined, 3 blocked\n{COMMONS}\n{COMMONS}\n{LODASH}\n1 more over the limit",
+        "1 incomplete",
+    ]  # fmt: skip
+    assert cells(*(failing(number, "failing", first) for number in range(2)))[-1] == "complete"
+
+
+@pytest.mark.parametrize(
+    ("others", "rows"),
+    [
+        ([failing(2, text="request 7 refused")], 1),
+        ([failing(2, reason="forbidden")], 2),
+        ([failing(2, "failing", snapshot())], 2),
+        ([failing(2, "expired")], 2),
+        ([status("acct/org2"), status("acct/org3")], 3),
+    ],
+)
+def test_other_causes_and_states_have_rows_of_their_own(others, rows):
+    """A message that differs is none: it may hold the number of a request."""
+    outline = Outline(page(failing(1), *others))
+    assert len(outline.rows) == 1 + rows
+    assert ("and 1 other messages" in outline.rows[1][1]) == (rows == 1)
 
 
 def test_tells_that_there_are_no_spaces():
@@ -115,7 +171,7 @@ def test_tells_that_there_are_no_spaces():
 
 def test_sums_up_the_spaces_by_state():
     """The table's caption says what needs a look first."""
-    assert Outline(page(*TYPICAL)).caption == "8 spaces: 1 expired, 1 cold, 1 failing, 1 due, 4 fresh"
+    assert Outline(page(*TYPICAL)).caption == "8 spaces: 1 expired, 1 failing, 1 cold, 1 refresh pending, 4 fresh"
     assert Outline(page(status())).caption == "1 space: 1 fresh"
 
 
@@ -152,8 +208,13 @@ def test_a_table_that_is_laid_out_as_cards_stays_a_table():
 
 
 def test_links_to_what_else_there_is():
-    links = [link["href"] for link in Outline(page()).named("a")]
-    assert links == ["/metrics", "/-/healthy", "/-/ready"]
+    """Links to the docs name no host to their server."""
+    own, docs = [], []
+    for link in Outline(page()).named("a"):
+        (docs if link.get("rel") == "noreferrer" else own).append(link["href"])
+    assert own == ["/metrics", "/-/healthy", "/-/ready"]
+    assert all(link.startswith("https://github.com/har-exporter/har-exporter/blob/main/docs/") for link in docs)
+    assert [(DOCS / link.rpartition("/")[2]).is_file() for link in docs] == [True, True]
 
 
 def test_a_card_calls_each_number_what_the_column_of_the_table_does():
@@ -179,8 +240,11 @@ HOSTILE = st.text() | st.sampled_from(["<script>alert(1)</script>", '" onload="x
 @example(*["\ud800{style}"] * 5)
 def test_nothing_from_outside_becomes_markup(space, reason, message, hint, version):
     """Whatever the texts are, the tags and attributes of the page stay what they are with harmless ones."""
-    harmless = Outline(page(status("a" + "/a" * space.count("/"), failure=failure("a", "a", "a")), version="a"))
-    hostile = Outline(page(status(space, failure=failure(reason, message, hint or "-")), version=version))
+    name = re.sub("[^/:]+", "a", space)  # where a line may break
+    found = snapshot(findings=1, found=[(name, "1", ("blocked",))])
+    harmless = Outline(page(status(name, "fresh", found, failure("a", "a", "a")), version="a"))
+    found = snapshot(findings=1, found=[(space, message, ("blocked",))])
+    hostile = Outline(page(status(space, "fresh", found, failure(reason, message, hint or "-")), version=version))
     assert [(tag, sorted(attributes)) for tag, attributes in hostile.tags] == [
         (tag, sorted(attributes)) for tag, attributes in harmless.tags
     ]

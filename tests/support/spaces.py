@@ -17,9 +17,20 @@ NOW = FakeClock().monotonic()
 """The time on the monotonic clock when the page is shown."""
 
 
-def snapshot(*, age=0.0, artifacts=1_234, findings=0, dropped=0, reported=1_234, complete=True):
-    finding = Finding(RegistryKey("npm", "NPM"), "a", "1", ("blocked",), {}, None, "BLOCKED", "", "", "", "")
-    inventory = Inventory({}, findings=(finding,) * findings, findings_dropped=dropped, artifacts=artifacts)
+FOUND = (
+    ("org.apache.commons:commons-text", "1.9", ("quarantined", "blocked")),
+    ("lodash", "4.17.20", ("blocked",)),
+    ("github.com/dgrijalva/jwt-go", "v3.2.0", ("blocked",)),
+)
+"""Findings: name, version and kinds."""
+
+
+def snapshot(*, age=0.0, artifacts=1_234, findings=0, found=FOUND, dropped=0, reported=1_234, complete=True):
+    listed = tuple(
+        Finding(RegistryKey("npm", "NPM"), *found[number % len(found)], {}, None, "BLOCKED", "", "", "", "")
+        for number in range(findings)
+    )
+    inventory = Inventory({}, findings=listed, findings_dropped=dropped, artifacts=artifacts)
     return Snapshot(
         1.0, NOW - age, inventory, pages=1, page_size=100, duplicates=0, rejected=Rejected(), reported=reported,
         complete=complete,
