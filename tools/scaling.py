@@ -12,7 +12,7 @@ from tools.tables import render, table
 PAGE = Path(__file__).parent.parent / "docs" / "scaling.md"
 
 RATE = 300
-SERIES_OF_SPACE = 33
+SERIES_OF_SPACE = 34
 SERIES_OF_REGISTRY = 23
 SERIES_OF_CELL = 2
 SERIES_OF_FINDING = 5
@@ -86,7 +86,7 @@ _MEASURES: tuple[tuple[str, dict[str, float], str], ...] = (
     ("nothing", {}, "data may be one or two laps old"),
     ("`latest_version: true`, keeps a fifth", {"kept": 0.2}, "old versions need no alert"),
     ("`registries` or `package_types`, keep half", {"kept": 0.5}, "whole registries need no alert"),
-    ("`page_size` 500", {"page_size": 500}, "the server accepts it; check `har_snapshot_pages`"),
+    ("`page_size` 500", {"page_size": 500}, "the server gives them; see `har_snapshot_page_size`"),
     ("`page_size` 1,000", {"page_size": 1_000}, "as above"),
     ("8 keys in one process", {"keys": 8, "concurrency": 20}, "you can create several service accounts"),
     ("8 keys, 8 shards", {"keys": 8, "shards": 8}, "as above, and one process is not enough"),

@@ -21,6 +21,9 @@ from exporter.texts import DURATION_FORMS, optional, quoted, read_duration, read
 MOST_SHARDS = 1000
 """The largest number of shards."""
 
+MOST_ROWS = 10_000
+"""The largest number of rows per page."""
+
 NO_KEY_YET = "must be a file that can be read: there is none in this folder"
 """Fault of a key file that another process may still write."""
 
@@ -121,6 +124,16 @@ def read_rate(value: object) -> Rate | None:
     if not found:
         raise ValueError("must be a number from 1 to 999999 per s, m or h, such as 300/m, or off")
     return Rate(int(found[1]), {"s": 1.0, "m": 60.0, "h": 3600.0}[found[2]])
+
+
+def read_page_size(value: object) -> int | None:
+    """Return the rows per page; None for `auto`."""
+    word = read_text(value).lower()
+    if word == "auto":
+        return None
+    if not re.fullmatch(r"[0-9]{1,5}", word) or not 1 <= int(word) <= MOST_ROWS:
+        raise ValueError(f"must be auto, or a whole number from 1 to {MOST_ROWS}")
+    return int(word)
 
 
 def read_findings(value: object) -> tuple[str, ...]:

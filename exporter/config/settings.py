@@ -87,8 +87,11 @@ class Settings(BaseSettings):
     )
     deployed_artifact: r.OptionalSwitch = _setting("", OnReload.RESET, "Read only deployed artifacts: true or false.")
     search_term: r.Term = _setting("", OnReload.RESET, "Read only artifacts that match this text.")
-    page_size: Annotated[int, whole(1, 10_000)] = _setting(
-        "100", OnReload.APPLY, "Artifacts per page, 1 to 10000; falls back to 100 if the server refuses more."
+    page_size: Annotated[int | None, BeforeValidator(r.read_page_size)] = _setting(
+        "auto",
+        OnReload.APPLY,
+        "Artifacts per page, 1 to 10000, or auto: 100, and 1000 for large listings if the server gives them. After any "
+        "fault of pages above 100, a space is read with 100 for a day.",
     )
     concurrency: Annotated[int, whole(1, 64)] = _setting(
         "4", OnReload.APPLY, "Pages in flight, and refreshes at a time for each key and host, 1 to 64."

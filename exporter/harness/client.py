@@ -17,13 +17,13 @@ from exporter.harness.errors import (
     BadShapeError,
     ClientError,
     ConnectError,
+    DeadlineError,
     ForbiddenError,
     NotFoundError,
     ProxyError,
     RateLimitedError,
     RedirectError,
     RefreshError,
-    RequestTimeout,
     ServerError,
 )
 from exporter.harness.keys import KeySource, looks_of
@@ -32,6 +32,9 @@ from exporter.harness.page import error_message
 from exporter.harness.throttle import LONGEST_PAUSE
 from exporter.harness.transport import Response, Transport
 from exporter.labels import clean
+
+SAFE_PAGE_SIZE = 100
+"""Rows per page that every server is known to accept."""
 
 # Longer requests to wait are cut, so that the key is tried again within an hour.
 _LONGEST_HOLD = 3_600.0
@@ -145,7 +148,7 @@ class Client:
             deadline: monotonic time at which the request is of no more use.
 
         Raises:
-            RequestTimeout: it may be sent only after the deadline; raised immediately.
+            DeadlineError: it may be sent only after the deadline; raised immediately.
             Stopped: the process is shutting down.
         """
         self._limits.throttle(self._api_url, self._key.current()).acquire(deadline)
@@ -184,6 +187,9 @@ class Client:
                 self.wait_for_turn(deadline)
             except (ConnectError, ServerError, RateLimitedError, ClientError) as error:
                 tries += 1
+                # A larger page may be the reason, and is given up instead; but not for a limit of requests.
+                if size > SAFE_PAGE_SIZE and not isinstance(error, RateLimitedError):
+                    raise
                 self._wait_before_retry(error, key, tries, deadline)
                 self._counters.count_retry(error.reason)
                 self.wait_for_turn(deadline)
@@ -233,7 +239,7 @@ class Client:
         slots = self._limits.slots  # a reload may replace them meanwhile
         if not slots.acquire(timeout=max(0.0, deadline - self._clock.monotonic())):
             hint = "raise concurrency or refresh_timeout"
-            raise RequestTimeout("other requests were in flight until the deadline of the refresh", hint=hint)
+            raise DeadlineError("other requests were in flight until the deadline of the refresh", hint=hint)
         try:
             yield
         finally:
@@ -243,7 +249,7 @@ class Client:
         timeout = self._patience(deadline)
         if not timeout:
             hint = "raise refresh_timeout or page_size"
-            raise RequestTimeout("the deadline of the refresh has passed", hint=hint)
+            raise DeadlineError("the deadline of the refresh has passed", hint=hint)
         return timeout
 
     def _patience(self, deadline: float) -> float:

@@ -59,6 +59,10 @@ class RequestTimeout(RefreshError):  # noqa: N818 - the usual name
     hint = "check that base_url can be reached from this host, or raise request_timeout or refresh_timeout"
 
 
+class DeadlineError(RequestTimeout):
+    """The time of the whole refresh is over, or will be before a request may be sent."""
+
+
 class DnsError(RefreshError):
     """The host name has no address."""
 

@@ -5,7 +5,7 @@ from collections import deque
 
 from exporter.clock import Clock
 from exporter.harness.counters import ApiCounters
-from exporter.harness.errors import RateLimitedError, RequestTimeout
+from exporter.harness.errors import DeadlineError, RateLimitedError
 from exporter.rates import Rate
 
 LONGEST_PAUSE = 60.0
@@ -45,7 +45,7 @@ class Throttle:
 
         Raises:
             RateLimitedError: the server asked for a long pause; raised immediately.
-            RequestTimeout: it may be sent only after the deadline; raised immediately.
+            DeadlineError: it may be sent only after the deadline; raised immediately.
             Stopped: the process is shutting down.
         """
         while True:
@@ -82,14 +82,14 @@ class Throttle:
         with self._lock:
             self._held_until = max(self._held_until, self._clock.monotonic() + seconds)
 
-    def _too_late(self, now: float, deadline: float) -> RequestTimeout:
+    def _too_late(self, now: float, deadline: float) -> DeadlineError:
         if self._held_until > deadline:
-            return RequestTimeout(
+            return DeadlineError(
                 "the server asked for a pause until after the deadline of the refresh",
                 hint=RateLimitedError.hint,
                 retry_after=self._held_until - now,
             )
-        return RequestTimeout(
+        return DeadlineError(
             "rate_limit allows the next request only after the deadline of the refresh",
             hint="raise rate_limit, page_size or refresh_timeout, or give this exporter a key of its own",
         )

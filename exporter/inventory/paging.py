@@ -91,6 +91,12 @@ class Paging:
         self.ended = self._is_last(page, reported)
         self.last_to_ask = self.pages - 1 if self.ended else self._plan(reported)
 
+    def shrink(self, size: int) -> None:
+        """Go on with smaller pages, from the one that has the next row; nothing in between is left out."""
+        self.pages = self.pages * self._asked_size // size
+        self.size = self._asked_size = size
+        self.last_to_ask = self.pages
+
     def expected_requests(self, reported: int | None) -> int | None:
         """Return how many requests the whole walk sends, known from its first page; retries not included.
 

@@ -12,9 +12,11 @@ from concurrent.futures import Future
 from contextlib import closing, suppress
 from typing import NamedTuple
 
+from exporter.harness.client import SAFE_PAGE_SIZE as SAFE
 from exporter.harness.errors import RefreshError
 from exporter.harness.page import Page
 from exporter.inventory.completeness import Completeness, newest
+from exporter.inventory.page_size import is_to_blame
 from exporter.inventory.paging import Paging
 from exporter.inventory.snapshot import Snapshot
 from exporter.inventory.tally import Tally
@@ -39,12 +41,16 @@ class PageQuery(NamedTuple):
 
 
 class Passes:
-    """Passes through the pages of one listing."""
+    """Passes through the pages of one listing.
+
+    Attributes:
+        size: rows asked for per page.
+    """
 
     def __init__(
         self,
         ask: Callable[[PageQuery], Future[bytes]],
-        decode: Callable[[Future[bytes]], Page],
+        decode: Callable[[Future[bytes], int], Page],
         tally: Tally,
         *,
         began: float,
@@ -52,18 +58,20 @@ class Passes:
         size: int,
         concurrency: int,
         on_page: Callable[[int, int | None], None],
+        on_shrunk: Callable[[], None],
     ) -> None:
         """Ask for nothing yet.
 
         Args:
             ask: asks for a page.
-            decode: waits for a page that was asked for.
+            decode: waits for a page that was asked for, and has no more rows than its second argument.
             tally: adds up the rows.
             began: when the walk began, wall clock, seconds since the epoch.
             began_monotonic: the same moment on the monotonic clock.
             size: rows to ask for per page.
             concurrency: pages in flight.
             on_page: called after each page with the distinct rows so far and the reported rows, if any.
+            on_shrunk: called when smaller pages were read after a fault of larger ones.
         """
         self._ask = ask
         self._decode = decode
@@ -72,9 +80,11 @@ class Passes:
         self._began_monotonic = began_monotonic
         self._concurrency = concurrency
         self._on_page = on_page
+        self._on_shrunk = on_shrunk
         self._completeness = Completeness(concurrency)
         self._paging = Paging(size, concurrency)
-        self._size = size
+        self.size = size
+        self._shrunk = False  # since the last page
         self._pages = 0
         self._surplus = 0  # pages that are read a second time
         self._artifacts = 0
@@ -85,14 +95,15 @@ class Passes:
         with closing(self._pass(self._paging, oldest_first=False)) as pages:
             next(pages)
 
-    def read(self) -> None:
-        """Read all pages, newest first, and then what moved to the front meanwhile.
+    def read_rest(self) -> None:
+        """Read all pages after page 0, newest first, and then what moved to the front meanwhile.
 
         Raises:
             RefreshError: a page could not be read, or the pages do not lead through a listing.
             Stopped: the walk was cancelled, or the process is shutting down.
         """
-        deque(self._pass(self._paging, oldest_first=False), maxlen=0)
+        if not self._paging.ended:
+            deque(self._pass(self._paging, oldest_first=False), maxlen=0)
         if self._pages > 1:
             self._read_front()
         self._paging.check_rejected()
@@ -106,13 +117,24 @@ class Passes:
             Stopped: the walk was cancelled, or the process is shutting down.
         """
         before, missing = self._artifacts, self.missing
-        paging = Paging(self._size, self._concurrency, again=True)
+        paging = Paging(self.size, self._concurrency, again=True)
         with suppress(RefreshError), closing(self._pass(paging, oldest_first=True)) as pages:
             for _ in pages:
                 if self._artifacts - before >= missing or not self._surplus_left:
                     break
             self._read_front()
         return self._artifacts - before
+
+    @property
+    def reported(self) -> int | None:
+        """Rows of the whole listing by the API's last usable count; None if it gave none."""
+        return self._completeness.reported
+
+    @property
+    def rows_given(self) -> int:
+        """Rows per page that the server gives, known after page 0: it may silently cap what was asked for."""
+        capped = self._paging.rows < min(self.size, self.reported or 0)
+        return self._paging.rows if capped else self.size
 
     @property
     def missing(self) -> int:
@@ -149,6 +171,21 @@ class Passes:
 
     def _pass(self, paging: Paging, *, oldest_first: bool) -> Generator[None]:
         """Read page after page, and those again that rows may have moved away from."""
+        while not paging.ended:
+            try:
+                yield from self._read_on(paging, oldest_first=oldest_first)
+            except RefreshError as error:
+                self._shrink(error)
+                paging.shrink(SAFE)
+
+    def _shrink(self, error: RefreshError) -> None:
+        """Go on with smaller pages if a fault may be due to large ones; raise it otherwise."""
+        if not is_to_blame(self.size, error):
+            raise error
+        self.size = SAFE
+        self._shrunk = True
+
+    def _read_on(self, paging: Paging, *, oldest_first: bool) -> Generator[None]:
         again: deque[int] = deque()
         for number, page in self._arriving(paging, again, oldest_first=oldest_first):
             new, fall = self._add(page)
@@ -162,19 +199,19 @@ class Passes:
     def _arriving(self, paging: Paging, again: deque[int], *, oldest_first: bool) -> Generator[tuple[int, Page]]:
         """Ask for pages ahead, and return them in the order in which they were asked for."""
         ahead: deque[tuple[int, Future[bytes]]] = deque()
-        asked = 0
+        asked = paging.pages
         try:
             while True:
                 while len(ahead) < _AHEAD * self._concurrency and (again or asked <= paging.last_to_ask):
                     number = again.popleft() if again else asked
                     asked += number == asked
-                    ahead.append((number, self._ask(PageQuery(number, self._size, oldest_first))))
+                    ahead.append((number, self._ask(PageQuery(number, self.size, oldest_first))))
                 while ahead and paging.ended and ahead[0][0] >= paging.pages:
                     ahead.popleft()[1].cancel()
                 if not ahead:
                     return
                 number, body = ahead.popleft()
-                yield number, self._decode(body)
+                yield number, self._decode(body, self.size)
         finally:
             for _, body in ahead:
                 body.cancel()
@@ -190,8 +227,12 @@ class Passes:
     def _read_front(self) -> None:
         """Read what came to the front since page 0 was last read, until that is on page 0 alone."""
         left = _MOVED * self._paging.pages
-        while moved := self._read_moved(at_most=left):
-            left -= moved
+        try:
+            while moved := self._read_moved(at_most=left):
+                left -= moved
+        except RefreshError as error:
+            self._shrink(error)
+            self._read_front()
 
     def _read_moved(self, at_most: int) -> int:
         """Read page 0 again, and the next ones while all rows are newer than it had; return how many next ones."""
@@ -203,12 +244,15 @@ class Passes:
         return number
 
     def _read_again(self, number: int) -> Page:
-        page = self._decode(self._ask(PageQuery(number, self._size, oldest_first=False)))
+        page = self._decode(self._ask(PageQuery(number, self.size, oldest_first=False)), self.size)
         self._add(page, front=number == 0)
         return page
 
     def _add(self, page: Page, *, front: bool = False) -> tuple[int, int]:
         """Add up a page; return how many of its rows are new, and by how much the reported number fell."""
+        if self._shrunk:
+            self._shrunk = False
+            self._on_shrunk()
         if self._pages == 0:
             self._completeness.begin(page)
         if front or self._pages == 0:

@@ -7,15 +7,13 @@ from functools import partial
 from typing import NamedTuple
 
 from exporter.clock import Clock, Stopped
-from exporter.harness.errors import ClientError, RequestTimeout
+from exporter.harness.errors import DeadlineError
 from exporter.harness.page import Page, decode_page
+from exporter.inventory.page_size import PageSize
 from exporter.inventory.passes import PageQuery, Passes
 from exporter.inventory.snapshot import Snapshot
 from exporter.inventory.tally import Tally
 from exporter.labels import clean
-
-SAFE_PAGE_SIZE = 100
-"""Page size that every server is known to accept."""
 
 _GRACE = 1.0  # seconds for a request to report its own timeout
 _IN_VAIN = 2  # walks in a row whose second pass found nothing
@@ -49,7 +47,7 @@ class Walker:
         new_tally: Callable[[float], Tally],
         clock: Clock,
         *,
-        page_size: int,
+        page_size: int | None,
         concurrency: int,
         timeout: float,
         on_page: Callable[[int, int | None], None] = lambda *_: None,
@@ -61,7 +59,7 @@ class Walker:
             fetch_page: asks for a page.
             new_tally: makes the tally of a walk; its argument is the wall clock's time when the walk began.
             clock: source of time.
-            page_size: rows to ask for per page; `SAFE_PAGE_SIZE` after the server refused more.
+            page_size: rows to ask for per page; None for what the server's answers show.
             concurrency: pages in flight.
             timeout: seconds that a walk may take.
             on_page: called after each page with the distinct rows so far and the reported rows, if any.
@@ -70,7 +68,7 @@ class Walker:
         self._fetch_page = fetch_page
         self._new_tally = new_tally
         self._clock = clock
-        self._page_size = page_size
+        self._page_size = PageSize(page_size, clock)
         self._concurrency = concurrency
         self._timeout = timeout
         self._on_page = on_page
@@ -88,7 +86,8 @@ class Walker:
             RefreshError: the walk failed; the subclass is the reason.
             Stopped: it was cancelled, or the process is shutting down.
         """
-        passes = self._read_accepted_size(cancelled, Passes.read)
+        passes = self._begun(cancelled)
+        passes.read_rest()
         if passes.missing and self._clock.monotonic() >= self._second_pass_from:
             self._in_vain = 0 if passes.read_oldest_first() else self._in_vain + 1
             if self._in_vain >= _IN_VAIN:
@@ -105,34 +104,38 @@ class Walker:
             RefreshError: the page could not be read; the subclass is the reason.
             Stopped: it was cancelled, or the process is shutting down.
         """
-        passes = self._read_accepted_size(cancelled, Passes.read_first_page)
+        passes = self._begun(cancelled)
         return FirstPage(passes.snapshot(), passes.expected_requests())
 
-    def _read_accepted_size(self, cancelled: threading.Event, read: Callable[[Passes], None]) -> Passes:
-        """Read with the configured page size, or with the safe one if the server refuses that."""
-        read_pages = partial(self._read, cancelled, self._clock.monotonic() + self._timeout, read)
-        try:
-            return read_pages(self._page_size)
-        except ClientError as error:
-            if self._page_size <= SAFE_PAGE_SIZE or not error.page_size_refused:
-                raise
-        passes = read_pages(SAFE_PAGE_SIZE)
-        self._page_size = SAFE_PAGE_SIZE
+    def _begun(self, cancelled: threading.Event) -> Passes:
+        """Return passes that have read page 0, in the size for the rest."""
+        open_with = partial(self._opened, cancelled, self._clock.monotonic() + self._timeout)
+        size = self._page_size.first()
+        passes = open_with(size)
+        if larger := self._page_size.larger(size, passes.reported):
+            passes = open_with(larger)
+            if passes.rows_given == larger:
+                self._page_size.accept(larger)
+            elif passes.rows_given < passes.size:
+                self._page_size.limit(passes.rows_given)
+                passes = open_with(self._page_size.first())
         return passes
 
-    def _read(self, cancelled: threading.Event, deadline: float, read: Callable[[Passes], None], size: int) -> Passes:
+    def _opened(self, cancelled: threading.Event, deadline: float, size: int) -> Passes:
+        """Return passes that have read page 0."""
         began = self._clock.time()
         passes = Passes(
             partial(self._ask, cancelled, deadline),
-            partial(self._decode, deadline, began, size),
+            partial(self._decode, deadline, began),
             self._new_tally(began),
             began=began,
             began_monotonic=self._clock.monotonic(),
             size=size,
             concurrency=self._concurrency,
             on_page=self._on_page,
+            on_shrunk=self._page_size.limit,
         )
-        read(passes)
+        passes.read_first_page()
         return passes
 
     def _ask(self, cancelled: threading.Event, deadline: float, query: PageQuery) -> Future[bytes]:
@@ -140,11 +143,11 @@ class Walker:
             raise Stopped
         return self._fetch_page(query, deadline)
 
-    def _decode(self, deadline: float, now: float, size: int, page: Future[bytes]) -> Page:
+    def _decode(self, deadline: float, now: float, page: Future[bytes], size: int) -> Page:
         """Wait for a page; its thread may hang in the file system of a certificate, which knows no deadline."""
         try:
             body = page.result(max(0.0, deadline - self._clock.monotonic()) + _GRACE)
         except TimeoutError:
             hint = "check the file systems of ca_file and client_cert_file, or raise refresh_timeout"
-            raise RequestTimeout("a page did not arrive before the deadline of the refresh", hint=hint) from None
+            raise DeadlineError("a page did not arrive before the deadline of the refresh", hint=hint) from None
         return decode_page(body, now, rows_asked=size, label=self._label)

@@ -289,6 +289,11 @@ SPACE_FAMILIES: tuple[Family[SpaceView], ...] = (
         _per_snapshot(lambda snapshot: snapshot.pages),
     ),
     Family(
+        "har_snapshot_page_size", "gauge", _SPACE,
+        "Rows per page in force.",
+        _per_snapshot(lambda snapshot: snapshot.page_size),
+    ),
+    Family(
         "har_snapshot_duplicates", "gauge", _SPACE,
         "Rows that repeat an earlier one, without those of pages that were read again.",
         _per_snapshot(lambda snapshot: snapshot.duplicates),

@@ -93,7 +93,7 @@ SAMPLES = {
     "latest_version": [("true", True), ("false", False), (True, True)],
     "deployed_artifact": [("yes", True), ("off", False), (True, True)],
     "search_term": [("a", "a"), ("b c", "b c"), (123, "123")],
-    "page_size": [("1", 1), ("10000", 10_000), (50, 50)],
+    "page_size": [("AUTO", None), ("10000", 10_000), (50, 50)],
     "concurrency": [("1", 1), ("64", 64), (2, 2)],
     "rate_limit": [("10/s", v.Rate(10, 1.0)), ("5/h", v.Rate(5, 3600.0)), ("off", None)],
     "request_timeout": [("1ms", 0.001), ("2", 2.0), (2.5, 2.5)],
@@ -161,7 +161,7 @@ def test_the_default_text_is_what_a_user_would_write_for_the_default(name):
 def test_defaults_are_those_of_the_interface():
     expected = {
         "base_url": "https://app.harness.io", "api_prefix": "/har/api/v1", "auth_scheme": "x-api-key",
-        "page_size": "100", "concurrency": "4", "rate_limit": "300/m", "request_timeout": "30s",
+        "page_size": "auto", "concurrency": "4", "rate_limit": "300/m", "request_timeout": "30s",
         "refresh_timeout": "1h", "cache_ttl": "5m", "max_stale": "1h", "scrape_timeout_offset": "0.5s",
         "findings": "quarantined,blocked", "findings_limit": "500", "stale_scan_after": "7d,30d,90d",
         "listen_address": ":10981", "allow_insecure_http": "false", "log_level": "info", "log_format": "logfmt",
@@ -199,7 +199,7 @@ def test_another_environment_replaces_the_process_environment(monkeypatch):
     monkeypatch.setenv("HAR_EXPORTER_PAGE_SIZE", "7")
     monkeypatch.setenv("PAGE_SIZE", "8")
     monkeypatch.setenv("page_size", "9")
-    assert load({}, MINIMUM).page_size == 100
+    assert load({}, MINIMUM).page_size is None
 
 
 def test_the_environment_names_the_file_unless_a_flag_does(settings_file, tmp_path):
@@ -229,7 +229,7 @@ def test_null_in_the_file_counts_as_not_given(settings_file):
     """A key without a value, null and ~ are the empty text; a quoted one is a word."""
     flags = settings_file("page_size:\nconcurrency: null\nrate_limit: ~\nlink_template:\nsearch_term: 'null'\n")
     settings = load(flags, MINIMUM)
-    assert (settings.page_size, settings.concurrency, settings.rate_limit) == (100, 4, v.Rate(300, 60.0))
+    assert (settings.page_size, settings.concurrency, settings.rate_limit) == (None, 4, v.Rate(300, 60.0))
     assert (settings.link_template, settings.search_term) == ("", "null")
 
 
@@ -253,7 +253,7 @@ def test_empty_lists_of_the_file_are_none(settings_file):
 
 @pytest.mark.parametrize("content", ["", "# nothing\n", "null\n", "{}\n"])
 def test_an_empty_file_is_no_fault(content, settings_file):
-    assert load(settings_file(content), MINIMUM).page_size == 100
+    assert load(settings_file(content), MINIMUM).page_size is None
 
 
 # --- values ---------------------------------------------------------------------------------------------------------
@@ -280,8 +280,8 @@ NAME = "must be a list of names without spaces or control characters"
 SHARD = "must be a number from 0, or a name that ends in a dash and such a number: har-exporter-0"
 # For each form, by the beginning of its fault, values that are not of it.
 REFUSED = [
-    ("page_size", "must be a whole number from 1 to 10000", ["0", "10001", "1.5", "\N{ARABIC-INDIC DIGIT ONE}"]),
-    ("concurrency", "must be a whole number from 1 to 64", ["0", "65"]),
+    ("page_size", "must be auto, or a whole number from 1 to 10000", ["0", "off", "10001", "1.5"]),
+    ("concurrency", "must be a whole number from 1 to 64", ["0", "65", "\N{ARABIC-INDIC DIGIT ONE}"]),
     ("findings_limit", "must be a whole number from 0 to 100000", ["100001"]),
     ("shards", "must be a whole number from 1 to 1000", ["0", "1001"]),
     ("cache_ttl", "must be from 1s to 3650d", ["999ms"]),

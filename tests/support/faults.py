@@ -459,6 +459,8 @@ ODDITIES = [
     Case("A listing that moves while it is read, or has rows with equal times", "a row that is on no page",
          pages(lambda page, size: make_rows(size) if page == 0 else make_rows(size)[-1:] * (page == 1), itemCount=101),
          series={_FETCHED: 100, 'har_snapshot_duplicates{space="acct"}': 1, _COMPLETE: 0}, settings=ALONE),
+    Case("A page of more than 100 rows that fails in any way, or is capped silently", "cap of 50",
+         pages(lambda page, _: make_rows(600)[page * 50 :][:50], itemCount=600), series={_FETCHED: 600, _COMPLETE: 1}),
     Case("Several versions with the same uuid", "three tags",
          lists(*(make_row(1, version=f"{tag}", uuid="one") for tag in range(3))), series={_FETCHED: 3}),
     *(Case("A wrong number of artifacts", name, lists(*make_rows(3), **data),
