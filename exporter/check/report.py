@@ -277,7 +277,7 @@ def _page_warnings(one: CheckedSpace, snapshot: Snapshot, settings: Settings) ->
         yield f"nothing is listed: check {', '.join(filters) or 'spaces'}{wider}"
     elif one.requests is None:
         yield "the API does not report how many artifacts there are: only a refresh shows what it costs"
-    if settings.page_size and snapshot.page_size < settings.page_size:
+    if snapshot.page_size < (settings.page_size or SAFE_PAGE_SIZE):
         yield f"the server returns at most {snapshot.page_size} rows per page: lower page_size to that"
 
 
