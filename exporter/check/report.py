@@ -7,6 +7,7 @@ from typing import Any
 from exporter.check import forecast
 from exporter.config.settings import Settings
 from exporter.config.spaces import Space
+from exporter.harness.client import SAFE_PAGE_SIZE
 from exporter.inventory.refresh import SpaceStatus
 from exporter.inventory.snapshot import Snapshot
 from exporter.labels import clean
