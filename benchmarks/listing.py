@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Self
 _NUMBER = b"@@@@@@@"
 _NUMBER_DOWNWARDS = b"#######"
 _SPACE = re.compile(r"/spaces/(\d+)/(\d+)/(\d+)/")
-_PACKAGE_TYPES = ("NPM", "MAVEN", "DOCKER", "PYTHON", "GENERIC")
+_PACKAGE_TYPES = ("NPM", "MAVEN", "DOCKER", "PYTHON", "DEBIAN")
 _TAGS = 5
 
 
@@ -75,6 +75,7 @@ def _row(row: int, registries: int) -> dict[str, Any]:
     version = f"{row // 100}.{row % 100}.0"
     quarantined = dice.random() < 0.005  # noqa: PLR2004 - a share
     made_up: dict[str, Any] = {
+        "artifactKey": {"architecture": "amd64", "distribution": "stable"} if package_type == "DEBIAN" else None,
         "deploymentMetadata": {"nonProdEnvCount": row % 4, "prodEnvCount": row % 3},
         "digestCount": 1,
         "downloadsCount": dice.randrange(10_000),
@@ -85,6 +86,7 @@ def _row(row: int, registries: int) -> dict[str, Any]:
         "lastModified": f"170{downwards}{999 - row % 1000:03}",
         "lastScannedAt": f"171{downwards}{dice.randrange(1000):03}",
         "latestVersion": version,
+        "metadata": {"tags": [version, "latest"]} if image else None,
         "name": name,
         "packageType": package_type,
         "pullCommand": f"pull pkg.example.com/account/{registry_name}/{name}:{version} --digest sha256:"
@@ -96,6 +98,7 @@ def _row(row: int, registries: int) -> dict[str, Any]:
         "registryPath": f"account/organization/{registry_name}",
         "registryType": "VIRTUAL" if image else "UPSTREAM",
         "registryUUID": f"9f0c1f5e-6a3f-4c56-9d2e-{registry:012}",
+        "scanId": f"3c9d0a4e-5b1f-4d27-{row:04}-{number}00000",
         "scanStatus": dice.choices(("ALLOWED", "WARN", "BLOCKED", None), (90, 3, 1, 6))[0],
         "uuid": f"7b1de2a8-93c4-4e0b-{item:04}-{number}00000",
         "version": version,
