@@ -47,7 +47,13 @@ def sections(artifacts: int = 50_000) -> Iterator[Section]:
 
 def tallied(pages: Sequence[bytes], now: float) -> int:
     """Decode and add up pages as the exporter does, and return the number of artifacts."""
-    tally = Tally(now, findings=FINDINGS, findings_limit=500, stale_ages={str(age): age for age in _STALE_AGES})
+    tally = Tally(
+        now,
+        findings=FINDINGS,
+        findings_limit=500,
+        registries_limit=500,
+        stale_ages={str(age): age for age in _STALE_AGES},
+    )
     for page in pages:
         tally.add(decode_page(page, now, rows_asked=_SIZE).artifacts)
     return tally.inventory().artifacts

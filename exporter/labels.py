@@ -9,6 +9,9 @@ RISKS = ("quarantined", "blocked", "warn", "unscanned", "none")
 FINDINGS = RISKS[:3]
 """Values of the label `finding`: the risks that someone must act on."""
 
+OTHER = "(other)"
+"""Value of a label for everything over the limit of its values."""
+
 MAX_LENGTH = 256
 """Characters of the longest label value."""
 

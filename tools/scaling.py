@@ -12,7 +12,7 @@ from tools.tables import render, table
 PAGE = Path(__file__).parent.parent / "docs" / "scaling.md"
 
 RATE = 300
-SERIES_OF_SPACE = 34
+SERIES_OF_SPACE = 35
 SERIES_OF_REGISTRY = 23
 SERIES_OF_CELL = 2
 SERIES_OF_FINDING = 5

@@ -126,6 +126,12 @@ class Settings(BaseSettings):
     findings_limit: Annotated[int, whole(0, 100_000)] = _setting(
         "500", OnReload.REFRESH, "Artifacts exported by name per space, 0 to 100000."
     )
+    registries_limit: Annotated[int, whole(0, 100_000)] = _setting(
+        "500",
+        OnReload.REFRESH,
+        "Registries and package types with series of their own per space, the largest ones, 0 to 100000; the others are"
+        " added up as (other).",
+    )
     stale_scan_after: Annotated[tuple[r.Threshold, ...], BeforeValidator(r.read_thresholds)] = _setting(
         "7d,30d,90d", OnReload.REFRESH, "Ages from which a scan counts as stale: durations separated by commas; or off."
     )

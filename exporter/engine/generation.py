@@ -85,6 +85,7 @@ def new_walker(
             Tally,
             findings=settings.findings,
             findings_limit=settings.findings_limit,
+            registries_limit=settings.registries_limit,
             stale_ages=settings.stale_ages,
         ),
         clock,

@@ -2,12 +2,15 @@
 
 import heapq
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from exporter.harness.page import Artifact
 from exporter.inventory.snapshot import Finding, RegistryKey
 from exporter.inventory.traits import Kind
 from exporter.labels import FINDINGS, clean
+
+_Found = tuple[Artifact, Kind]
+_Urgency = tuple[bool | int | str, ...]
 
 
 class Findings:
@@ -15,59 +18,79 @@ class Findings:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._found: dict[int, tuple[Artifact, Kind]] = {}
+        self._found: dict[int, _Found] = {}
         self._reasons: dict[int, str] = {}
+        # As many findings as the limit are at least as urgent; None if that is not known.
+        self._least_urgency: _Urgency | None = None
 
     def keep(self, identity: int, row: Artifact, kind: Kind) -> None:
         """Keep a row; if it is already kept, replace its kind and add a missing reason."""
         kept, _ = self._found.get(identity, (row, kind))
         kept.quarantine_reason = self._reasons.get(identity) or kept.quarantine_reason or row.quarantine_reason
+        if self._least_urgency is not None and _urgency((kept, kind)) > self._least_urgency:
+            return
         self._found[identity] = (kept, kind)
         # Twice the limit, so that the sorting is not repeated for every row.
         if len(self._found) > 2 * self._limit:
-            self._found = dict(heapq.nsmallest(self._limit, self._found.items(), key=_urgency))
+            most_urgent = heapq.nsmallest(self._limit, self._found.items(), key=lambda item: _urgency(item[1]))
+            self._found = dict(most_urgent)
+            self._least_urgency = _urgency(most_urgent[-1][1]) if most_urgent else ()
 
     def drop(self, identity: int, row: Artifact) -> None:
         """Drop a row that is not a finding, or no longer one: blocked now, for example, if only `warn` is wanted."""
         # Its quarantine reason is kept: if the row is listed again, it may become a finding of another kind.
-        kept, _ = self._found.pop(identity, (row, None))
-        if reason := kept.quarantine_reason or row.quarantine_reason:
-            self._reasons.setdefault(identity, reason)
+        if identity in self._found:
+            kept, _ = self._found.pop(identity)
+            row = kept if kept.quarantine_reason else row
+            self._least_urgency = None
+        if row.quarantine_reason:
+            self._reasons.setdefault(identity, row.quarantine_reason)
 
     def most_urgent(self) -> tuple[Finding, ...]:
         """Return the findings in order of urgency; rows with equal labels are one finding."""
-        alike: defaultdict[tuple[RegistryKey, str, str], list[tuple[Artifact, Kind]]] = defaultdict(list)
-        for _, (row, kind) in heapq.nsmallest(self._limit, self._found.items(), key=_urgency):
+        alike: defaultdict[tuple[RegistryKey, str, str], list[_Found]] = defaultdict(list)
+        for row, kind in heapq.nsmallest(self._limit, self._found.values(), key=_urgency):
+            # Of its own registry, even if the totals of that one are added up with others.
             key = RegistryKey.of(row.registry, row.package_type)
             alike[key, clean(row.name), clean(row.version or "")].append((row, kind))
-        return tuple(_finding(*labels, rows) for labels, rows in alike.items())
+        return tuple(_finding(*labels, found) for labels, found in alike.items())
 
 
-def _urgency(item: tuple[int, tuple[Artifact, Kind]]) -> tuple[bool | int | str, ...]:
+def _urgency(found: _Found) -> _Urgency:
     """Return the sort key: production first, then the kind of finding, then names."""
+    row, kind = found
     # Names make the order independent of the listing, so that every walk keeps the same findings.
-    _, (row, kind) = item
-    worst = FINDINGS.index(kind.findings[0])
-    texts = (row.name, row.version, row.registry, row.package_type, row.artifact_type, row.registry_uuid)
-    return (not kind.traits.in_prod, worst, *(text or "" for text in texts))
+    return (
+        not kind.traits.in_prod,
+        FINDINGS.index(kind.findings[0]),
+        row.name,
+        row.version or "",
+        row.registry,
+        row.package_type or "",
+        row.artifact_type or "",
+        row.registry_uuid or "",
+        row.artifact_key or "",
+    )
 
 
-def _finding(key: RegistryKey, artifact: str, version: str, rows: list[tuple[Artifact, Kind]]) -> Finding:
+def _finding(key: RegistryKey, artifact: str, version: str, alike: Sequence[_Found]) -> Finding:
     """Return one finding for rows with equal labels; its texts are those of the first row by name."""
-    row, kind = min(rows, key=lambda row_and_kind: (row_and_kind[0].name, row_and_kind[0].version or ""))
-    found = {finding for _, kind in rows for finding in kind.findings}
+    row, kind = min(alike, key=lambda found: (found[0].name, found[0].version or ""))
+    kinds = {finding for _, kind in alike for finding in kind.findings}
+    scan_status, firewall_mode = kind.cell
     return Finding(
         key=key,
         artifact=artifact,
         version=version,
-        kinds=tuple(finding for finding in FINDINGS if finding in found),
+        kinds=tuple(finding for finding in FINDINGS if finding in kinds),
         environments=dict(_environments(row)),
         downloads=row.downloads,
-        scan_status=kind.cell.scan_status,
-        firewall_mode=kind.cell.firewall_mode,
+        scan_status=scan_status,
+        firewall_mode=firewall_mode,
         reason=clean(row.quarantine_reason or ""),
         purl=clean(row.purl or ""),
         uuid=clean(row.uuid or ""),
+        tags=clean(",".join(row.tags)),
     )
 
 

@@ -57,8 +57,11 @@ class Journal:
     def record_registries(self, space: str, configured: Collection[str], snapshot: Snapshot) -> None:
         """Log the configured registries of a space that are not listed, if they changed.
 
-        The API returns an empty page for an unknown registry, not an error.
+        The API returns an empty page for an unknown registry, not an error. A snapshot does not name the registries
+        over the limit, so that nothing is known if there are any.
         """
+        if snapshot.inventory.registries_dropped:
+            return
         listed = {key.registry for key in snapshot.inventory.registries}
         missing = tuple(sorted(set(map(clean, configured)) - listed))
         if self._states.is_new(space, "missing", missing) and missing:

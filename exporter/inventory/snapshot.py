@@ -1,11 +1,12 @@
 """Snapshot of a space: totals by registry, and the findings. All classes are immutable."""
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, Self
 
 from exporter.harness.page import Rejected
-from exporter.labels import clean
+from exporter.labels import OTHER, clean
 
 
 class RegistryKey(NamedTuple):
@@ -18,7 +19,12 @@ class RegistryKey(NamedTuple):
     def of(cls, registry: str, package_type: str | None) -> Self:
         """Return the key for texts as the API writes them; an absent package type is UNKNOWN."""
         # Cleaned before counting: registries with equal labels are added up instead of exported twice.
-        return cls(clean(registry), clean(package_type or "UNKNOWN"))
+        # Interned, as many registries have the same package type.
+        return cls(clean(registry), sys.intern(clean(package_type or "UNKNOWN")))
+
+
+OTHERS = RegistryKey(OTHER, OTHER)
+"""Key of the totals of all registries over the limit together."""
 
 
 class Cell(NamedTuple):
@@ -81,6 +87,7 @@ class Finding:
         reason: the reason of the quarantine; empty if the API sends none.
         purl: its package URL; may be empty.
         uuid: its UUID in the API; may be empty.
+        tags: its tags, sorted, separated by commas, if the API lists images by digest; may be empty.
     """
 
     key: RegistryKey
@@ -94,6 +101,7 @@ class Finding:
     reason: str
     purl: str
     uuid: str
+    tags: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,16 +109,18 @@ class Inventory:
     """Totals and findings of a listing.
 
     Attributes:
-        registries: totals by registry and package type, in sorted order.
+        registries: totals by registry and package type, in sorted order; those over the limit are one entry.
         findings: the findings, the most urgent first, at most the configured number.
         findings_dropped: number of findings beyond that number.
         artifacts: number of rows, without duplicates, including deleted ones.
+        registries_dropped: number of registries and package types over the limit.
     """
 
     registries: Mapping[RegistryKey, RegistryTotals]
     findings: tuple[Finding, ...]
     findings_dropped: int
     artifacts: int
+    registries_dropped: int = 0
 
 
 @dataclass(frozen=True, slots=True)

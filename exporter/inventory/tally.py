@@ -11,15 +11,22 @@ from collections.abc import Collection, Iterable, Mapping
 from exporter.harness.page import Artifact
 from exporter.inventory.findings import Findings
 from exporter.inventory.snapshot import Inventory, RegistryKey
-from exporter.inventory.totals import RegistrySums
-from exporter.inventory.traits import Kind, Traits
+from exporter.inventory.sums import RegistrySums
+from exporter.inventory.totals import registry_totals
+from exporter.inventory.traits import Kind, Traits, shows_scanning
 
 
 class Tally:
     """Counts of the rows that a walk has read so far."""
 
     def __init__(
-        self, began: float, *, findings: Collection[str], findings_limit: int, stale_ages: Mapping[str, float]
+        self,
+        began: float,
+        *,
+        findings: Collection[str],
+        findings_limit: int,
+        registries_limit: int,
+        stale_ages: Mapping[str, float],
     ) -> None:
         """Start without rows.
 
@@ -27,84 +34,92 @@ class Tally:
             began: the start of the walk, wall clock, for the ages of scans.
             findings: the kinds of `FINDINGS` to list.
             findings_limit: maximum number of findings.
+            registries_limit: maximum number of registries and package types with totals of their own.
             stale_ages: ages in seconds by their names, ascending; older scans are counted.
         """
         self._wanted = findings
-        self._limit = findings_limit
+        self._findings_limit = findings_limit
+        self._registries_limit = registries_limit
+        self._stale_ages = tuple(stale_ages)
         # Milliseconds, as the API sends them: converting the few limits is cheaper than converting every row.
-        self._stale_before = {label: math.ceil(1000 * (began - age)) for label, age in stale_ages.items()}
+        self._stale_before = tuple(math.ceil(1000 * (began - age)) for age in reversed([*stale_ages.values()]))
         self._kind_of: dict[int, Kind] = {}
-        self._kinds: dict[tuple[object, ...], tuple[Kind, RegistrySums]] = {}
-        self._sums: dict[RegistryKey, RegistrySums] = {}
+        self._kinds: dict[int, Kind] = {}
+        self._registries: dict[RegistryKey, RegistrySums] = {}
+        self._traits: dict[Traits, Traits] = {}
         self._findings = Findings(findings_limit)
 
     def add(self, rows: Iterable[Artifact]) -> int:
         """Add rows, and return how many of them are new."""
-        before = len(self._kind_of)
+        kinds, kind_of, wanted = self._kinds, self._kind_of, self._wanted
+        before = number = len(kind_of)
         for row in rows:
-            kind, sums = self._kind(row)
-            # A hash, because keeping the texts of every row would take much more memory.
-            identity = hash((kind.namespace, row.name, row.version))
-            known = self._kind_of.get(identity)
-            if known is not None:
-                kind = self._merged(known, kind)
-                known.rows -= 1
-            elif kind.traits.live:
-                sums.add(row)
-            self._kind_of[identity] = kind
-            kind.rows += 1
+            deployments = row.deployments
+            if deployments is None:
+                prod = nonprod = None
+            else:
+                prod, nonprod = deployments.prod, deployments.nonprod
+            # Hashes, because keeping the texts of every row and every kind would take much more memory.
+            key = hash((
+                row.registry, row.registry_uuid, row.package_type, row.artifact_type, row.registry_type,
+                row.scan_status, row.firewall_mode, row.quarantined, not prod, not nonprod, row.deleted is None,
+            ))  # fmt: skip
+            try:
+                kind = kinds[key]
+            except KeyError:
+                kind = self._new_kind(key, row)
+            identity = hash((kind.namespace, row.name, row.version, row.artifact_key))
+            known = kind_of.setdefault(identity, kind)
+            if len(kind_of) > number:
+                number += 1
+                kind.rows += 1
+                if kind.live:
+                    kind.registry.add(row, prod, nonprod)
+            elif known is not kind:
+                kind = self._merge(identity, row, known, kind)
             if kind.findings:
                 self._findings.keep(identity, row, kind)
-            elif known is not None or row.quarantine_reason:
+            elif wanted and row.quarantine_reason:
                 self._findings.drop(identity, row)
-        return len(self._kind_of) - before
+        return number - before
 
     def inventory(self) -> Inventory:
         """Return the totals and findings of all rows."""
-        found = sum(kind.rows for kind, _ in self._kinds.values() if kind.findings)
+        kinds = [kind for kind in self._kinds.values() if kind.rows]
+        found = sum(kind.rows for kind in kinds if kind.findings)
         return Inventory(
-            registries={key: self._sums[key].totals() for key in sorted(self._sums)},
+            registries=registry_totals(self._registries, kinds, self._stale_ages, self._registries_limit),
+            registries_dropped=max(0, len(self._registries) - self._registries_limit),
             findings=self._findings.most_urgent(),
-            findings_dropped=max(0, found - self._limit),
+            findings_dropped=max(0, found - self._findings_limit),
             artifacts=len(self._kind_of),
         )
 
-    def _kind(self, row: Artifact) -> tuple[Kind, RegistrySums]:
-        """Return the kind of a row, and the sums that it is added to."""
-        # A plain tuple is the key, because creating a Traits for each row would take longer.
-        deployments = row.deployments
-        prod = deployments.prod if deployments is not None else None
-        nonprod = deployments.nonprod if deployments is not None else None
-        traits = (
-            row.registry,
-            row.registry_uuid,
-            row.package_type,
-            row.artifact_type,
-            row.registry_type,
-            row.scan_status,
-            row.firewall_mode,
-            row.quarantined,
-            prod is not None and prod > 0,
-            nonprod is not None and nonprod > 0,
-            row.deleted is None,
-        )
-        return self._kinds.get(traits) or self._new_kind(Traits(*traits))
+    def _new_kind(self, key: int, row: Artifact) -> Kind:
+        traits, registry = Traits.of(row), self._registry(row)
+        registry.scanned = registry.scanned or shows_scanning(row)
+        # Not identified by `uuid`, as all tags of an image share it.
+        namespace = hash((row.registry_uuid or row.registry, row.package_type, row.artifact_type, traits.live))
+        return self._kind(key, namespace, registry, traits)
 
-    def _new_kind(self, traits: Traits) -> tuple[Kind, RegistrySums]:
-        kind = Kind(traits, self._wanted)
-        key = RegistryKey.of(traits.registry, traits.package_type)
-        sums = self._sums.setdefault(key, RegistrySums(self._stale_before))
-        sums.kinds.append(kind)
-        self._kinds[traits] = kind, sums
-        return kind, sums
+    def _registry(self, row: Artifact) -> RegistrySums:
+        key = RegistryKey.of(row.registry, row.package_type)
+        known = self._registries.get(key)
+        return known or self._registries.setdefault(key, RegistrySums(key, self._stale_before))
 
-    def _merged(self, known: Kind, again: Kind) -> Kind:
-        """Return the kind of a row that is listed twice: quarantined if either is, with the worse scan status."""
-        if known is again:
+    def _kind(self, key: int, namespace: int, registry: RegistrySums, traits: Traits) -> Kind:
+        traits = self._traits.setdefault(traits, traits)
+        return self._kinds.setdefault(key, Kind(namespace, registry, traits, self._wanted))
+
+    def _merge(self, identity: int, row: Artifact, known: Kind, again: Kind) -> Kind:
+        """Move a row that is listed twice to the kind that has the traits of both, and return that kind."""
+        traits = known.traits.merged(again.traits)
+        if traits == known.traits:
             return known
-        traits = known.traits._replace(
-            scan_status=max(known, again, key=lambda kind: kind.scan_rank).traits.scan_status,
-            quarantined=known.traits.quarantined or again.traits.quarantined,
-        )
-        kind, _ = self._kinds.get(traits) or self._new_kind(traits)
+        kind = self._kind(hash((known.namespace, known.registry.key, traits)), known.namespace, known.registry, traits)
+        self._kind_of[identity] = kind
+        known.rows -= 1
+        kind.rows += 1
+        if known.findings and not kind.findings:
+            self._findings.drop(identity, row)
         return kind

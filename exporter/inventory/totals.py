@@ -1,122 +1,130 @@
-"""Sums of one registry and package type."""
+"""Totals by registry and package type, made from sums and kinds of rows, with a limited number of label values.
 
-import math
-from bisect import bisect_right
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import accumulate, product
+Everything over a limit is added up under `OTHER`, so that the sums over all series stay the same.
+"""
 
-from exporter.harness.page import Artifact
-from exporter.inventory.snapshot import Cell, RegistryTotals
-from exporter.inventory.traits import Kind
-from exporter.labels import RISKS, clean
+import heapq
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import accumulate, product, starmap
+
+from exporter.inventory.snapshot import OTHERS, Cell, RegistryKey, RegistryTotals
+from exporter.inventory.sums import NEVER, RegistrySums
+from exporter.inventory.traits import NO_FIREWALL, NOT_APPLICABLE, UNSCANNED, Kind
+from exporter.labels import OTHER, RISKS, clean
+
+_MOST_LABELS = 16
 
 # Statuses that are exported even at 0: an absent series could also mean missing data.
 _ALWAYS_PRESENT = ("ALLOWED", "WARN", "BLOCKED")
-_PRESENT_WHERE_SCANNED = (*_ALWAYS_PRESENT, "UNSCANNED")
+_PRESENT_WHERE_SCANNED = (*_ALWAYS_PRESENT, UNSCANNED)
+_ALL_STATUSES = (*_PRESENT_WHERE_SCANNED, NOT_APPLICABLE)
 
 
-class RegistrySums:
-    """Running sums of the live rows of one registry and package type; a sum stays None if no row has the value."""
+def registry_totals(
+    registries: Mapping[RegistryKey, RegistrySums], kinds: Collection[Kind], stale_ages: Sequence[str], limit: int
+) -> dict[RegistryKey, RegistryTotals]:
+    """Return the totals, sorted by key: of the largest registries, and of all others together.
 
-    __slots__ = (
-        "_digests", "_downloads", "_files", "_image_downloads", "_newest", "_newest_scan", "_nonprod", "_oldest_scan",
-        "_prod", "_scans_by_age", "_stale_before", "_stale_labels", "kinds",
-    )  # fmt: skip
-
-    def __init__(self, stale_before: Mapping[str, int]) -> None:
-        """Start without rows.
-
-        Args:
-            stale_before: times in milliseconds since the epoch by the names of their ages, descending.
-        """
-        self.kinds: list[Kind] = []
-        self._stale_labels = tuple(stale_before)
-        self._stale_before = tuple(stale_before.values())[::-1]
-        self._scans_by_age = [0] * (len(stale_before) + 1)
-        self._newest_scan: float = -math.inf
-        self._oldest_scan: float = math.inf
-        self._newest = (0, "", "")
-        self._downloads: int | None = None
-        self._image_downloads: dict[int, int] = {}
-        self._files: int | None = None
-        self._digests: int | None = None
-        self._prod: int | None = None
-        self._nonprod: int | None = None
-
-    def add(self, row: Artifact) -> None:
-        """Add one new live row."""
-        # A quarter of the time of a row: function calls would take longer than the additions.
-        if (files := row.files) is not None:
-            self._files = (self._files or 0) + files
-        if (digests := row.digests) is not None:
-            self._digests = (self._digests or 0) + digests
-        if (deployments := row.deployments) is not None:
-            if (prod := deployments.prod) is not None:
-                self._prod = (self._prod or 0) + prod
-            if (nonprod := deployments.nonprod) is not None:
-                self._nonprod = (self._nonprod or 0) + nonprod
-        if (scanned := row.scanned) is not None:
-            if not self._oldest_scan <= scanned <= self._newest_scan:
-                self._newest_scan, self._oldest_scan = max(self._newest_scan, scanned), min(self._oldest_scan, scanned)
-            self._scans_by_age[bisect_right(self._stale_before, scanned)] += 1
-        # Of rows with the same time the largest type and UUID count, so that the order of the rows has no effect.
-        if (row.modified or 0) >= self._newest[0]:
-            self._newest = max(self._newest, (row.modified or 0, row.registry_type or "", row.registry_uuid or ""))
-        if (downloads := row.downloads) is not None:
-            self._downloads = (self._downloads or 0) + self._new_downloads(row.uuid, downloads)
-
-    def _new_downloads(self, image: str | None, downloads: int) -> int:
-        """Return the downloads that a row adds."""
-        # All rows of an image repeat its downloads, so only the largest number counts, once.
-        if not image or not downloads:
-            return downloads
-        key = hash(image)
-        before = self._image_downloads.get(key, 0)
-        if downloads <= before:
-            return 0
-        self._image_downloads[key] = downloads
-        return downloads - before
-
-    def totals(self) -> RegistryTotals:
-        """Return the totals, including zeros for the series that are always exported."""
-        live = [kind for kind in self.kinds if kind.traits.live and kind.rows]
-        modified, registry_type, registry_uuid = self._newest
-        # Cumulative, from the oldest age on; the last number counts all scans.
-        *stale, _ = accumulate(self._scans_by_age)
-        environments = {"prod": self._prod, "nonprod": self._nonprod}
-        return RegistryTotals(
-            artifacts=_by_cell(live, live),
-            quarantined=_by_cell(live, (kind for kind in live if kind.traits.quarantined)),
-            deployed=_deployed(live),
-            environments={to: number for to, number in environments.items() if number is not None},
-            downloads=self._downloads,
-            files=self._files,
-            digests=self._digests,
-            deleted=sum(kind.rows for kind in self.kinds if not kind.traits.live),
-            stale_scans=dict(zip(self._stale_labels, reversed(stale), strict=True)),
-            newest_modified=_seconds(modified),
-            newest_scan=_seconds(self._newest_scan),
-            oldest_scan=_seconds(self._oldest_scan),
-            registry_type=clean(registry_type),
-            registry_uuid=clean(registry_uuid),
-        )
+    Args:
+        registries: the sums of every registry and package type.
+        kinds: the kinds of their rows.
+        stale_ages: names of the ages of stale scans, ascending.
+        limit: maximum number of registries and package types with totals of their own.
+    """
+    own = _largest(registries, kinds, limit)
+    sums = {key: registries[key] for key in own}
+    if others := [registry for key, registry in registries.items() if key not in own]:
+        sums[OTHERS] = RegistrySums.together(OTHERS, others)
+    kinds_of: defaultdict[RegistryKey, list[Kind]] = defaultdict(list)
+    for kind in kinds:
+        kinds_of[kind.registry.key if kind.registry.key in own else OTHERS].append(kind)
+    cells = _Cells(kind for kind in kinds if kind.live)
+    return {key: _totals(sums[key], kinds_of[key], cells, stale_ages) for key in sorted(sums)}
 
 
-def _seconds(milliseconds: float) -> float | None:
+def _largest(
+    registries: Mapping[RegistryKey, RegistrySums], kinds: Iterable[Kind], limit: int
+) -> Collection[RegistryKey]:
+    """Return the keys of the registries with the most live rows, at most the limit."""
+    if len(registries) <= limit:
+        return registries.keys()
+    rows: Counter[RegistryKey] = Counter()
+    for kind in kinds:
+        rows[kind.registry.key] += kind.rows * kind.live
+    # By name if two are equally large, so that the same ones stay from refresh to refresh.
+    largest = heapq.nsmallest(limit, registries, key=lambda key: (-rows[key], key))
+    # A registry that has this very name is added up with the others.
+    return {*largest} - {OTHERS}
+
+
+class _Cells:
+    """Cells of kinds; the less frequent labels of the space are replaced by `OTHER`."""
+
+    def __init__(self, live: Iterable[Kind]) -> None:
+        statuses, modes = Counter(dict.fromkeys(_ALL_STATUSES, 0)), Counter({NO_FIREWALL: 0})
+        for kind in live:
+            status, mode = kind.cell
+            statuses[status] += kind.rows
+            modes[mode] += kind.rows
+        self._statuses = _most_frequent(statuses, _ALL_STATUSES)
+        self._modes = _most_frequent(modes, (NO_FIREWALL,))
+
+    def of(self, kind: Kind) -> Cell:
+        """Return the cell of a kind."""
+        status, mode = kind.cell
+        return Cell(status if status in self._statuses else OTHER, mode if mode in self._modes else OTHER)
+
+
+def _most_frequent(rows: Mapping[str, int], always: Collection[str]) -> Collection[str]:
+    """Return the labels that are exported, at most `_MOST_LABELS`: some always, then those with the most rows."""
+    return {*heapq.nsmallest(_MOST_LABELS, rows, key=lambda label: (label not in always, -rows[label], label))}
+
+
+def _totals(sums: RegistrySums, kinds: Sequence[Kind], cells: _Cells, stale_ages: Sequence[str]) -> RegistryTotals:
+    """Return the totals of one registry, including zeros for the series that are always exported."""
+    live = [kind for kind in kinds if kind.live]
+    artifacts, quarantined = _by_cell(live, cells, scanned=sums.scanned)
+    # Cumulative, from the oldest age on; the last number counts all scans.
+    *stale, _ = accumulate(sums.scans)
+    environments = {"prod": sums.prod, "nonprod": sums.nonprod}
+    return RegistryTotals(
+        artifacts=artifacts,
+        quarantined=quarantined,
+        deployed=_deployed(live),
+        environments={to: number for to, number in environments.items() if number is not None},
+        downloads=sums.downloads,
+        files=sums.files,
+        digests=sums.digests,
+        deleted=sum(kind.rows for kind in kinds if not kind.live),
+        stale_scans=dict(zip(stale_ages, reversed(stale), strict=True)),
+        newest_modified=_seconds(sums.modified),
+        newest_scan=_seconds(sums.newest_scan),
+        oldest_scan=_seconds(sums.oldest_scan),
+        registry_type=clean(sums.registry_type),
+        registry_uuid=clean(sums.registry_uuid),
+    )
+
+
+def _seconds(milliseconds: int) -> float | None:
     """Return a time in seconds; None for the initial values of the sums."""
-    return milliseconds / 1000 if 0 < milliseconds < math.inf else None
+    return milliseconds / 1000 if 0 < milliseconds < NEVER else None
 
 
-def _by_cell(live: Sequence[Kind], counted: Iterable[Kind]) -> dict[Cell, int]:
-    """Count rows by cell; every firewall mode of the live rows has all expected scan statuses, even at 0."""
-    scanned = any(kind.traits.scanning_applies for kind in live)
-    expected = _PRESENT_WHERE_SCANNED if scanned else _ALWAYS_PRESENT
-    rows = Counter({Cell(status, kind.cell.firewall_mode): 0 for kind in live for status in expected})
-    rows.update({kind.cell: 0 for kind in live})
-    for kind in counted:
-        rows[kind.cell] += kind.rows
-    return dict(rows)
+def _by_cell(live: Sequence[Kind], cells: _Cells, *, scanned: bool) -> tuple[dict[Cell, int], dict[Cell, int]]:
+    """Count all rows and the quarantined ones by cell.
+
+    Every firewall mode of the rows has all expected scan statuses, even at 0.
+    """
+    cell_of = {kind: cells.of(kind) for kind in live}
+    modes = dict.fromkeys(cell.firewall_mode for cell in cell_of.values())
+    expected = starmap(Cell, product(_PRESENT_WHERE_SCANNED if scanned else _ALWAYS_PRESENT, modes))
+    rows = Counter(dict.fromkeys(expected, 0))
+    quarantined = rows.copy()
+    for kind, cell in cell_of.items():
+        rows[cell] += kind.rows
+        quarantined[cell] += kind.rows * kind.traits.quarantined
+    return dict(rows), dict(quarantined)
 
 
 def _deployed(live: Sequence[Kind]) -> dict[tuple[str, str], int]:

@@ -1,76 +1,122 @@
 """Traits of a row, and the labels, risk and findings that follow from them."""
 
 from collections.abc import Collection
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
+from exporter.harness.page import Artifact
 from exporter.inventory.snapshot import Cell
+from exporter.inventory.sums import RegistrySums
 from exporter.labels import FINDINGS, RISKS, clean
 
-SCANNED_PACKAGE_TYPES = frozenset({"CARGO", "COMPOSER", "GO", "MAVEN", "NPM", "NUGET", "PYTHON", "RPM"})
+SCANNED_PACKAGE_TYPES = frozenset({"CARGO", "COMPOSER", "GO", "HELM_HTTP", "MAVEN", "NPM", "NUGET", "PYTHON", "RPM"})
 """Package types whose UPSTREAM registries are scanned; from the API's public server, August 2026."""
 
-_UNSCANNED = "UNSCANNED"
-_NOT_APPLICABLE = "NOT_APPLICABLE"
-_NO_FIREWALL = "NONE"
-_RISK_OF_SCAN_STATUS = {"BLOCKED": "blocked", "WARN": "warn", _UNSCANNED: "unscanned"}
+UNSCANNED = "UNSCANNED"
+"""Scan status of a row without one, if scanning applies to its registry."""
+
+NOT_APPLICABLE = "NOT_APPLICABLE"
+"""Scan status of a row without one, if scanning does not apply to its registry."""
+
+NO_FIREWALL = "NONE"
+"""Firewall mode of a row without one."""
+
+_RISK_OF_SCAN_STATUS = {"BLOCKED": "blocked", "WARN": "warn", UNSCANNED: "unscanned"}
+
+
+def shows_scanning(row: Artifact) -> bool:
+    """Return whether a row shows that scanning applies to its registry: by what was scanned, or by its type."""
+    if row.scan_status or (row.firewall_mode or "ALLOW").upper() != "ALLOW":
+        return True
+    upstream = (row.registry_type or "").upper() == "UPSTREAM"
+    return upstream and (row.package_type or "").upper() in SCANNED_PACKAGE_TYPES
 
 
 class Traits(NamedTuple):
-    """Properties that distinguish rows, except name and version, as the API writes them."""
+    """Properties of an artifact version that decide how it is counted.
 
-    registry: str
-    registry_uuid: str | None
-    package_type: str | None
-    artifact_type: str | None
-    registry_type: str | None
-    scan_status: str | None
-    firewall_mode: str | None
-    quarantined: bool | None
+    Attributes:
+        scan_status: as a label value; empty if the row has none.
+        firewall_mode: as a label value.
+        quarantined: whether it is quarantined.
+        in_prod: whether it is deployed to an environment for production.
+        in_nonprod: whether it is deployed to another environment.
+        live: whether it is not deleted.
+    """
+
+    scan_status: str
+    firewall_mode: str
+    quarantined: bool
     in_prod: bool
     in_nonprod: bool
     live: bool
 
+    @classmethod
+    def of(cls, row: Artifact) -> Self:
+        """Return the traits of a row."""
+        deployments = row.deployments
+        return cls(
+            scan_status=clean(row.scan_status or ""),
+            firewall_mode=clean(row.firewall_mode or NO_FIREWALL),
+            quarantined=bool(row.quarantined),
+            in_prod=bool(deployments and deployments.prod),
+            in_nonprod=bool(deployments and deployments.nonprod),
+            live=row.deleted is None,
+        )
+
     @property
-    def scanning_applies(self) -> bool:
-        """Whether registries of this type are scanned, so that a missing status means unscanned."""
-        upstream = (self.registry_type or "").upper() == "UPSTREAM"
-        return upstream and (self.package_type or "").upper() in SCANNED_PACKAGE_TYPES
+    def scan_risk(self) -> str:
+        """The risk of the scan status; `unscanned` if there is none, where scanning applies."""
+        # The risk ignores case; the label keeps the text of the API.
+        return _RISK_OF_SCAN_STATUS.get((self.scan_status or UNSCANNED).upper(), "none")
+
+    def merged(self, again: Self) -> Self:
+        """Return the traits of a row that is listed twice: quarantined if either is, with the worse scan status."""
+        # By its text if two are equally severe, so that the order of the rows has no effect.
+        worse = max(self, again, key=lambda traits: (-RISKS.index(traits.scan_risk), traits.scan_status))
+        return self._replace(scan_status=worse.scan_status, quarantined=self.quarantined or again.quarantined)
 
 
 class Kind:
-    """Kind of rows: their common traits, and the number of rows.
+    """Kind of rows: those of one registry with equal traits, and their number.
 
     Attributes:
+        namespace: 64 bits; rows with the same namespace, name, version and key are one artifact.
+        registry: the sums of their registry.
         traits: the common traits.
-        namespace: 64 bits; rows with the same namespace, name and version are one artifact.
-        cell: the labels within a registry.
-        risk: the highest risk.
+        live: whether they are not deleted.
         findings: the wanted kinds of findings that apply, the worst first; may be empty.
-        scan_rank: sort key by severity of the scan status, and by its text if two are equally severe.
         rows: number of rows.
     """
 
-    __slots__ = ("cell", "findings", "namespace", "risk", "rows", "scan_rank", "traits")
+    __slots__ = ("findings", "live", "namespace", "registry", "rows", "traits")
 
-    def __init__(self, traits: Traits, findings: Collection[str]) -> None:
+    def __init__(self, namespace: int, registry: RegistrySums, traits: Traits, wanted: Collection[str]) -> None:
         """Start without rows.
 
         Args:
+            namespace: 64 bits of the identity.
+            registry: the sums of the registry.
             traits: the common traits.
-            findings: the kinds of `FINDINGS` that are wanted.
+            wanted: the kinds of `FINDINGS` that are wanted.
         """
-        scan_status = traits.scan_status or (_UNSCANNED if traits.scanning_applies else _NOT_APPLICABLE)
-        # The risk ignores case; the label keeps the text of the API.
-        scan_risk = _RISK_OF_SCAN_STATUS.get(scan_status.upper(), "none")
+        self.namespace = namespace
+        self.registry = registry
         self.traits = traits
-        # Not identified by `uuid`, as all tags of an image share it.
-        self.namespace = hash(
-            (traits.registry_uuid or traits.registry, traits.package_type, traits.artifact_type, traits.live)
-        )
-        self.cell = Cell(clean(scan_status), clean(traits.firewall_mode or _NO_FIREWALL))
-        self.risk = "quarantined" if traits.quarantined else scan_risk
-        self.findings = tuple(
-            finding for finding in FINDINGS if traits.live and finding in findings and finding in {self.risk, scan_risk}
-        )
-        self.scan_rank = (-RISKS.index(scan_risk), scan_status != _NOT_APPLICABLE, scan_status)
+        self.live = traits.live
+        risks = {"quarantined" if traits.quarantined else "", traits.scan_risk} if traits.live else ()
+        self.findings = tuple(finding for finding in FINDINGS if finding in wanted and finding in risks)
         self.rows = 0
+
+    # Rows that show whether scanning applies may follow, so these two are certain after the last row only.
+    @property
+    def cell(self) -> Cell:
+        """The labels within the registry."""
+        missing = UNSCANNED if self.registry.scanned else NOT_APPLICABLE
+        return Cell(self.traits.scan_status or missing, self.traits.firewall_mode)
+
+    @property
+    def risk(self) -> str:
+        """The highest risk."""
+        if self.traits.quarantined:
+            return "quarantined"
+        return self.traits.scan_risk if self.traits.scan_status or self.registry.scanned else "none"

@@ -34,10 +34,11 @@ class Family(Generic[T]):
 
 LABELS: Mapping[str, str] = {
     "space": "the configured scope without `/+`; never taken from a response",
-    "registry": "`registryIdentifier`",
-    "package_type": "`packageType` as the API writes it; absent: `UNKNOWN`",
-    "scan_status": "`scanStatus` as the API writes it; absent: `UNSCANNED` if scanning applies, else `NOT_APPLICABLE`",
-    "firewall_mode": "`firewallMode` as the API writes it; absent: `NONE`",
+    "registry": "`registryIdentifier`; `(other)` [over a limit](#limits)",
+    "package_type": "`packageType` as the API writes it; absent: `UNKNOWN`; `(other)` over a limit",
+    "scan_status": "`scanStatus` as the API writes it; absent: `UNSCANNED` if [scanning applies](#scan-status), else "
+    "`NOT_APPLICABLE`; `(other)` over a limit",
+    "firewall_mode": "`firewallMode` as the API writes it; absent: `NONE`; `(other)` over a limit",
     "deployed_to": "`prod` from `prodEnvCount`, `nonprod` from `nonProdEnvCount`",
     "risk": "one per artifact, the highest of `quarantined` (`isQuarantined`), `blocked`, `warn`, `unscanned` and "
     "`none` (`scanStatus`)",
@@ -55,6 +56,7 @@ LABELS: Mapping[str, str] = {
     "one of a closed set",
     "purl": "`purl`",
     "uuid": "`uuid`",
+    "tags": "`metadata.tags`, sorted, separated by commas",
     "source": "`fetched` or `reported` (`itemCount`)",
     "code": "HTTP status of the response, `error` without one",
     "shard": "the setting `shard`",

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from exporter.inventory.refresh import SpaceStatus
-from exporter.inventory.snapshot import Finding, RegistryTotals, Snapshot
+from exporter.inventory.snapshot import OTHERS, Finding, RegistryTotals, Snapshot
 from exporter.metrics.family import Family, Sample
 from exporter.scopes import parts_of
 
@@ -98,10 +98,12 @@ def _stale_scans(view: SpaceView) -> Iterator[Sample]:
 
 def _registry_info(view: SpaceView) -> Iterator[Sample]:
     for labels, totals in view.registries:
-        _, registry, _ = labels
+        _, *key = labels
         # Type and UUID are those of live rows.
         if totals.artifacts:
-            yield (*labels, totals.registry_type, totals.registry_uuid, view.link(registry)), 1
+            # The others together have no page. Their info is exported for joins, which would lose them otherwise.
+            link = "" if tuple(key) == OTHERS else view.link(key[0])
+            yield (*labels, totals.registry_type, totals.registry_uuid, link), 1
 
 
 def _space_info(view: SpaceView) -> Iterator[Sample]:
@@ -129,7 +131,7 @@ def _finding_downloads(view: SpaceView) -> Iterator[Sample]:
 
 def _finding_info(view: SpaceView) -> Iterator[Sample]:
     for labels, finding in view.findings:
-        texts = (finding.scan_status, finding.firewall_mode, finding.reason, finding.purl, finding.uuid)
+        texts = (finding.scan_status, finding.firewall_mode, finding.reason, finding.purl, finding.uuid, finding.tags)
         yield (*labels, *texts, view.link(finding.key.registry)), 1
 
 
@@ -253,7 +255,7 @@ SPACE_FAMILIES: tuple[Family[SpaceView], ...] = (
         _finding_downloads,
     ),
     Family(
-        "har_artifact_finding_info", "gauge", (*_ARTIFACT, *_STATUSES, "reason", "purl", "uuid", "url"),
+        "har_artifact_finding_info", "gauge", (*_ARTIFACT, *_STATUSES, "reason", "purl", "uuid", "tags", "url"),
         "Details of a finding, for joins; always 1 (cached)",
         _finding_info,
     ),
@@ -261,6 +263,11 @@ SPACE_FAMILIES: tuple[Family[SpaceView], ...] = (
         "har_findings_dropped", "gauge", _SPACE,
         "Findings over findings_limit, which have no series of their own (cached)",
         _per_snapshot(lambda snapshot: snapshot.inventory.findings_dropped),
+    ),
+    Family(
+        "har_registries_dropped", "gauge", _SPACE,
+        "Registries and package types over registries_limit, which are added up as (other) (cached)",
+        _per_snapshot(lambda snapshot: snapshot.inventory.registries_dropped),
     ),
     Family(
         "har_up", "gauge", _SPACE,

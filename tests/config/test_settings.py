@@ -103,6 +103,7 @@ SAMPLES = {
     "scrape_timeout_offset": [("0", 0.0), ("250ms", 0.25), (1, 1.0)],
     "findings": [("warn", ("warn",)), ("warn,quarantined", ("quarantined", "warn")), (["BLOCKED"], ("blocked",))],
     "findings_limit": [("0", 0), ("7", 7), (100_000, 100_000)],
+    "registries_limit": [("0", 0), ("7", 7), (100_000, 100_000)],
     "stale_scan_after": [
         ("1d", (v.Threshold("1d", 86400.0),)),
         ("2h, 60", (v.Threshold("60", 60.0), v.Threshold("2h", 7200.0))),
@@ -163,7 +164,8 @@ def test_defaults_are_those_of_the_interface():
         "base_url": "https://app.harness.io", "api_prefix": "/har/api/v1", "auth_scheme": "x-api-key",
         "page_size": "auto", "concurrency": "4", "rate_limit": "300/m", "request_timeout": "30s",
         "refresh_timeout": "1h", "cache_ttl": "5m", "max_stale": "1h", "scrape_timeout_offset": "0.5s",
-        "findings": "quarantined,blocked", "findings_limit": "500", "stale_scan_after": "7d,30d,90d",
+        "findings": "quarantined,blocked", "findings_limit": "500", "registries_limit": "500",
+        "stale_scan_after": "7d,30d,90d",
         "listen_address": ":10981", "allow_insecure_http": "false", "log_level": "info", "log_format": "logfmt",
         "shard": "0", "shards": "1", "probe": "configured", "web_enable_lifecycle": "false",
         "link_template":
@@ -283,6 +285,7 @@ REFUSED = [
     ("page_size", "must be auto, or a whole number from 1 to 10000", ["0", "off", "10001", "1.5"]),
     ("concurrency", "must be a whole number from 1 to 64", ["0", "65", "\N{ARABIC-INDIC DIGIT ONE}"]),
     ("findings_limit", "must be a whole number from 0 to 100000", ["100001"]),
+    ("registries_limit", "must be a whole number from 0 to 100000", ["100001"]),
     ("shards", "must be a whole number from 1 to 1000", ["0", "1001"]),
     ("cache_ttl", "must be from 1s to 3650d", ["999ms"]),
     ("request_timeout", "must be from 1ms to 3650d", ["0"]),

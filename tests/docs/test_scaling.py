@@ -103,7 +103,8 @@ def listing(registries, fields):
     """Return rows, and of each registry how many pairs of scan status and firewall mode are exported."""
     rows, cells = [], []
     for number, (package_type, registry_type, artifacts) in enumerate(registries):
-        scanned = registry_type == "UPSTREAM" and package_type != "GENERIC"
+        evidence = any(status is not ABSENT or mode not in {"ALLOW", ABSENT} for status, mode, _ in artifacts)
+        scanned = evidence or (registry_type == "UPSTREAM" and package_type != "GENERIC")
         expected = ["ALLOWED", "WARN", "BLOCKED", *(["UNSCANNED"] if scanned else [])]
         pairs = set()
         for status, mode, quarantined in artifacts:
@@ -156,18 +157,22 @@ def test_a_shard_without_spaces_shows_what_the_process_adds():
 
 @pytest.mark.parametrize(
     ("fields", "most"),
-    [(lambda _: {}, 110), (lambda number: {"uuid": f"uuid-{number}", "downloads": number}, 230)],
-    ids=["plain", "images of their own"],
+    [
+        (lambda _: {"registry": "npm"}, 110),
+        (lambda number: {"registry": "npm", "uuid": f"uuid-{number}", "downloads": number}, 230),
+        (lambda number: {"registry": f"npm-{number}", "package_type": "NPM", "scanned": 1}, 1_400),
+    ],
+    ids=["plain", "images of their own", "registries of their own"],
 )
 def test_an_artifact_is_remembered_in_so_many_bytes(fields, most):
     """At the worst moment: the dictionary has just grown, and the one it grew from is still there."""
     numbers = range(50_000)
-    tally = Tally(0.0, findings=(), findings_limit=0, stale_ages={})
+    tally = Tally(0.0, findings=(), findings_limit=0, registries_limit=500, stale_ages={})
     gc.collect()
     tracemalloc.start()
     try:
         before, _ = tracemalloc.get_traced_memory()
-        tally.add(Artifact(name=f"artifact-{number}", registry="npm", **fields(number)) for number in numbers)
+        tally.add(Artifact(name=f"artifact-{number}", **fields(number)) for number in numbers)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

@@ -51,7 +51,7 @@ def walker(plan, timeline, key, space):
         data = {"artifacts": listed, "itemCount": len(rows), "pageSize": size, "pageIndex": page}
         return Page(key, json.dumps({"status": "SUCCESS", "data": data}).encode(), deadline)
 
-    new_tally = partial(Tally, findings=(), findings_limit=0, stale_ages={})
+    new_tally = partial(Tally, findings=(), findings_limit=0, registries_limit=500, stale_ages={})
     return Walker(
         fetch_page, new_tally, timeline,
         page_size=plan.page_size, concurrency=plan.concurrency, timeout=plan.refresh_timeout,

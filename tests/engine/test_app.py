@@ -92,6 +92,7 @@ def test_the_filters_of_a_space_reach_the_api(clock, tmp_path):
         ("findings", "warn", 'finding="warn"'),
         ("findings", "quarantined,blocked", 'finding="quarantined"'),
         ("findings_limit", "1", 'har_findings_dropped{space="acct"} 2.0'),
+        ("registries_limit", "0", 'har_registries_dropped{space="acct"} 1.0'),
         ("stale_scan_after", "12h", 'older_than="12h"'),
         ("cache_ttl", "90s", 'har_refresh_interval_seconds{space="acct"} 90.0'),
         ("link_template", "https://me/{registry}", 'url="https://me/npm-remote"'),

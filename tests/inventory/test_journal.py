@@ -1,5 +1,6 @@
 """What the log tells of spaces: one line for each change, none while nothing changes."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -103,6 +104,15 @@ def test_data_that_expires_is_told_once_and_its_return_too(told):
 def test_a_failure_that_was_told_is_not_told_again_when_data_expires(told):
     lines = told(failed(), expired(failed().last_failure))
     assert [line["event"] for line in lines] == ["refresh failed", "data is too old to be served"]
+
+
+@pytest.mark.parametrize(("dropped", "missing"), [(0, ["one,two"]), (1, [])])
+def test_registries_over_the_limit_are_not_called_missing(told, dropped, missing):
+    """They are listed, but the snapshot does not name them."""
+    inventory = Inventory({}, (), 0, 7, registries_dropped=dropped)
+    with structlog.testing.capture_logs() as lines:
+        told.journal.record_registries("acct", ["two", "one"], replace(SNAPSHOT, inventory=inventory))
+    assert [line["registries"] for line in lines] == missing
 
 
 def test_each_space_is_told_for_itself(told):

@@ -15,7 +15,7 @@ from exporter.harness.page import decode_page
 from exporter.inventory.snapshot import RegistryKey
 from exporter.inventory.tally import Tally
 from exporter.labels import clean
-from tests.support.listings import DAY, NOW, STALE_AGES, body_of, count, listings
+from tests.support.listings import DAY, NOW, STALE_AGES, body_of, count, counts, listings, times
 from tests.support.places import PAYLOADS
 
 WANTED = ("quarantined", "blocked")
@@ -23,9 +23,9 @@ PAYLOAD_FILES = sorted(set(PAYLOADS.glob("*.json")) - {PAYLOADS / "new_kinds_202
 RISKS = ("quarantined", "blocked", "warn", "unscanned", "none")
 
 
-def tally(rows, now=NOW, *, wanted=WANTED, limit=500, page_size=7):
+def tally(rows, now=NOW, *, wanted=WANTED, limit=500, registries=500, page_size=7):
     """Return the tally of raw rows, read page by page, and what was rejected on the way."""
-    tally = Tally(now, findings=wanted, findings_limit=limit, stale_ages=STALE_AGES)
+    tally = Tally(now, findings=wanted, findings_limit=limit, registries_limit=registries, stale_ages=STALE_AGES)
     rejected = (0, 0, 0)
     for start in range(0, len(rows), page_size):
         page = decode_page(body_of(rows[start : start + page_size]), now, rows_asked=page_size)
@@ -90,6 +90,7 @@ def finding(found):
         "reason": found.reason,
         "purl": found.purl,
         "uuid": found.uuid,
+        "tags": found.tags,
     }
 
 
@@ -197,7 +198,7 @@ def test_expected_statuses_are_zero_where_there_are_none():
     ("registry_type", "package_type", "status"),
     [
         *[("UPSTREAM", package_type, "UNSCANNED") for package_type in ("CARGO", "COMPOSER", "GO", "MAVEN", "NPM")],
-        *[("upstream", package_type, "UNSCANNED") for package_type in ("NUGET", "PYTHON", "RPM", "npm")],
+        *[("upstream", package_type, "UNSCANNED") for package_type in ("NUGET", "PYTHON", "RPM", "HELM_HTTP", "npm")],
         *[("UPSTREAM", package_type, "NOT_APPLICABLE") for package_type in ("DOCKER", "HELM", "GENERIC", "NEW", None)],
         *[(registry_type, "NPM", "NOT_APPLICABLE") for registry_type in ("VIRTUAL", "", None)],
     ],
@@ -210,6 +211,39 @@ def test_a_missing_status_means_unscanned_only_where_scanning_applies(registry_t
     assert found == dict.fromkeys([("ALLOWED", "NONE"), ("WARN", "NONE"), ("BLOCKED", "NONE")], 0) | {
         (status, "NONE"): 1
     }
+
+
+@pytest.mark.parametrize(
+    ("evidence", "status"),
+    [
+        ({"scanStatus": "ALLOWED"}, "UNSCANNED"),
+        ({"scanStatus": "brand new"}, "UNSCANNED"),
+        ({"scanStatus": "ALLOWED", "deletedAt": 1}, "UNSCANNED"),
+        ({"firewallMode": "QUARANTINE"}, "UNSCANNED"),
+        ({"firewallMode": "ALLOW"}, "NOT_APPLICABLE"),
+        ({"firewallMode": "allow", "scanStatus": ""}, "NOT_APPLICABLE"),
+        ({"registryType": "UPSTREAM", "packageType": "GENERIC"}, "NOT_APPLICABLE"),
+        ({"scanStatus": "ALLOWED", "registryIdentifier": "two"}, "NOT_APPLICABLE"),
+        ({"scanStatus": "ALLOWED", "packageType": "DOCKER"}, "NOT_APPLICABLE"),
+    ],
+    ids=str,
+)
+def test_one_row_shows_that_its_whole_registry_is_scanned(evidence, status):
+    """Before or after the rows without a status, whose risk follows; a row of another registry shows nothing."""
+    plain = {"registryType": "VIRTUAL", "packageType": "GENERIC"}
+    rows = [row(deploymentMetadata={"prodEnvCount": 1}, **plain), row("b", **{**plain, **evidence})]
+    for order in rows, rows[::-1]:
+        found = inventory(order).registries["one", "GENERIC"]
+        assert found.artifacts[status, "NONE"] == (1 if evidence.keys() != {"registryType", "packageType"} else 2)
+        assert ("UNSCANNED", "NONE") in found.artifacts or status != "UNSCANNED"
+        assert found.deployed["prod", "unscanned"] == (status == "UNSCANNED")
+
+
+def test_a_cargo_row_without_a_registry_type_is_of_the_type_that_another_row_has():
+    """Real servers leave it out, now and then of some rows only."""
+    fields = {"packageType": "CARGO"}
+    rows = [row(registryType=None, **fields), row("b", **fields)]
+    assert totals(*rows, key=("one", "CARGO")).artifacts["UNSCANNED", "NONE"] == 2
 
 
 @pytest.mark.parametrize("status", ["blocked", "Blocked", "BLOCKED"])
@@ -289,11 +323,13 @@ def test_the_worst_status_wins_in_any_order(statuses, worst):
         assert [cell.scan_status for cell, number in found.items() if number] == [worst]
 
 
-def test_a_status_wins_over_none():
-    """A row without a status, where scanning does not apply, leaves the other's status."""
-    rows = [row(registryType="VIRTUAL", scanStatus="ALLOWED"), row(registryType="VIRTUAL")]
+@pytest.mark.parametrize(("status", "worst"), [("ALLOWED", "UNSCANNED"), ("WARN", "WARN"), ("unscanned", "unscanned")])
+def test_a_missing_status_is_as_bad_as_unscanned(status, worst):
+    """A row that has one shows that scanning applies."""
+    rows = [row(registryType="VIRTUAL", scanStatus=status), row(registryType="VIRTUAL")]
     for order in rows, rows[::-1]:
-        assert totals(*order).artifacts["ALLOWED", "NONE"] == 1
+        found = totals(*order).artifacts
+        assert [cell.scan_status for cell, number in found.items() if number] == [worst]
 
 
 @pytest.mark.parametrize(
@@ -303,6 +339,7 @@ def test_a_status_wins_over_none():
         {"registryUUID": "another"},
         {"packageType": "MAVEN"},
         {"artifactType": "model"},
+        {"artifactKey": {"architecture": "arm64"}},
         {"name": "b"},
         {"version": "2"},
     ],
@@ -312,6 +349,13 @@ def test_what_tells_versions_apart(fields):
     same = {"uuid": "shared"}
     assert inventory([row(**same), row(**same) | fields]).artifacts == 2
     assert inventory([row(), row(**same)]).artifacts == 1
+
+
+def test_a_key_is_the_same_however_it_is_written():
+    """Its names come in any order, and an empty one is none."""
+    keys = [{"a": "1", "b": "2"}, {"b": "2", "a": "1"}]
+    assert inventory([row(artifactKey=key) for key in keys]).artifacts == 1
+    assert inventory([row(artifactKey={}), row()]).artifacts == 1
 
 
 def test_a_registry_is_known_by_its_uuid_first():
@@ -397,6 +441,116 @@ def test_registries_whose_labels_collide_are_summed():
     rows = [row(registryIdentifier=f"r{c}", fileCount=1, firewallMode=f"m{c}") for c in "\x00\x01"]
     found = totals(*rows, key=("r?", "NPM"))
     assert (found.files, found.artifacts["UNSCANNED", "m?"]) == (2, 2)
+
+
+# Limits
+
+
+crowds = st.lists(
+    st.builds(
+        lambda number, registry, kind, status, mode, fields: row(
+            f"{number}", registryIdentifier=registry, packageType=kind, scanStatus=status, firewallMode=mode, **fields
+        ),
+        st.integers(0, 20),
+        st.sampled_from(["(other)", *map(str, range(6))]),
+        st.sampled_from(["(other)", "NPM", "OTHER"]),
+        st.sampled_from(["(other)", "ALLOWED", "BLOCKED", "blocked", None, *(f"s{number}" for number in range(30))]),
+        st.sampled_from(["(other)", None, *(f"m{number}" for number in range(30))]),
+        st.fixed_dictionaries(
+            {"isQuarantined": st.booleans()},
+            optional={
+                "deletedAt": st.just(1),
+                "deploymentMetadata": st.fixed_dictionaries({"prodEnvCount": counts, "nonProdEnvCount": counts}),
+                "downloadsCount": counts,
+                "fileCount": counts,
+                "digestCount": counts,
+                "uuid": st.sampled_from("xyz"),
+                "lastModified": times,
+                "lastScannedAt": times,
+                "registryType": st.sampled_from(["UPSTREAM", "VIRTUAL"]),
+            },
+        ),
+    ),
+    max_size=80,
+    unique_by=lambda row: (row["registryIdentifier"], row["packageType"], row["name"]),
+)
+
+
+def over_all_registries(families):
+    """Return what the samples of each family come to, whatever the labels that a limit may replace."""
+    together: dict[Any, float] = {}
+    for family, samples in families.items():
+        add = min if "oldest" in family else max if "newest" in family else lambda *numbers: sum(numbers)
+        for (_, _, *labels), number in samples.items():
+            key = (family, *([] if family in {"har_artifacts", "har_artifacts_quarantined"} else labels))
+            together[key] = add(together[key], number) if key in together else number
+    return together
+
+
+@given(rows=crowds, limit=st.integers(0, 6))
+def test_every_family_comes_to_the_same_with_and_without_limits(rows, limit):
+    """Whatever is added up with others: registries, package types, statuses, modes, or what has their very name."""
+    found, expected = inventory(rows, registries=limit), count(rows)
+    assert over_all_registries(families(found.registries)) == over_all_registries(expected.families)
+    assert len(found.registries) <= limit + 1
+    for labels in zip(*(cell for totals in found.registries.values() for cell in totals.artifacts), strict=True):
+        assert len({*labels} - {"(other)"}) <= 16
+    everything = len({(each["registryIdentifier"], each["packageType"]) for each in rows})
+    assert found.registries_dropped == max(0, everything - limit)
+    assert [each["labels"] for each in map(finding, found.findings)] == [each["labels"] for each in expected.findings]
+
+
+@pytest.mark.parametrize(("limit", "own"), [(0, ""), (1, "b"), (2, "bc"), (3, "abc"), (4, "abcd"), (9, "abcd")])
+def test_the_largest_registries_have_totals_of_their_own(limit, own):
+    """By live rows, then by name; the others are one, which has neither a type nor a UUID."""
+    sizes = {"a": 2, "b": 4, "c": 3, "d": 2}
+    rows = [
+        row(f"{number}", registryIdentifier=name, registryUUID=name, fileCount=1)
+        for name, size in sizes.items()
+        for number in range(size)
+    ]
+    rows += [row(f"gone {number}", registryIdentifier="d", registryUUID="d", deletedAt=1) for number in range(9)]
+    found = inventory(rows, registries=limit)
+    others = {} if len(own) == 4 else {("(other)", "(other)"): sum(sizes[name] for name in {*sizes} - {*own})}
+    expected = {(name, "NPM"): sizes[name] for name in own} | others
+    assert {key: totals.files for key, totals in found.registries.items()} == expected
+    assert found.registries_dropped == 4 - len(own)
+    assert [found.registries[key].registry_uuid for key in others] == [""] * len(others)
+    assert sum(totals.deleted for totals in found.registries.values()) == 9
+
+
+def test_the_others_keep_what_they_are_by_themselves():
+    """Whether scanning applies is settled for each registry before they are added up."""
+    rows = [row(registryIdentifier="a"), row(registryIdentifier="b", registryType="VIRTUAL", deploymentMetadata={})]
+    [others] = inventory(rows, registries=0).registries.values()
+    assert {cell.scan_status: number for cell, number in others.artifacts.items() if number} == {
+        "UNSCANNED": 1,
+        "NOT_APPLICABLE": 1,
+    }
+    assert (others.environments, others.downloads) == ({}, None)
+
+
+def test_the_most_frequent_statuses_and_modes_keep_their_names():
+    """Besides those that are always there."""
+    numbers = range(20)
+    rows = [
+        row(f"{number} {copy}", scanStatus=f"s{number:02}", firewallMode=f"m{number:02}")
+        for number in numbers
+        for copy in range(30 - number)
+    ]
+    cells = totals(*rows).artifacts
+    always = {"ALLOWED", "WARN", "BLOCKED", "UNSCANNED", "(other)"}
+    assert {cell.scan_status for cell in cells} == always | {f"s{number:02}" for number in numbers[:11]}
+    assert {cell.firewall_mode for cell in cells} == {"(other)"} | {f"m{number:02}" for number in numbers[:15]}
+    assert sum(number for cell, number in cells.items() if "(other)" in cell) == sum(30 - n for n in numbers[11:])
+
+
+def test_findings_keep_the_names_of_their_registries_statuses_and_modes():
+    """They have a limit of their own, and someone must act on them."""
+    rows = [row(f"{n}", firewallMode=f"m{n:02}", registryIdentifier=f"r{n}", isQuarantined=True) for n in range(30)]
+    found = inventory(rows, registries=1)
+    assert {each.key.registry for each in found.findings} == {f"r{n}" for n in range(30)}
+    assert {each.firewall_mode for each in found.findings} == {f"m{n:02}" for n in range(30)}
 
 
 # Findings

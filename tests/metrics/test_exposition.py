@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 import subprocess
 from dataclasses import replace
 
@@ -32,8 +33,9 @@ DAY = 86_400
 TEMPLATE = "{base}/ng/account/{account}/module/har/orgs/{org}/projects/{project}/registries/{registry}"
 
 
-def snapshot_of(rows, findings=("quarantined", "blocked")) -> Snapshot:
-    tally = Tally(NOW, findings=findings, findings_limit=500, stale_ages={"7d": 7 * DAY, "30d": 30 * DAY})
+def snapshot_of(rows, findings=("quarantined", "blocked"), registries=500) -> Snapshot:
+    ages = {"7d": 7 * DAY, "30d": 30 * DAY}
+    tally = Tally(NOW, findings=findings, findings_limit=500, registries_limit=registries, stale_ages=ages)
     page = decode_page(
         json.dumps({"status": "SUCCESS", "data": {"artifacts": rows}}).encode(), NOW, rows_asked=len(rows)
     )
@@ -63,6 +65,7 @@ RICH = make_row(
     lastScannedAt=str(int((NOW - 8 * DAY) * 1000)),
     registryUUID="reg-uuid",
     uuid="art-uuid",
+    metadata={"tags": ["v1", "latest"]},
 )
 
 
@@ -75,6 +78,7 @@ def test_a_finding_is_told_with_all_that_is_known_of_it():
         'reason="CVE-2021-44228"',
         'purl="pkg:npm/artifact@1.0.0"',
         'uuid="art-uuid"',
+        'tags="latest,v1"',
         'scan_status="BLOCKED"',
         'firewall_mode="BLOCK"',
         'url="https://h/ng/account/acct/module/har/orgs/org/registries/npm-remote"',
@@ -221,6 +225,18 @@ def test_a_registry_of_deleted_rows_only_has_neither_ages_of_scans_nor_an_info()
     text = exposition_of(view_of(snapshot_of([make_row(deletedAt="1730978736333")]))).render_spaces()
     assert list(samples(text, "har_artifacts_deleted{").values()) == [1.0]
     assert samples(text, "har_artifacts_stale_scan{") == samples(text, "har_registry_info{") == {}
+
+
+def test_registries_over_the_limit_have_one_info_without_a_link():
+    """A join with the infos loses no artifact; a finding links to its own registry all the same."""
+    rows = [make_row(n, registryIdentifier=f"r{n}", isQuarantined=True) for n in range(3)]
+    text = exposition_of(view_of(snapshot_of(rows, registries=1))).render_spaces()
+    assert list(samples(text, "har_registries_dropped{").values()) == [2.0]
+    infos, links = samples(text, "har_registry_info{"), samples(text, "har_artifact_finding_info{")
+    counted = {re.search('registry="(.*?)"', series)[1] for series in samples(text, "har_artifacts{")}
+    assert {re.search('registry="(.*?)"', series)[1] for series in infos} == counted == {"r0", "(other)"}
+    assert any('registry="(other)",registry_type="",registry_uuid=""' in info and 'url=""' in info for info in infos)
+    assert sum('registries/r2"' in info for info in links) == 1
 
 
 def test_a_finding_without_a_count_of_downloads_has_no_series_of_it():

@@ -100,13 +100,16 @@ _versions = st.fixed_dictionaries(
     optional={
         "version": st.sampled_from(("1", "2", "1\n", "1\t", 3, None)),
         "artifactType": st.sampled_from(("model", "dataset", None)),
+        "artifactKey": st.sampled_from(
+            ({"arch": "a", "dist": "b"}, {"dist": "b", "arch": "a"}, {"arch": "c"}, {}, None)
+        ),
         "uuid": st.sampled_from(("image-1", "image-2", "image\ud800", "", None)),
         "purl": st.sampled_from(("pkg:npm/a@1", "p" * 999, 1, None)),
         "lastScannedAt": _maybe(times, times, odd_times),
         "fileCount": _maybe(counts, odd_counts),
         "digestCount": _maybe(counts, odd_counts),
         "deletedAt": _maybe(st.none(), st.none(), times, odd_times),
-        "metadata": st.just({"tags": ["1"]}),
+        "metadata": st.sampled_from(({"tags": ["b", "a\n", "a"]}, {"tags": "a"}, {"tags": []}, {}, None)),
         "labels": st.none(),
     },
 )
@@ -140,7 +143,8 @@ def listings(draw, max_versions=10):
     for version in draw(st.lists(_versions, max_size=max_versions)):
         row = {**draw(st.sampled_from(registries)), **version}
         fields = ("packageType", "artifactType", "name", "version")
-        identity = (row.get("registryUUID") or row["registryIdentifier"], *(row.get(field) for field in fields))
+        registry = row.get("registryUUID") or row["registryIdentifier"]
+        identity = (registry, *(row.get(field) for field in fields), _key(row))
         if identity in identities:
             continue
         identities.add(identity)
@@ -212,6 +216,9 @@ def _read(row, now, rejected):
     """Return the row with a usable value or None for every field that is read, and with its labels R."""
     texts = {field: row.get(field) for field in READ_FIELDS}
     read = {field: str(text) if isinstance(text, int) else text for field, text in texts.items()}
+    read = {
+        field: re.sub("[\ud800-\udfff]", "?", text) if isinstance(text, str) else text for field, text in read.items()
+    }
     read["isQuarantined"] = row.get("isQuarantined")
     for field in ("downloadsCount", "fileCount", "digestCount"):
         read[field] = _number(row.get(field), rejected)
@@ -260,12 +267,15 @@ def _time(value, now, rejected):
 def _merge(rows):
     """Make one version of all rows with one identity; of what the notes do not name, the first row's."""
     versions = {}
+    scanned = {row["R"] for row in rows if _shows_scanning(row)}
     for row in rows:
         identity = (
             row["registryUUID"] or row["registryIdentifier"],
             *(row[field] for field in ("packageType", "artifactType", "name", "version")),
+            _key(row),
             row["deletedAt"] is None,
         )
+        row["scanned"] = row["R"] in scanned
         row["scans"] = _scan_status(row)
         first = versions.setdefault(identity, row)
         if first is not row:
@@ -273,21 +283,32 @@ def _merge(rows):
             first["quarantineReason"] = first["quarantineReason"] or row["quarantineReason"]
             first["scans"] = max(first["scans"], row["scans"])
     for version in versions.values():
-        version["scan_status"] = clean(version["scans"][2])
+        version["scan_status"] = clean(version["scans"][1])
         version["firewall_mode"] = clean(version["firewallMode"] or "NONE")
     return list(versions.values())
 
 
-def _scanning_applies(row):
-    scanned = ("CARGO", "COMPOSER", "GO", "MAVEN", "NPM", "NUGET", "PYTHON", "RPM")
-    return (row["registryType"] or "").upper() == "UPSTREAM" and (row["packageType"] or "").upper() in scanned
+def _key(row):
+    """Return what two keys have in common that are the same, however they are written."""
+    return tuple(sorted((row.get("artifactKey") or {}).items()))
+
+
+def _tags(row):
+    tags = (row["metadata"] or {}).get("tags")
+    return tags if isinstance(tags, list) else []
+
+
+def _shows_scanning(row):
+    """Tell whether a row shows that its registry is scanned: one row is enough for all."""
+    types = ("CARGO", "COMPOSER", "GO", "HELM_HTTP", "MAVEN", "NPM", "NUGET", "PYTHON", "RPM")
+    upstream = (row["registryType"] or "").upper() == "UPSTREAM" and (row["packageType"] or "").upper() in types
+    return upstream or bool(row["scanStatus"]) or (row["firewallMode"] or "allow").lower() != "allow"
 
 
 def _scan_status(row):
-    """Return what sorts statuses, the worst last: how bad it is, whether there is one, and the status itself."""
-    status = row["scanStatus"] or ("UNSCANNED" if _scanning_applies(row) else "NOT_APPLICABLE")
-    badness = {"BLOCKED": 3, "WARN": 2, "UNSCANNED": 1}.get(status.upper(), 0)
-    return badness, status != "NOT_APPLICABLE", status
+    """Return what sorts statuses, the worst last: how bad it is, and the status itself."""
+    status = row["scanStatus"] or ("UNSCANNED" if row["scanned"] else "NOT_APPLICABLE")
+    return {"BLOCKED": 3, "WARN": 2, "UNSCANNED": 1}.get(status.upper(), 0), status
 
 
 def _risk(version):
@@ -311,7 +332,7 @@ def _count_registry(families, registry, live, now):
 
 def _count_statuses(live, add):
     statuses = ["ALLOWED", "WARN", "BLOCKED"]
-    if any(_scanning_applies(version) for version in live):
+    if any(version["scanned"] for version in live):
         statuses.append("UNSCANNED")
     for version in live:
         for status in statuses:
@@ -386,7 +407,7 @@ def _find(live, wanted, limit):
 def _urgency(version):
     worst = ["quarantined", "blocked", "warn"].index(version["kinds"][0])
     fields = ("name", "version", "registryIdentifier", "packageType", "artifactType", "registryUUID")
-    return not version["prod"], worst, [version[field] or "" for field in fields]
+    return not version["prod"], worst, [version[field] or "" for field in fields], _key(version)
 
 
 def _finding(labels, versions):
@@ -402,4 +423,5 @@ def _finding(labels, versions):
         "reason": clean(first["quarantineReason"] or ""),
         "purl": clean(first["purl"] or ""),
         "uuid": clean(first["uuid"] or ""),
+        "tags": clean(",".join(sorted(tag for tag in _tags(first) if isinstance(tag, str)))),
     }

@@ -27,7 +27,7 @@ FOUND = (
 
 def snapshot(*, age=0.0, artifacts=1_234, findings=0, found=FOUND, dropped=0, reported=1_234, complete=True):
     listed = tuple(
-        Finding(RegistryKey("npm", "NPM"), *found[number % len(found)], {}, None, "BLOCKED", "", "", "", "")
+        Finding(RegistryKey("npm", "NPM"), *found[number % len(found)], {}, None, "BLOCKED", "", "", "", "", "")
         for number in range(findings)
     )
     inventory = Inventory({}, findings=listed, findings_dropped=dropped, artifacts=artifacts)

@@ -18,7 +18,7 @@ class Names(Tally):
     """Tally that remembers the names of all rows."""
 
     def __init__(self, began):
-        super().__init__(began, findings=(), findings_limit=0, stale_ages={})
+        super().__init__(began, findings=(), findings_limit=0, registries_limit=500, stale_ages={})
         self.names = set()
 
     def add(self, rows):
