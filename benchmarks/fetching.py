@@ -1,11 +1,13 @@
 """Pages fetched as the exporter does, but one after the other on one connection."""
 
 import sys
+from functools import partial
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
 from benchmarks.contest import take_turns
 from benchmarks.listing import Listing
+from exporter.harness.page import largest_body
 from exporter.harness.transport import Transport
 
 _PATIENCE = 30.0
@@ -16,9 +18,8 @@ def fetch_all(url: str, size: int) -> int:
     address = urlsplit(url)
     transport = Transport(f"{address.scheme}://{address.netloc}", connections=1)
     pages = Listing.at(address.path).pages(size)
-    return sum(
-        transport.get(f"{url}?page={page}&size={size}", {}, _PATIENCE).status == HTTPStatus.OK for page in range(pages)
-    )
+    get = partial(transport.get, headers={}, timeout=_PATIENCE, space="", max_body=largest_body(size))
+    return sum(get(f"{url}?page={page}&size={size}").status == HTTPStatus.OK for page in range(pages))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from functools import partial
 from http import HTTPStatus
 from urllib.parse import quote, urlencode
 
@@ -28,7 +29,7 @@ from exporter.harness.errors import (
 )
 from exporter.harness.keys import KeySource, looks_of
 from exporter.harness.limits import TRIES, Limits, backoff
-from exporter.harness.page import error_message
+from exporter.harness.page import error_message, largest_body
 from exporter.harness.throttle import LONGEST_PAUSE
 from exporter.harness.transport import Response, Transport
 from exporter.labels import clean
@@ -167,6 +168,7 @@ class Client:
             Stopped: the process is shutting down.
         """
         url = f"{self._api_url}{listing.path()}?{listing.query(page, size)}"
+        send = partial(self._transport.get, url, space=listing.space, max_body=largest_body(size))
         # Once per page, not per try: retries must not earn further retries.
         self._limits.budget.earn()
         key_renewed = False
@@ -175,7 +177,7 @@ class Client:
             # Read again for each try: the key may have been rotated meanwhile.
             key = self._key.current()
             try:
-                return self._try(url, key, deadline)
+                return self._try(send, key, deadline)
             # A rotated key is refused once; the file may hold the new one already.
             except (AuthError, ForbiddenError) as error:
                 if key_renewed or not self._key.renew(key, self._patience(deadline)):
@@ -212,14 +214,14 @@ class Client:
             raise error
         self._clock.wait(pause)
 
-    def _try(self, url: str, key: str, deadline: float) -> bytes:
+    def _try(self, send: Callable[[dict[str, str], float], Response], key: str, deadline: float) -> bytes:
         """Send one request, and return the body of a good response."""
         with self._slot(deadline):
             started = self._clock.monotonic()
             timeout = self._timeout(deadline)
             code = "error"
             try:
-                response = self._transport.get(url, self._headers(key), timeout)
+                response = send(self._headers(key), timeout)
                 code = str(response.status)
             finally:
                 self._counters.count_request(code, self._clock.monotonic() - started)

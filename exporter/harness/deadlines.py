@@ -3,11 +3,15 @@
 The timeouts of requests and urllib3 apply to a single address, handshake or read, and a name look-up has none. Here the
 connection is made on a thread that is waited for until the deadline; from then on a watchdog shuts down the socket of
 an exchange when its time is over, which ends any read or write.
+
+A connection is used again only after a response that ended where it said, with nothing behind it, and only for the same
+space: a response that the server sends twice, or too late, is never taken for one of another space.
 """
 
 import heapq
 import http.client
 import io
+import queue
 import socket
 import ssl
 import threading
@@ -29,6 +33,11 @@ from urllib3.exceptions import ConnectTimeoutError, ProxyError, SSLError
 _CURRENT: ContextVar["Exchange"] = ContextVar("exchange")
 _FEW = 1_000  # entries that are not worth pruning
 _MOMENT = 0.001  # the least timeout: 0 would mean not to wait at all
+_READ_HEADERS = {
+    *(b"connection", b"content-encoding", b"content-length", b"content-type", b"keep-alive", b"proxy-connection"),
+    *(b"retry-after", b"transfer-encoding"),
+}
+_LISTS = {b"content-length", b"transfer-encoding"}
 
 
 class Watchdog:
@@ -39,9 +48,9 @@ class Watchdog:
         threading.Thread(target=_watch, args=(self._waiting,), name="watchdog", daemon=True).start()
         weakref.finalize(self, self._waiting.add, 0.0, None).atexit = False
 
-    def exchange(self, timeout: float) -> "Exchange":
-        """Return an exchange to run in a `with` block; its seconds start now."""
-        exchange = Exchange(time.monotonic() + timeout)
+    def exchange(self, timeout: float, space: str) -> "Exchange":
+        """Return an exchange about a space, to run in a `with` block; its seconds start now."""
+        exchange = Exchange(time.monotonic() + timeout, space)
         self._waiting.add(exchange.deadline, exchange)
         return exchange
 
@@ -87,11 +96,13 @@ class Exchange:
 
     Attributes:
         deadline: monotonic time at which it ends.
+        space: the space that it is about.
         expired: whether its time is over.
     """
 
-    def __init__(self, deadline: float) -> None:
+    def __init__(self, deadline: float, space: str) -> None:
         self.deadline = deadline
+        self.space = space
         self.expired = False
         self._lock = threading.Lock()
         self._connection: HTTPConnection | None = None
@@ -136,6 +147,13 @@ def _plain(sock: Any) -> Any:  # noqa: ANN401 - a socket, or urllib3's TLS over 
     return getattr(sock, "socket", sock)
 
 
+def _unread(sock: Any) -> int:  # noqa: ANN401 - a socket, or urllib3's TLS over the TLS of a proxy
+    """Return how many bytes TLS has received that nobody has read: waiting for the socket does not show them."""
+    if isinstance(sock, ssl.SSLSocket):
+        return sock.pending()
+    return sock.sslobj.pending() + sock.incoming.pending + _unread(sock.socket) if hasattr(sock, "sslobj") else 0
+
+
 def _shut_down(sock: socket.socket | None) -> None:
     # Not SSLSocket.shutdown, which drops TLS first: a concurrent send would leave in clear text.
     if sock is not None:
@@ -153,7 +171,8 @@ class _RawReader(io.RawIOBase):
 
     def __init__(self, raw: io.RawIOBase) -> None:
         self._raw = raw
-        self.in_head = False
+        # http.client takes headers that break off for complete ones, and what they say about the body for all of it.
+        self.in_head = True
         self.stopped = False
 
     def readable(self) -> bool:
@@ -173,16 +192,19 @@ class _RawReader(io.RawIOBase):
 
 
 class _Reader(io.BufferedReader):
-    """Buffer of a response, which closes the connection after anything but a clean 200.
+    """Buffer of a response, which closes the connection unless that can be used again.
 
     Attributes:
-        status: the HTTP status of the response; 0 before it is known.
+        in_head: status and headers are being read.
+        reusable: the connection can be used again if the response ends where it should.
     """
 
     def __init__(self, raw: _RawReader, exchange: Exchange) -> None:
         super().__init__(raw)
-        self.status = 0
+        self.in_head = True
+        self.reusable = False
         self._exchange = exchange
+        self._at_status = True
 
     def read(self, size: int | None = -1, /) -> bytes:
         # http.client passes on the negative size of a chunk, which would read without a limit.
@@ -190,13 +212,42 @@ class _Reader(io.BufferedReader):
             raise ValueError("a chunk of a negative size")
         return super().read(size)
 
+    def readline(self, size: int | None = -1, /) -> bytes:
+        """Return the next line; of a head only what is read, as http.client takes no more than 100 headers."""
+        line = super().readline(size)
+        if not self.in_head or len(line) == size:  # http.client refuses lines that are too long
+            return line
+        if self._at_status:
+            self._at_status = False
+            # Without the reason phrase: that of a proxy may echo its password.
+            return b" ".join(line.split(None, 2)[:2]) + b"\r\n"
+        while len(line) != size:
+            self._at_status = not line.strip(b"\r\n")  # of the response after an interim one
+            if header := line if self._at_status else _header(line):
+                return header
+            line = super().readline(size)
+        return line
+
     def close(self) -> None:
         cast("_RawReader", self.raw).stopped = True
         surplus = not self.closed and bool(self.peek(1))
         # Before the connection returns to the pool: nothing of this response may be read as the next one.
-        if surplus or self.status != http.client.OK:
+        if surplus or not self.reusable:
             self._exchange.close_connection()
         super().close()
+
+
+def _header(line: bytes) -> bytes:
+    """Return a header without unusual blanks and capitals; empty if nobody reads it."""
+    name, _, value = line.partition(b":")
+    name = name.rstrip().lower()
+    if name not in _READ_HEADERS:
+        return b""
+    if name in _LISTS:
+        # A list that names one thing repeatedly, or nothing beside it, is that thing.
+        values = {item.strip().lower() for item in value.split(b",")} - {b"", b"identity"}
+        value = b",".join(sorted(values))
+    return b"%s: %s\r\n" % (name, value.strip()) if value.strip() else b""
 
 
 class _Response(http.client.HTTPResponse):
@@ -210,27 +261,45 @@ class _Response(http.client.HTTPResponse):
 
     def begin(self) -> None:
         """Read status and headers; interim responses (1xx) come before the real one and are skipped."""
-        # http.client takes headers that break off for complete ones, and what they say about the body for all of it.
-        self._raw_reader.in_head = True
         super().begin()
         while http.client.CONTINUE <= self.status < http.client.OK and self.status != http.client.SWITCHING_PROTOCOLS:
             self.headers = self.msg = None  # type: ignore[assignment] # begin() does nothing while headers are set
             super().begin()
-        self._raw_reader.in_head = False
-        self._reader.status = self.status
+        self._raw_reader.in_head = self._reader.in_head = False
+        self._reader.reusable = self.status == http.client.OK and self._ends_in_one_way()
+
+    def _ends_in_one_way(self) -> bool:
+        """Return whether the headers say once, and without doubt, where the body ends."""
+        lengths = self.headers.get_all("content-length", [])
+        codings = self.headers.get_all("transfer-encoding", [])
+        if codings:
+            return codings == ["chunked"] and not lengths
+        return len(lengths) == 1 and lengths[0].isdigit()
 
 
 class _Connection(HTTPConnection):
-    """Connection that registers with the exchange in progress."""
+    """Connection that registers with the exchange in progress.
+
+    Attributes:
+        exchange: the exchange that used it last.
+        space: the space of all its exchanges; None before the first one.
+    """
 
     response_class = _Response
     exchange: Exchange | None = None
+    space: str | None = None
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the connection is open, and the other side has sent nothing since the last response."""
+        return super().is_connected and not _unread(self.sock)
 
     def request(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - as in the base class
         """Send a request of the exchange in progress."""
         if self.exchange is not None:
             self.exchange.use(None)  # it may not have ended yet, and must not shut down this request
         self.exchange = _CURRENT.get()
+        self.space = self.exchange.space
         self.exchange.use(self)
         super().request(*args, **kwargs)
 
@@ -307,12 +376,28 @@ class _TlsConnection(_Connection, HTTPSConnection):
     """The same with TLS."""
 
 
+class _Idle(queue.LifoQueue[_Connection | None]):
+    """Idle connections, and nothing in the places that are free; hands out only connections of the same space."""
+
+    def _get(self) -> _Connection | None:
+        current = _CURRENT.get(None)  # there is none when the pool is closed
+        spaces = [connection and connection.space for connection in self.queue]
+        if current and current.space in spaces:
+            return cast("_Connection", self.queue.pop(spaces.index(current.space)))
+        # A free place, or that of the connection that has been idle for longest.
+        if oldest := self.queue.pop(0):
+            oldest.close()
+        return oldest
+
+
 class _Pool(HTTPConnectionPool):
     ConnectionCls = _Connection
+    QueueCls = _Idle  # type: ignore[assignment] # its type there is a variable
 
 
 class _TlsPool(HTTPSConnectionPool):
     ConnectionCls = _TlsConnection
+    QueueCls = _Idle  # type: ignore[assignment] # its type there is a variable
 
 
 class DeadlineAdapter(HTTPAdapter):

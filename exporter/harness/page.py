@@ -7,6 +7,7 @@ invalid value affects only its own row. Neither way builds more rows than were a
 """
 
 import json
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import lru_cache
@@ -22,6 +23,9 @@ from exporter.labels import MAX_LENGTH, clean
 
 _DAY = 86_400.0
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_LARGEST_BODY = 16 * 2**20
+_LARGEST_EMPTY_PAGE = 2 * 2**20
+_LARGEST_ROW = 16 * 2**10  # on average
 _FAST_BODY = 4 * 2**20  # bytes; texts may take four times as much while they are decoded
 _FAST_ROW = 2**16
 _UNREMARKABLE = {None, "ALLOWED"}
@@ -209,6 +213,8 @@ _TEXTS = {of.name for of in msgspec.structs.fields(Artifact)} - {
     *_OBJECTS,
 }
 _RAW_DEPLOYMENTS = msgspec.json.Decoder(_RawDeployments)
+# One large body at a time: each step of its decoding keeps all other threads waiting.
+_LARGE = threading.Lock()
 # Not strict, because the API sends numbers as text.
 _ROW = msgspec.json.Decoder(Artifact, strict=False)
 
@@ -230,6 +236,11 @@ def _rows_decoder(most: int) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(_list_of(Raw, most))
 
 
+def largest_body(rows_asked: int) -> int:
+    """Return how many bytes a page may have, as it is sent and decompressed."""
+    return min(_LARGEST_BODY, _LARGEST_EMPTY_PAGE + rows_asked * _LARGEST_ROW)
+
+
 def decode_page(body: bytes, now: float, *, rows_asked: int, label: Callable[[str], str] = clean) -> Page:
     """Return the page that a response of the API holds.
 
@@ -248,7 +259,11 @@ def decode_page(body: bytes, now: float, *, rows_asked: int, label: Callable[[st
     tolerant = _TolerantDecoder(rows_asked)
     whole = memoryview(body)[len(_BYTE_ORDER_MARK) :] if body.startswith(_BYTE_ORDER_MARK) else body
     try:
-        answer = _decode_fast(whole, rows_asked) or tolerant.decode(whole)
+        if len(whole) > _FAST_BODY:
+            with _LARGE:
+                answer = tolerant.decode(whole)
+        else:
+            answer = _decode_fast(whole, rows_asked) or tolerant.decode(whole)
         rows = _listed(answer, label)
         artifacts = _with_flags(rows)
         rejected_times = _finish(artifacts, latest=int(1000 * (now + _DAY)))
@@ -265,9 +280,7 @@ def decode_page(body: bytes, now: float, *, rows_asked: int, label: Callable[[st
 
 
 def _decode_fast(body: bytes | memoryview, rows_asked: int) -> _Answer | None:
-    """Return the answer; None if it is not as usual, or large."""
-    if len(body) > _FAST_BODY:
-        return None
+    """Return the answer; None if it is not as usual."""
     try:
         envelope = _page_decoder(rows_asked).decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError):

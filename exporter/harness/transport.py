@@ -1,5 +1,6 @@
 """One HTTP exchange with a server: a GET through requests, read whole, in time, or an error with its reason."""
 
+import io
 import ipaddress
 import zlib
 from collections.abc import Iterable, Iterator
@@ -41,14 +42,12 @@ from exporter.harness.errors import (
 from exporter.harness.trust import authorities
 from exporter.labels import clean
 
-MAX_BODY = 16 * 2**20
-"""Bytes of the largest body that is read, before and after decompression."""
-
 _MAX_ERROR_BODY = 64 * 2**10
 # Small, because the library holds many times what it is asked for if chunks are tiny.
 _STEP = 2**16
 _GZIP = 31
 _TOO_LATE = "no complete response in time"
+_KEPT_CONNECTIONS = 32  # one for each space, unless there are many
 _ADDRESSES = 3  # a share of the time for each address, so that one that swallows packets leaves time for the next
 
 
@@ -74,13 +73,6 @@ class Response:
         return replace(self, content_type=self.content_type.replace(secret.lower(), "(key)"), body=body)
 
 
-class _Session(requests.Session):
-    """Session that does not even parse the target of a redirect, which may be no URL."""
-
-    def get_redirect_target(self, resp: requests.Response) -> None:  # noqa: ARG002 - as in the base class
-        return None
-
-
 class Transport:
     """Session with one server; safe to share between threads."""
 
@@ -97,35 +89,38 @@ class Transport:
 
         Args:
             base_url: the server that all URLs belong to.
-            connections: how many connections are kept open.
+            connections: how many requests are sent at once at most.
             ca_file: certificate authorities to trust instead of the usual ones.
             client_cert: files of the certificate and the key to present; without a key file the first holds both.
             proxy_url: the proxy for every request; None for what the environment says.
         """
-        self._session = _Session()
+        self._session = requests.Session()
         self._session.trust_env = False  # else ~/.netrc adds credentials, and REQUESTS_CA_BUNDLE replaces ca_file
         self._session.headers.clear()
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))  # spaces share the session
         for scheme in ("http://", "https://"):
-            self._session.mount(scheme, DeadlineAdapter(pool_connections=1, pool_maxsize=connections))
+            kept = max(connections, _KEPT_CONNECTIONS)
+            self._session.mount(scheme, DeadlineAdapter(pool_connections=1, pool_maxsize=kept))
         self._watchdog = Watchdog()
         self._verify = authorities(ca_file).path
         # Without a key file of its own OpenSSL would ask the terminal for the password of the key, if it has one.
         self._cert = (str(client_cert[0]), str(client_cert[1] or client_cert[0])) if client_cert else None
         self._proxies = _proxies(base_url, proxy_url)
 
-    def get(self, url: str, headers: dict[str, str], timeout: float) -> Response:
+    def get(self, url: str, headers: dict[str, str], timeout: float, *, space: str, max_body: int) -> Response:
         """Send one GET and read the whole response; redirects are not followed.
 
         Args:
             url: what to get.
             headers: headers to send.
             timeout: seconds that the whole exchange may take, name look-up included.
+            space: the space that it is about; a connection is used for one only.
+            max_body: bytes of the largest body that is read, as it was sent and decompressed.
 
         Raises:
             RefreshError: there was no whole response; the subclass is the reason.
         """
-        with self._watchdog.exchange(timeout) as exchange:
+        with self._watchdog.exchange(timeout, space) as exchange:
             if not exchange.left:
                 raise RequestTimeout(_TOO_LATE)
             try:
@@ -140,7 +135,7 @@ class Transport:
                     proxies=self._proxies,
                 )
                 with response:
-                    whole = _read(response.raw)
+                    whole = _read(response.raw, max_body)
             except (requests.RequestException, HTTPError, OSError, ValueError) as error:
                 try:
                     raise _translated(error, expired=exchange.expired) from None
@@ -155,23 +150,37 @@ class Transport:
         return whole
 
 
-def _read(raw: BaseHTTPResponse) -> Response:
-    encoding = raw.headers.get("Content-Encoding", "").lower()
-    pieces: list[bytes] = []
+def _read(raw: BaseHTTPResponse, max_body: int) -> Response:
+    encoding = _encoding(raw.headers.get("Content-Encoding", ""))
+    body = b""
     if raw.status == HTTPStatus.OK:
-        if encoding not in {"", "identity", "gzip"}:
+        if encoding not in {"", "gzip"}:
             raise BadShapeError("the response has a Content-Encoding that was not requested")
-        pieces.extend(_body(raw, encoding, MAX_BODY))
+        body = _joined(_body(raw, encoding, max_body))
     else:
         # The status is the reason, even if the text cannot be read.
         with suppress(BadJsonError, TooLargeError):
-            pieces.extend(_body(raw, encoding, _MAX_ERROR_BODY))
+            body = _joined(_body(raw, encoding, _MAX_ERROR_BODY))
     return Response(
         status=raw.status,
         content_type=raw.headers.get("Content-Type", "").partition(";")[0].strip().lower(),
         retry_after=raw.headers.get("Retry-After"),
-        body=b"".join(pieces),
+        body=body,
     )
+
+
+def _encoding(header: str) -> str:
+    """Return the encodings of a body other than none, in lower case; `x-gzip` is an older name of gzip."""
+    encodings = (encoding.strip().lower() for encoding in header.split(","))
+    return ",".join(encoding.removeprefix("x-") for encoding in encodings if encoding not in {"", "identity"})
+
+
+def _joined(pieces: Iterator[bytes]) -> bytes:
+    # A buffer that grows, and becomes the body without a copy, as does a single piece.
+    buffer = io.BytesIO(next(pieces, b""))
+    buffer.seek(0, io.SEEK_END)
+    buffer.writelines(pieces)
+    return buffer.getvalue()
 
 
 def _body(raw: BaseHTTPResponse, encoding: str, limit: int) -> Iterator[bytes]:
@@ -202,15 +211,16 @@ def _decompressed(pieces: Iterable[bytes]) -> Iterator[bytes]:
     gzip = zlib.decompressobj(_GZIP)
     try:
         for piece in pieces:
-            yield gzip.decompress(piece, _STEP)
-            # A small piece can decompress to an endless text.
-            while gzip.unconsumed_tail and not gzip.eof:
-                yield gzip.decompress(gzip.unconsumed_tail, _STEP)
-            if gzip.unused_data:
-                break
+            rest = piece
+            while rest:
+                if gzip.eof:  # another member follows
+                    gzip = zlib.decompressobj(_GZIP)
+                # A small piece can decompress to an endless text.
+                yield gzip.decompress(rest, _STEP)
+                rest = gzip.unused_data or gzip.unconsumed_tail
     except zlib.error:
         raise BadJsonError("the response is not the gzip that it claims to be") from None
-    if not gzip.eof or gzip.unused_data:
+    if not gzip.eof:
         raise BadJsonError("the gzip of the response does not end where the response does")
 
 
@@ -256,7 +266,7 @@ def _translated(error: Exception, *, expired: bool = False) -> RefreshError:
     if root is cause or isinstance(root, TimeoutError):
         return kind(text)
     # Texts of the system are safe to show; those of libraries quote what was received or sent.
-    return kind(f"{text}: {clean(str(root)) if isinstance(root, OSError) else type(root).__name__}")
+    return kind(f"{text}: {clean(str(root).strip()) if isinstance(root, OSError) else type(root).__name__}")
 
 
 def _cause(error: Exception) -> Exception:

@@ -68,6 +68,6 @@ def test_a_variable_is_obeyed_and_the_setting_replaces_it(variable, monkeypatch,
 
     with RawServer(answer, context) as server:
         url = f"https://{server.address}"
-        assert Transport(url, connections=1).get(url, {}, 5).body == b"{}"
+        assert Transport(url, connections=1).get(url, {}, 5, space="acct", max_body=99).body == b"{}"
         with pytest.raises(TlsError):
-            Transport(url, connections=1, ca_file=tmp_path / "other").get(url, {}, 5)
+            Transport(url, connections=1, ca_file=tmp_path / "other").get(url, {}, 5, space="acct", max_body=99)

@@ -55,6 +55,11 @@ _KINDS = {
 KINDS = tuple(_KINDS)
 """Names of the answers."""
 
+READABLE = tuple(
+    kind for kind in KINDS if kind.startswith(("unread", "version", "count:", "key", "tags", "deployments"))
+)
+"""Answers with one artifact, whose other values are of no use."""
+
 
 def body_of(kind, size):
     """Return the body of an answer, of at most this many bytes."""

@@ -18,6 +18,7 @@ from itertools import count
 import trustme
 
 from exporter.labels import clean
+from tests.support import amplified
 from tests.support.listings import body_of
 from tests.support.rawserver import HEAD, drips, hangs, sends, stalls
 from tests.support.upstream import make_row, make_rows
@@ -129,6 +130,7 @@ def endless(first, chunk):
 
 GOOD = body_of(make_rows(3), itemCount=3, pageSize=100)
 PACKED = gzip.compress(GOOD)
+CHUNKS = b"%x\r\n%s\r\n0\r\n\r\n" % (len(GOOD), GOOD)
 DEEP = b"[" * 100_000 + b"]" * 100_000
 LONG = b"9" * 5000
 
@@ -242,7 +244,6 @@ CONNECTIONS = cases(
         "closed without a response": sends(),
         "incomplete head": sends(HEAD[:-5]),
         "not HTTP": sends(b"220 mail.example ESMTP\r\n"),
-        "too many headers": sends(HEAD + b"X: y\r\n" * 200 + b"\r\n"),
         "an endless header": sends(b"HTTP/1.1 200 OK\r\nX: " + b"y" * 70_000),
     },
     requests=3, log=("base_url",),
@@ -257,6 +258,7 @@ SLOWNESS = cases(
         "body drip": drips(HEAD + b"Content-Length: 100000\r\n\r\n", b" "),
         "chunk drip": drips(HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n"),
         "endless provisional responses": endless(b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 9),
+        "endless headers": endless(HEAD, b"X: y\r\n" * 999),
     },
     settings=SLOW, log=("request_timeout",),
 )  # fmt: skip
@@ -264,8 +266,9 @@ SLOWNESS = cases(
 BOMB = gzip.compress(bytes(64 * MEGABYTE))
 
 SIZES = cases(
-    "More than 16 MiB", "too_large",
+    "A response that is too large", "too_large",
     {
+        "more than 100 rows may be": says(GOOD + b" " * (2 * MEGABYTE + 100 * 16 * 1024 - len(GOOD) + 1)),
         "gzip bomb": says(BOMB, "Content-Encoding: gzip"),
         "large": says(b" " * (16 * MEGABYTE + 1)),
         "endless": endless(HEAD + b"\r\n", b" " * MEGABYTE),
@@ -477,6 +480,18 @@ ODDITIES = [
     Case("A wrong number of artifacts", "changing",
          pages(lambda page, size: make_rows(150)[page * size :][:size], itemCount=count(150).__next__),
          series={_FETCHED: 150, _COMPLETE: 0}),
+    *(Case("A response in an unusual form", name, behave, series={_FETCHED: 3, _COMPLETE: 1})
+      for name, behave in {
+          "gzip of several members": says(gzip.compress(GOOD[:9]) + gzip.compress(GOOD[9:]), "Content-Encoding: gzip"),
+          "x-gzip in capitals": says(PACKED, "CONTENT-ENCODING:   X-GZIP  "),
+          "chunks in capitals": sends(HEAD + b"Transfer-Encoding: CHUNKED \r\n\r\n" + CHUNKS),
+          "a byte order mark": says(b"\xef\xbb\xbf" + GOOD),
+          "a thousand headers": says(GOOD, *["X-Many: y"] * 1_000),
+          "interim responses": sends(b"HTTP/1.1 103 Go\r\nLink: </x>\r\n\r\nHTTP/1.1 102 Wait\r\n\r\n" + answer(GOOD)),
+      }.items()),
+    *(Case("A value that is large once it is decoded", kind, says(amplified.body_of(kind, 3 * MEGABYTE)),
+           series={_FETCHED: 1, **rejected("row", 0)})
+      for kind in amplified.READABLE),
     Case("A number of thousands of digits", "as itemCount",
          says(GOOD.replace(b'"itemCount": 3', b'"itemCount": ' + LONG)), series={_FETCHED: 3, _COMPLETE: 1}),
     Case("A wrong number of artifacts", "pageIndex of another page", lists(*make_rows(3), pageIndex=7, pageCount=2),

@@ -219,6 +219,7 @@ WITHOUT_A_CASE = {
         ("engine/test_probes.py", "a_key_file_of_another_shard_is_read_with_the_first_probe"),
     ("A probe of a space that is not allowed", ""):
         ("engine/test_probes.py", "anything_but_one_space_is_refused_with_a_constant_text"),
+    ("A second response, or a late one", ""): ("harness/test_transport.py", "a_connection_is_used_for_one_space_only"),
     ("More probed spaces than are kept", ""):
         ("engine/test_probes.py", "a_target_with_a_walk_makes_no_room_and_one_too_many_is_told_so"),
 }  # fmt: skip

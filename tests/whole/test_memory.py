@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from tests.support.amplified import body_of
 from tests.support.commands import served
 from tests.support.faults import GOOD, MEGABYTE, endless, says
 from tests.support.rawserver import HEAD, RawServer
@@ -24,6 +25,8 @@ OVERSIZED = {
     "endless": endless(HEAD + b"\r\n", b" " * MEGABYTE),
     "endless empty gzip": endless(HEAD + b"Content-Encoding: gzip\r\n\r\n" + EMPTY[:10], b"\0\0\0\xff\xff" * 10_000),
 }
+
+AMPLIFIED = ("rows: {}", "rows: []", "message", "status", "version: surrogates")
 
 TINY_CHUNKS = endless(HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n" * 10_000)
 
@@ -45,11 +48,19 @@ def scraped_until(url, series):
 
 @pytest.mark.parametrize(
     ("behave", "reason"),
-    [*((behave, "too_large") for behave in OVERSIZED.values()), (TINY_CHUNKS, "timeout")],
-    ids=[*OVERSIZED, "endless tiny chunks"],
-)
+    [
+        *((behave, "too_large") for behave in OVERSIZED.values()),
+        # Too large for the page of 100 rows that is asked for after one of 1,000 has failed.
+        *((says(gzip.compress(body_of(kind, 16 * MEGABYTE)), "Content-Encoding: gzip"), "too_large")
+          for kind in AMPLIFIED),
+        (TINY_CHUNKS, "timeout"),
+    ],
+    ids=[*OVERSIZED, *AMPLIFIED, "endless tiny chunks"],
+)  # fmt: skip
 def test_a_page_that_is_too_large_or_too_slow_costs_32_mib_at_most(behave, reason):
-    settings = {"api_key": "pat.acct.id.key", "spaces": "acct", "cache_ttl": "1s", "request_timeout": "3s"}
+    """Of 1,000 rows, which may be larger than one of 100."""
+    settings = {"page_size": "1000", "api_key": "pat.acct.id.key", "spaces": "acct"}
+    settings |= {"cache_ttl": "1s", "request_timeout": "3s"}
     with RawServer(says(GOOD)) as server, served(base_url=f"http://{server.address}", **settings) as (process, url):
         scraped_until(f"{url}/metrics", 'har_up{space="acct"} 1.0')
         # The peak so far is forgotten.
