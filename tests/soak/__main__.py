@@ -9,7 +9,7 @@ import time
 from rich.console import Console
 from rich.table import Table
 
-from tests.soak import deadlines, handshakes, leaks, shutdown, slow_clients, truth
+from tests.soak import amplification, deadlines, handshakes, leaks, mixups, shutdown, slow_clients, truth
 from tests.soak.promise import Promise
 
 _ROWS = {
@@ -19,6 +19,8 @@ _ROWS = {
     "shutdown": shutdown.rows,
     "leaks": leaks.rows,
     "truth": truth.rows,
+    "amplification": amplification.rows,
+    "no-mix-up": mixups.rows,
 }
 
 

@@ -44,10 +44,24 @@ class Exporter(NamedTuple):
 
     def usage(self) -> Usage:
         """Return the current usage."""
-        folder = Path("/proc", str(self.process.pid))
-        status = dict(line.split(":", 1) for line in (folder / "status").read_text().splitlines())
+        status = self._status()
         memory = int(status["VmRSS"].split()[0]) * 1024
-        return Usage(memory, int(status["Threads"]), len(list((folder / "fd").iterdir())))
+        return Usage(memory, int(status["Threads"]), len(list((self._folder / "fd").iterdir())))
+
+    def forget_peak(self) -> None:
+        """Make `peak` begin with the current memory."""
+        (self._folder / "clear_refs").write_text("5")
+
+    def peak(self) -> int:
+        """Return the most resident memory since the peak was forgotten, bytes."""
+        return int(self._status()["VmHWM"].split()[0]) * 1024
+
+    @property
+    def _folder(self) -> Path:
+        return Path("/proc", str(self.process.pid))
+
+    def _status(self) -> dict[str, str]:
+        return dict(line.split(":", 1) for line in (self._folder / "status").read_text().splitlines())
 
 
 @contextmanager
