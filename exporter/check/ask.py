@@ -7,10 +7,11 @@ from collections.abc import Callable
 from concurrent.futures import wait
 from dataclasses import replace
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from exporter.check.forecast import seconds_by_rate
 from exporter.check.report import CheckedSpace, Report, report_on
+from exporter.check.sample import SampleTally
 from exporter.clock import Clock
 from exporter.config.settings import Settings
 from exporter.config.spaces import Space
@@ -95,7 +96,9 @@ class _Question:
         self._settings = settings
         self._clock = clock
         self._patience = patience
-        self._walker = new_walker(client, space, settings.model_copy(update={"refresh_timeout": patience}), clock)
+        patient = settings.model_copy(update={"refresh_timeout": patience})
+        self._walker = new_walker(client, space, patient, clock, tally=self._new_tally)
+        self._tally: SampleTally | None = None
         self._first: FirstPage | None = None
         self._unlisted: tuple[str, ...] = ()
         self._unknown: tuple[str, ...] = ()
@@ -108,6 +111,10 @@ class _Question:
         """
         self._first = self._walker.first_page(cancelled)
         return self._first.snapshot
+
+    def _new_tally(self, *arguments: Any, **options: Any) -> SampleTally:  # noqa: ANN401 - those of Tally
+        self._tally = SampleTally(*arguments, **options)
+        return self._tally
 
     def open_registries(self) -> None:
         """Ask for one row of each configured registry that the page leaves open.
@@ -150,6 +157,7 @@ class _Question:
             key_account=account_of(self._client.key.current()),
             requests=self._first.requests if self._first else None,
             series=sum(1 for family in SPACE_FAMILIES for _ in family.samples(view)),
+            rows=self._tally.rows if self._tally else (),
             unlisted=self._unlisted,
             unknown=self._unknown,
         )

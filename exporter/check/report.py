@@ -5,9 +5,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from exporter.check import forecast
+from exporter.check.sample import images_by, ineffective_filters
 from exporter.config.settings import Settings
 from exporter.config.spaces import Space
 from exporter.harness.client import SAFE_PAGE_SIZE
+from exporter.harness.page import Artifact
 from exporter.inventory.refresh import SpaceStatus
 from exporter.inventory.snapshot import Snapshot
 from exporter.labels import clean
@@ -28,6 +30,7 @@ class CheckedSpace:
         key_account: the account that the key names; empty if it names none.
         requests: requests of one refresh; None if only a refresh can show it.
         series: time series of the first page.
+        rows: its rows.
         unlisted: configured registries that list nothing.
         unknown: configured registries that could not be asked for.
     """
@@ -38,6 +41,7 @@ class CheckedSpace:
     key_account: str
     requests: int | None
     series: int
+    rows: Sequence[Artifact] = ()
     unlisted: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
 
@@ -55,6 +59,7 @@ class Verdict:
         space: the space.
         artifacts: rows of the space by the API's own count, else of the page; None without a page.
         seconds: seconds that the page took, including retries and waits for `rate_limit`.
+        images: how images are listed, `tag` or `digest`; empty if the page holds none.
         reason: reason of the failure, as in `har_refresh_failures_total`; empty if there is a page.
         message: what happened; empty if there is a page.
         hint: what to change to get a page; may be empty.
@@ -72,6 +77,7 @@ class Verdict:
     space: str
     artifacts: int | None
     seconds: float
+    images: str = ""
     reason: str = ""
     message: str = ""
     hint: str = ""
@@ -146,7 +152,8 @@ def report_on(checked: Sequence[CheckedSpace], settings: Settings) -> Report:
         series=sum(verdict.series or 0 for verdict in verdicts),
         finding_series=sum(verdict.finding_series for verdict in verdicts),
     )
-    return Report(verdicts, total, tuple(warning for key in keys.values() for warning in key.warnings()))
+    of_keys = (warning for key in keys.values() for warning in key.warnings())
+    return Report(verdicts, total, (*_case_warnings(settings.configured), *of_keys))
 
 
 def as_document(report: Report) -> dict[str, Any]:
@@ -235,13 +242,14 @@ def _verdict(one: CheckedSpace, key: _Key, settings: Settings) -> Verdict:
     seconds = round(one.seconds, 6)
     if snapshot is None:
         texts = (failure.reason, failure.message, failure.hint) if failure else ("internal", "no answer", "")
-        return Verdict(space.ref, None, seconds, *texts, warnings, one.key_account)
+        return Verdict(space.ref, None, seconds, "", *texts, warnings, one.key_account)
     more_rows = _more_rows(one, snapshot, settings)
     found = len(snapshot.inventory.findings)
     return Verdict(
         space=space.ref,
         artifacts=max(_rows(snapshot), snapshot.reported or 0),
         seconds=seconds,
+        images=images_by(one.rows),
         warnings=(*warnings, *_page_warnings(one, snapshot, settings), *_time_warnings(one.requests, key, settings)),
         key_account=one.key_account,
         unlisted_registries=one.unlisted,
@@ -263,6 +271,16 @@ def _key_warnings(one: CheckedSpace) -> Iterator[str]:
         )
 
 
+def _case_warnings(spaces: Sequence[Space]) -> Iterator[str]:
+    alike: dict[tuple[str, str], list[str]] = {}
+    for space in spaces:
+        alike.setdefault((space.base_url, space.ref.lower()), []).append(space.ref)
+    for refs in alike.values():
+        if len(refs) > 1:
+            names = f"{', '.join(refs[:-1])} and {refs[-1]}"
+            yield f"spaces: {names} differ in case only, which Harness ignores: remove all but one, or they count twice"
+
+
 def _registry_warnings(one: CheckedSpace) -> Iterator[str]:
     if one.unlisted:
         names = ", ".join(map(clean, one.unlisted))
@@ -278,6 +296,7 @@ def _page_warnings(one: CheckedSpace, snapshot: Snapshot, settings: Settings) ->
         yield f"nothing is listed: check {', '.join(filters) or 'spaces'}{wider}"
     elif one.requests is None:
         yield "the API does not report how many artifacts there are: only a refresh shows what it costs"
+    yield from ineffective_filters(one.rows, one.space)
     if snapshot.page_size < (settings.page_size or SAFE_PAGE_SIZE):
         yield f"the server returns at most {snapshot.page_size} rows per page: lower page_size to that"
 

@@ -30,7 +30,7 @@ from exporter.inventory.refresh import Failure, SpaceStatus
 from exporter.scopes import first_of, without_scope
 from exporter.texts import format_duration
 
-_HEADS = ("SPACE", "VERDICT", "ARTIFACTS", "SERIES", "REQUESTS", "REFRESH", "LATENCY")
+_HEADS = ("SPACE", "VERDICT", "ARTIFACTS", "IMAGES", "SERIES", "REQUESTS", "REFRESH", "LATENCY")
 _INCOMPLETE = "incomplete: the listing changed during the refresh, or the API miscounts it (har_snapshot_complete 0)"
 
 
@@ -82,7 +82,7 @@ def _by_text(texts: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
 def _table(verdicts: Sequence[Verdict], *, with_hints: bool) -> Table:
     table = Table(box=None, pad_edge=False)
     for head in _HEADS:
-        table.add_column(head, justify="left" if head in {"SPACE", "VERDICT"} else "right", no_wrap=True)
+        table.add_column(head, justify="left" if head in {"SPACE", "VERDICT", "IMAGES"} else "right", no_wrap=True)
     if with_hints:
         table.add_column("HINT")
     for verdict in verdicts:
@@ -106,6 +106,7 @@ def _cells(verdict: Verdict) -> tuple[str, ...]:
         verdict.space,
         verdict.reason or ("warn" if verdict.warnings else "ok"),
         _figure(verdict.artifacts, more=verdict.requests is None),
+        verdict.images,
         _figure(verdict.series, more=not verdict.series_exact),
         _figure(verdict.requests),
         "" if verdict.refresh_seconds is None else _span(verdict.refresh_seconds),

@@ -76,13 +76,19 @@ class Generation:
 
 
 def new_walker(
-    client: SharedClient, space: Space, settings: Settings, clock: Clock, on_page: OnPage = lambda *_: None
+    client: SharedClient,
+    space: Space,
+    settings: Settings,
+    clock: Clock,
+    on_page: OnPage = lambda *_: None,
+    *,
+    tally: Callable[..., Tally] | None = None,
 ) -> Walker:
     """Return a walker through a space."""
     return Walker(
         _fetch_page(client, space),
         partial(
-            Tally,
+            tally or Tally,
             findings=settings.findings,
             findings_limit=settings.findings_limit,
             registries_limit=settings.registries_limit,

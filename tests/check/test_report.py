@@ -17,6 +17,7 @@ from exporter.harness.errors import REASONS, RefreshError
 from exporter.inventory.paging import requests_of_walk
 from exporter.inventory.refresh import SpaceStatus
 from tests.support.commands import run, settings_for
+from tests.support.listings import body_of
 from tests.support.places import DOCS
 from tests.support.settings import settings_from, settings_of
 from tests.support.spaces import snapshot
@@ -208,6 +209,75 @@ def test_a_registry_that_lists_nothing_is_told_once():
     assert verdict.warnings == ("registries: nothing is listed for npm-remot: misspelled, empty, or in another space",)
 
 
+DIGESTS = [f"sha256:{number:064x}" for number in range(2)]
+IMAGE = {"packageType": "DOCKER", "registryIdentifier": "images", "name": "alpine"}
+BY_DIGEST = "the API ignores it for images that are listed by digest"
+NOWHERE = {"prodEnvCount": 0, "nonProdEnvCount": 0}
+
+
+@pytest.mark.parametrize(
+    ("rows", "images"),
+    [
+        ([{**IMAGE, "version": "3.19"}], "tag"),
+        ([{**IMAGE, "version": DIGESTS[0]}, {**IMAGE, "version": "3.19"}], "digest"),
+        ([{**IMAGE, "packageType": "helm", "version": DIGESTS[0]}], "digest"),
+        ([{"version": DIGESTS[0]}, {"packageType": "HELM_HTTP"}], ""),
+    ],
+)
+def test_how_images_are_listed_is_told(rows, images):
+    with Upstream([make_row(number, **row) for number, row in enumerate(rows)], key=KEY) as upstream:
+        head, line = run("check", **settings_for(upstream)).stdout.splitlines()
+        assert only_verdict(upstream).images == images
+    assert re.split(" +", line[head.index("IMAGES") :])[0] == images
+
+
+@pytest.mark.parametrize(
+    ("name", "rows", "told"),
+    [
+        ("latest_version", [{"name": "a", "version": "1"}, {"name": "a", "version": "2"}],
+         "npm-remote lists versions 1 and 2 of a; every listed version is counted"),
+        ("latest_version", [{**IMAGE, "version": digest} for digest in DIGESTS],
+         f"images lists versions {DIGESTS[0]} and {DIGESTS[1]} of alpine; {BY_DIGEST}"),
+        ("latest_version", [{"name": "a", "version": "1"}, {"name": "b", "version": "2"}], ""),
+        ("latest_version", [{"name": "a", "version": "1", "isQuarantined": quarantined} for quarantined in (0, 1)], ""),
+        ("latest_version", [{"name": "a", "version": "1", "packageType": "GO"}, {"name": "a", "version": "2"}], ""),
+        ("latest_version",
+         [{"name": "a", "version": arch, "artifactKey": {"arch": arch}} for arch in ("amd64", "arm64")], ""),
+        ("deployed_artifact", [{"name": "a", "deploymentMetadata": NOWHERE}],
+         "npm-remote lists a 1.0.0, which is deployed nowhere; every listed version is counted"),
+        ("deployed_artifact", [{"name": "a", "deploymentMetadata": {"prodEnvCount": 0}}],
+         "npm-remote lists a 1.0.0, which is deployed nowhere; every listed version is counted"),
+        ("deployed_artifact", [{"deploymentMetadata": {**NOWHERE, "prodEnvCount": 1}}], ""),
+        ("deployed_artifact", [{}, {"deploymentMetadata": {}}], ""),
+    ],
+)  # fmt: skip
+def test_a_filter_that_visibly_had_no_effect_is_told_with_an_example(name, rows, told):
+    """Rows without counts of environments show nothing: the account may lack the module that counts them."""
+    body = body_of([make_row(number, **row) for number, row in enumerate(rows)], itemCount=len(rows))
+    with Upstream(key=KEY, fault=lambda _: reply(body=body)) as upstream:
+        assert only_verdict(upstream, **{name: "true"}).warnings == ((f"{name} has no effect: {told}",) if told else ())
+        assert only_verdict(upstream, **{name: "false"}).warnings == only_verdict(upstream).warnings == ()
+
+
+def test_a_filter_that_has_an_effect_is_not_warned_of():
+    rows = [make_row(number, name="a", version=str(number), deploymentMetadata=NOWHERE) for number in range(2)]
+    with Upstream([*rows, make_row(2, deploymentMetadata={"prodEnvCount": 1})], key=KEY) as upstream:
+        assert only_verdict(upstream, latest_version="true", deployed_artifact="true").warnings == ()
+
+
+def test_spaces_that_differ_in_case_only_are_told(tmp_path):
+    """Those of different servers are different; those of all shards are compared."""
+    spaces = ("acct/Org", "ACCT/org", "acct/org2", "acct/ORG")
+    with Upstream({space: make_rows(1) for space in spaces}, key=KEY) as upstream:
+        told = "acct/Org, ACCT/org and acct/ORG differ in case only, which Harness ignores: remove all but one, or they"
+        report = report_of(upstream, spaces=",".join(spaces), shards="3")
+        assert report.warnings == (f"spaces: {told} count twice",)
+        (tmp_path / "key").write_text(KEY)
+        elsewhere = f"{{ref: ACCT, base_url: 'http://localhost:1', api_key_file: {tmp_path}/key}}"
+        text = f"base_url: {upstream.url}\napi_key: {KEY}\nspaces: [acct/org2, acct, {elsewhere}]\n"
+        assert not check_spaces(settings_from(tmp_path, text), SystemClock()).warnings
+
+
 def answer(ref="acct", artifacts=100_000, *, key=0, seconds=0.1, size=100, **variables):
     (space,) = settings_of(spaces=ref, api_key="pat.acct.id.key", **variables).served
     rows = min(artifacts, size)
@@ -378,7 +448,7 @@ def test_a_terminal_gets_colours_hints_below_the_table_and_a_summary():
     screen = checked_on_terminal()
     text = screen.text[screen.text.index("SPACE ") :]
     head, *rows = [re.sub(" +", " ", line).strip() for line in text.splitlines()[:4]]
-    assert head == "SPACE VERDICT ARTIFACTS SERIES REQUESTS REFRESH LATENCY"
+    assert head == "SPACE VERDICT ARTIFACTS IMAGES SERIES REQUESTS REFRESH LATENCY"
     assert re.fullmatch(r"acct ok 250 [0-9]+\+ 4 [0-9.]+s [0-9.]+s", rows[0])
     assert re.fullmatch(r"acct/org warn 0 [0-9]+ 1 [0-9.]+s [0-9.]+s", rows[1])
     assert re.fullmatch(r"acct/nowhere client_error [0-9.]+s", rows[2])
