@@ -5,12 +5,15 @@ connection is made on a thread that is waited for until the deadline; from then 
 an exchange when its time is over, which ends any read or write.
 
 A connection is used again only after a response that ended where it said, with nothing behind it, and only for the same
-space: a response that the server sends twice, or too late, is never taken for one of another space.
+space: a response that the server sends twice, or too late, is never taken for one of another space. It may have died
+without a word meanwhile, so it is not used again after some time, and if it gives no byte, the request is sent once
+more over a new one.
 """
 
 import heapq
 import http.client
 import io
+import math
 import queue
 import socket
 import ssl
@@ -29,10 +32,14 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, ProxyError, SSLError
+from urllib3.response import HTTPResponse
 
 _CURRENT: ContextVar["Exchange"] = ContextVar("exchange")
 _FEW = 1_000  # entries that are not worth pruning
 _MOMENT = 0.001  # the least timeout: 0 would mean not to wait at all
+_MOST_IDLE = 90.0  # seconds; load balancers forget idle connections after some minutes, without a word
+_OLDEST = 600.0  # seconds that a connection is used, so that a change in the DNS is followed
+_SILENCE = 1 / 3  # of the time that is left, until a connection that was used before counts as dead
 _READ_HEADERS = {
     *(b"connection", b"content-encoding", b"content-length", b"content-type", b"keep-alive", b"proxy-connection"),
     *(b"retry-after", b"transfer-encoding"),
@@ -48,9 +55,15 @@ class Watchdog:
         threading.Thread(target=_watch, args=(self._waiting,), name="watchdog", daemon=True).start()
         weakref.finalize(self, self._waiting.add, 0.0, None).atexit = False
 
-    def exchange(self, timeout: float, space: str) -> "Exchange":
-        """Return an exchange about a space, to run in a `with` block; its seconds start now."""
-        exchange = Exchange(time.monotonic() + timeout, space)
+    def exchange(self, timeout: float, space: str, *, over_new: bool = False) -> "Exchange":
+        """Return an exchange about a space, to run in a `with` block; its seconds start now.
+
+        Args:
+            timeout: seconds that it may take.
+            space: the space.
+            over_new: use a new connection.
+        """
+        exchange = Exchange(time.monotonic() + timeout, space, over_new=over_new)
         self._waiting.add(exchange.deadline, exchange)
         return exchange
 
@@ -97,13 +110,17 @@ class Exchange:
     Attributes:
         deadline: monotonic time at which it ends.
         space: the space that it is about.
+        over_new: whether it needs a new connection.
         expired: whether its time is over.
+        found_dead: whether its connection, which was used before, gave no byte for too long.
     """
 
-    def __init__(self, deadline: float, space: str) -> None:
+    def __init__(self, deadline: float, space: str, *, over_new: bool = False) -> None:
         self.deadline = deadline
         self.space = space
+        self.over_new = over_new
         self.expired = False
+        self.found_dead = False
         self._lock = threading.Lock()
         self._connection: HTTPConnection | None = None
         self._sock: socket.socket | None = None
@@ -288,11 +305,14 @@ class _Connection(HTTPConnection):
     response_class = _Response
     exchange: Exchange | None = None
     space: str | None = None
+    made = used = -math.inf
 
     @property
     def is_connected(self) -> bool:
-        """Whether the connection is open, and the other side has sent nothing since the last response."""
-        return super().is_connected and not _unread(self.sock)
+        """Whether the connection is open and not too old, and the other side sent nothing since the last response."""
+        now = time.monotonic()
+        fresh = now - self.used < _MOST_IDLE and now - self.made < _OLDEST
+        return fresh and super().is_connected and not _unread(self.sock)
 
     def request(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - as in the base class
         """Send a request of the exchange in progress."""
@@ -301,7 +321,23 @@ class _Connection(HTTPConnection):
         self.exchange = _CURRENT.get()
         self.space = self.exchange.space
         self.exchange.use(self)
+        self._used_before = self.sock is not None
+        self.used = time.monotonic()
         super().request(*args, **kwargs)
+
+    def getresponse(self) -> HTTPResponse:  # type: ignore[override] # urllib3 returns its own, too
+        """Wait for the response; for its first byte only a part of the time on a connection that was used before."""
+        exchange = _CURRENT.get()
+        if self._used_before:
+            self.timeout = max(exchange.left * _SILENCE, _MOMENT)
+        try:
+            response = super().getresponse()
+        except TimeoutError:
+            exchange.found_dead = self._used_before and not exchange.expired
+            raise
+        if self.sock is not None:
+            self.sock.settimeout(max(exchange.left, _MOMENT))
+        return response
 
     @property
     def sock(self) -> Any:  # noqa: ANN401 - as in the base class
@@ -324,6 +360,7 @@ class _Connection(HTTPConnection):
             SSLError: the TLS handshake failed or stalled.
         """
         exchange = _CURRENT.get()
+        self.made = time.monotonic()
         exchange.use(None)  # the wait below ends in time, and knows how far the connection got
         tunnels = bool(self.proxy) and not self.proxy_is_forwarding
         try:
@@ -382,7 +419,7 @@ class _Idle(queue.LifoQueue[_Connection | None]):
     def _get(self) -> _Connection | None:
         current = _CURRENT.get(None)  # there is none when the pool is closed
         spaces = [connection and connection.space for connection in self.queue]
-        if current and current.space in spaces:
+        if current and current.space in spaces and not current.over_new:
             return cast("_Connection", self.queue.pop(spaces.index(current.space)))
         # A free place, or that of the connection that has been idle for longest.
         if oldest := self.queue.pop(0):

@@ -26,7 +26,7 @@ from urllib3.exceptions import (
 from urllib3.exceptions import ProxyError as UrllibProxyError
 from urllib3.response import BaseHTTPResponse
 
-from exporter.harness.deadlines import DeadlineAdapter, Watchdog
+from exporter.harness.deadlines import DeadlineAdapter, Exchange, Watchdog
 from exporter.harness.errors import (
     BadJsonError,
     BadShapeError,
@@ -120,7 +120,18 @@ class Transport:
         Raises:
             RefreshError: there was no whole response; the subclass is the reason.
         """
-        with self._watchdog.exchange(timeout, space) as exchange:
+        exchange = self._watchdog.exchange(timeout, space)
+        try:
+            return self._exchanged(exchange, url, headers, max_body)
+        except RefreshError:
+            if not exchange.found_dead:
+                raise
+        again = self._watchdog.exchange(exchange.left, space, over_new=True)
+        return self._exchanged(again, url, headers, max_body)
+
+    def _exchanged(self, exchange: Exchange, url: str, headers: dict[str, str], max_body: int) -> Response:
+        timeout = exchange.left
+        with exchange:
             if not exchange.left:
                 raise RequestTimeout(_TOO_LATE)
             try:

@@ -10,6 +10,7 @@ import ssl
 import threading
 import time
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
@@ -18,8 +19,9 @@ import urllib3.exceptions
 from requests import exceptions as requests_exceptions
 from urllib3.connection import HTTPConnection
 
+from exporter.harness import deadlines
 from exporter.harness.deadlines import Exchange, Watchdog, _unread
-from exporter.harness.errors import RefreshError, TooLargeError
+from exporter.harness.errors import RefreshError, RequestTimeout, TooLargeError
 from exporter.harness.transport import Transport, _translated
 from tests.support import mixups
 from tests.support.rawserver import HEAD, RawServer, drips, hangs, sends, stalls
@@ -311,6 +313,45 @@ def test_connections_are_kept():
         transport = Transport(url, connections=1)
         assert [transport.get(url, {}, 5, **ASKED).status for _ in range(2)] == [200, 200]
         assert server.connections == 1
+
+
+@pytest.mark.parametrize(("limit", "connections"), [("_MOST_IDLE", 2), ("_OLDEST", 2), (None, 1)])
+def test_a_connection_is_not_used_again_after_some_time(limit, connections, monkeypatch):
+    """Whether it was idle for so long, or only opened so long ago."""
+    if limit:
+        monkeypatch.setattr(deadlines, limit, 0.0)
+    with RawServer(serves(EMPTY, EMPTY)) as server:
+        url = f"http://{server.address}"
+        transport = Transport(url, connections=1)
+        for _ in range(2):
+            transport.get(url, {}, 5, **ASKED)
+        assert server.connections == connections
+
+
+def test_a_request_over_a_connection_that_died_is_sent_once_more_over_a_new_one():
+    """Within the time of the request, although other idle connections may be dead too."""
+    together = threading.Barrier(2)
+
+    def dies(server, sock):
+        server.read(sock)
+        together.wait(10)  # so that two connections are open
+        sock.sendall(EMPTY)
+        hangs(server, sock)
+
+    with RawServer(dies) as server:
+        url = f"http://{server.address}"
+        transport = Transport(url, connections=2)
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(lambda _: transport.get(url, {}, 5, **ASKED), range(2)))
+        server.behave = sends(EMPTY)
+        assert transport.get(url, {}, 1.5, **ASKED).body == b"{}"
+        assert (len(server.requests), server.connections) == (4, 3)
+
+
+def test_a_new_connection_that_gives_no_byte_is_waited_for_once():
+    with RawServer(hangs) as server, pytest.raises(RequestTimeout):
+        get(server, timeout=0.3)
+    assert len(server.requests) == 1
 
 
 def serves(*responses):
