@@ -180,6 +180,18 @@ class _RawEnvelope(msgspec.Struct, gc=False):
     data: Raw = Raw()
 
 
+class _UsualData(msgspec.Struct, Generic[T], gc=False, kw_only=True):
+    artifacts: T
+    item_count: Raw = field(name="itemCount", default=Raw())
+    page_size: Raw = field(name="pageSize", default=Raw())
+
+
+class _UsualEnvelope(msgspec.Struct, Generic[T], gc=False, kw_only=True):
+    status: Raw
+    message: Raw = Raw()
+    data: _UsualData[T]
+
+
 class _RawDeployments(msgspec.Struct, gc=False):
     prod: Raw = field(name="prodEnvCount", default=Raw())
     nonprod: Raw = field(name="nonProdEnvCount", default=Raw())
@@ -227,8 +239,13 @@ def _list_of(row: type, most: int) -> type[msgspec.Struct]:
 
 # Types of its own for each decoder: one that two threads make decoders of at the same time crashes the process.
 @lru_cache(maxsize=8)
-def _page_decoder(most: int) -> msgspec.json.Decoder[Any]:
+def _page_decoder(most: int) -> msgspec.json.Decoder[_Envelope[Any]]:
     return msgspec.json.Decoder(_Envelope[_list_of(Artifact, most)], strict=False)  # type: ignore[misc]
+
+
+@lru_cache(maxsize=8)
+def _raw_page_decoder(most: int) -> msgspec.json.Decoder[_UsualEnvelope[Any]]:
+    return msgspec.json.Decoder(_UsualEnvelope[_list_of(Raw, most)])  # type: ignore[misc]
 
 
 @lru_cache(maxsize=8)
@@ -343,26 +360,48 @@ class _TolerantDecoder:
         self._rows_asked = rows_asked
 
     def decode(self, body: bytes | memoryview) -> _Answer:
-        envelope = _raw_envelope(body)
-        status, message = values.read_text(envelope.status) or "", values.read_text(envelope.message)
-        if values.first_byte(envelope.data) != b"{":
-            return _Answer(status, message)
-        data = _RAW_DATA.decode(envelope.data)
-        return _Answer(status, message, self._rows(data.artifacts), _usable(data.item_count), _usable(data.page_size))
+        try:
+            envelope = _raw_page_decoder(self._rows_asked).decode(body)
+        except msgspec.DecodeError:
+            return self._decode_by_level(body)
+        return self._answer(envelope, envelope.data, msgspec.structs.astuple(envelope.data.artifacts))
 
-    def _rows(self, rows: Raw) -> list[Artifact] | None:
+    def _decode_by_level(self, body: bytes | memoryview) -> _Answer:
+        envelope = _raw_envelope(body)
+        is_object = values.first_byte(envelope.data) == b"{"
+        data = _RAW_DATA.decode(envelope.data) if is_object else _RawData()
+        return self._answer(envelope, data, self._rows(data.artifacts))
+
+    def _answer(
+        self,
+        envelope: "_RawEnvelope | _UsualEnvelope[Any]",
+        data: _RawData | _UsualData[Any],
+        rows: Sequence[Raw] | None,
+    ) -> _Answer:
+        return _Answer(
+            values.read_text(envelope.status) or "",
+            values.read_text(envelope.message),
+            None if rows is None else self._artifacts([row for row in rows if row]),
+            _usable(data.item_count),
+            _usable(data.page_size),
+        )
+
+    def _rows(self, rows: Raw) -> Sequence[Raw] | None:
         kind = values.first_byte(rows)
         if kind in {b"", b"n"}:
-            return [] if kind else None  # null is an empty list
+            return () if kind else None  # null is an empty list
         if kind != b"[":
             raise BadShapeError("data.artifacts is not a list")
         try:
             found = _rows_decoder(self._rows_asked).decode(rows)
         except msgspec.ValidationError:
             raise PaginationError(f"a page has more rows than the {self._rows_asked} that were requested") from None
-        artifacts = [self._artifact(row) for row in msgspec.structs.astuple(found) if row is not None]
-        self.rejected_rows = artifacts.count(None)
-        return [artifact for artifact in artifacts if artifact is not None]
+        return cast("Sequence[Raw]", msgspec.structs.astuple(found))
+
+    def _artifacts(self, rows: Sequence[Raw]) -> list[Artifact]:
+        artifacts = [artifact for row in rows if (artifact := self._artifact(row)) is not None]
+        self.rejected_rows = len(rows) - len(artifacts)
+        return artifacts
 
     def _artifact(self, row: Raw) -> Artifact | None:
         if len(row) <= _FAST_ROW:

@@ -214,10 +214,19 @@ def test_decoding_takes_a_few_times_the_size_of_a_page_whatever_it_holds(kind):
     assert peak_of(body) < 5.5 * len(body)
 
 
-@pytest.mark.parametrize("rows", [1, 100])
-def test_decoding_a_large_page_takes_less_than_its_size(rows):
+LARGE = {
+    "texts of one row": amplified.full_rows(1, 5 * 2**20),
+    "texts of every row": amplified.full_rows(100, 5 * 2**20),
+    **{
+        kind: amplified.body_of(kind, 5 * 2**20)
+        for kind in ("message", "version: wide text", "count: digits", "rows: {}")
+    },
+}
+
+
+@pytest.mark.parametrize("body", LARGE.values(), ids=LARGE)
+def test_decoding_a_large_page_takes_less_than_its_size(body):
     """Whatever character makes its texts take four bytes each."""
-    body = amplified.full_rows(rows, 5 * 2**20)
     assert peak_of(body) < len(body) / 4
 
 
