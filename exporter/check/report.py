@@ -10,6 +10,7 @@ from exporter.config.settings import Settings
 from exporter.config.spaces import Space
 from exporter.harness.client import SAFE_PAGE_SIZE
 from exporter.harness.page import Artifact
+from exporter.harness.trust import authorities
 from exporter.inventory.refresh import SpaceStatus
 from exporter.inventory.snapshot import Snapshot
 from exporter.labels import clean
@@ -127,11 +128,13 @@ class Report:
         spaces: a verdict on each space, in the configured order.
         total: all spaces together.
         warnings: settings that do not suit all spaces together, each with what to change.
+        certificates: what servers' certificates are checked against.
     """
 
     spaces: tuple[Verdict, ...]
     total: Total
     warnings: tuple[str, ...]
+    certificates: str
 
 
 def report_on(checked: Sequence[CheckedSpace], settings: Settings) -> Report:
@@ -153,7 +156,8 @@ def report_on(checked: Sequence[CheckedSpace], settings: Settings) -> Report:
         finding_series=sum(verdict.finding_series for verdict in verdicts),
     )
     of_keys = (warning for key in keys.values() for warning in key.warnings())
-    return Report(verdicts, total, (*_case_warnings(settings.configured), *of_keys))
+    warnings = (*_case_warnings(settings.configured), *of_keys)
+    return Report(verdicts, total, warnings, certificates=str(authorities(settings.ca_file)))
 
 
 def as_document(report: Report) -> dict[str, Any]:
@@ -163,6 +167,7 @@ def as_document(report: Report) -> dict[str, Any]:
         "spaces": [{"ok": verdict.ok, **asdict(verdict)} for verdict in report.spaces],
         "total": asdict(report.total),
         "warnings": report.warnings,
+        "certificates": report.certificates,
     }
 
 

@@ -138,7 +138,8 @@ def _summary_of_check(report: Report) -> str:
     findings = f", and at most {total.finding_series:,} more of findings" if total.finding_series else ""
     return (
         f"{_spaces(total.spaces, total.failed)}: {total.artifacts:,} artifacts; a refresh takes {total.requests:,}"
-        f" requests and at least {_span(total.refresh_seconds)}; at least {total.series:,} series{findings}"
+        f" requests and at least {_span(total.refresh_seconds)}; at least {total.series:,} series{findings};"
+        f" certificates are checked against {report.certificates}"
     )
 
 

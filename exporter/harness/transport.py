@@ -10,6 +10,7 @@ from http import HTTPStatus
 from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
 from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 import requests
 from requests.exceptions import InvalidProxyURL, InvalidSchema
@@ -238,7 +239,11 @@ def _decompressed(pieces: Iterable[bytes]) -> Iterator[bytes]:
 def _proxies(base_url: str, proxy_url: str | None) -> dict[str, str]:
     if proxy_url is not None:
         return {"all": proxy_url}
-    return {} if _is_loopback(urlsplit(base_url).hostname or "") else requests.utils.get_environ_proxies(base_url)
+    if _is_loopback(urlsplit(base_url).hostname or ""):
+        return {}
+    direct = getproxies().get("no", "")
+    # requests knows .example.com, but not *.example.com.
+    return requests.utils.get_environ_proxies(base_url, no_proxy=direct.replace("*.", ".") or None)
 
 
 def _is_loopback(host: str) -> bool:

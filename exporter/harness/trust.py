@@ -23,6 +23,9 @@ class Authorities(NamedTuple):
     path: str
     source: str
 
+    def __str__(self) -> str:
+        return f"{self.source} ({self.path})"
+
 
 def authorities(ca_file: Path | None, environment: Mapping[str, str] = os.environ) -> Authorities:
     """Return the authorities to trust: those of the setting, of a variable, of the system, or of certifi.

@@ -457,7 +457,7 @@ def test_a_terminal_gets_colours_hints_below_the_table_and_a_summary():
     assert "acct/nowhere: the server returned 400: space not found: acct/nowhere; check the entry of this space" in told
     assert re.search(
         r"har-exporter: 3 spaces, 1 failed: 250 artifacts; a refresh takes 5 requests and at least [0-9.]+s; at least"
-        r" [0-9]+ series, and at most 900 more of findings$",
+        r" [0-9]+ series, and at most 900 more of findings; certificates are checked against \w+ \(\S+\)$",
         told,
     )
     assert re.search(r"\x1b\[31m[^\x1b]*client_error", screen.raw), "red"

@@ -286,9 +286,21 @@ def test_the_proxy_of_the_environment_is_used_but_never_for_loopback(monkeypatch
         assert Transport("http://har.example", connections=1).get("http://har.example/x", {}, 5, **ASKED).body == b"{}"
         assert get(server).body == b"{}"
         assert proxy.connections == 1
-        monkeypatch.setenv("NO_PROXY", "har.example")
-        monkeypatch.setenv("no_proxy", "har.example")
-        assert Transport("http://har.example", connections=1)._proxies.get("http") is None
+        for exception in ("har.example", ".example", "other.test, *.example"):
+            monkeypatch.setenv("NO_PROXY", exception)
+            monkeypatch.setenv("no_proxy", exception)
+            assert Transport("http://har.example", connections=1)._proxies.get("http") is None
+
+
+def test_the_name_of_a_host_may_end_in_a_dot(authority, ca_file, monkeypatch):
+    """Its certificate has none."""
+    context = context_of(authority, "har.example")
+    with RawServer(ANSWERS, context) as server:
+        port = int(server.address.partition(":")[2])
+        found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+        url = f"https://har.example.:{port}"
+        assert Transport(url, connections=1, ca_file=ca_file).get(url, {}, 5, **ASKED).body == b"{}"
 
 
 def test_a_proxy_that_refuses_is_told_without_its_password():
