@@ -30,7 +30,7 @@ from exporter.inventory.refresh import Failure, SpaceStatus
 from exporter.scopes import first_of, without_scope
 from exporter.texts import format_duration
 
-_HEADS = ("SPACE", "VERDICT", "ARTIFACTS", "IMAGES", "SERIES", "REQUESTS", "REFRESH", "LATENCY")
+_HEADS = ("SPACE", "VERDICT", "ARTIFACTS", "SERIES", "REQUESTS", "REFRESH", "LATENCY")
 _INCOMPLETE = "incomplete: the listing changed during the refresh, or the API miscounts it (har_snapshot_complete 0)"
 
 
@@ -64,6 +64,8 @@ def _print_spaces(verdicts: Sequence[Verdict]) -> None:
 
 
 def _print_hints(console: Console, verdicts: Sequence[Verdict]) -> None:
+    for spaces, mode in _by_text((verdict.space, verdict.images) for verdict in verdicts if verdict.images):
+        print_text(console, f"{spaces}: images are listed by {mode}")
     for style in ("red", "yellow"):
         hints = [(verdict.space, hint) for verdict in verdicts if _style(verdict) == style for hint in _hints(verdict)]
         for spaces, hint in _by_text(hints):
@@ -82,11 +84,12 @@ def _by_text(texts: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
 def _table(verdicts: Sequence[Verdict], *, with_hints: bool) -> Table:
     table = Table(box=None, pad_edge=False)
     for head in _HEADS:
-        table.add_column(head, justify="left" if head in {"SPACE", "VERDICT", "IMAGES"} else "right", no_wrap=True)
+        table.add_column(head, justify="left" if head in {"SPACE", "VERDICT"} else "right", no_wrap=True)
     if with_hints:
+        table.add_column("IMAGES")
         table.add_column("HINT")
     for verdict in verdicts:
-        hints = ["; ".join(_hints(verdict))] if with_hints else []
+        hints = [verdict.images, "; ".join(_hints(verdict))] if with_hints else []
         table.add_row(*map(Text, [*_cells(verdict), *hints]), style=_style(verdict))
     return table
 
@@ -106,7 +109,6 @@ def _cells(verdict: Verdict) -> tuple[str, ...]:
         verdict.space,
         verdict.reason or ("warn" if verdict.warnings else "ok"),
         _figure(verdict.artifacts, more=verdict.requests is None),
-        verdict.images,
         _figure(verdict.series, more=not verdict.series_exact),
         _figure(verdict.requests),
         "" if verdict.refresh_seconds is None else _span(verdict.refresh_seconds),

@@ -93,7 +93,7 @@ def test_a_listing_that_the_api_does_not_count_costs_nobody_knows_what():
         line = run("check", **settings_for(upstream)).stdout.splitlines()[1]
     assert (verdict.artifacts, verdict.requests, verdict.refresh_seconds) == (100, None, None)
     assert (verdict.series_exact, verdict.finding_series) == (False, 500 * 6)
-    assert re.match(r"acct +warn +100\+ +[0-9]+\+ +[0-9.]+s  the API does not report how many", line)
+    assert re.match(r"acct +warn +100\+ +[0-9]+\+ +[0-9.]+s +the API does not report how many", line)
 
 
 def test_a_registry_that_the_page_does_not_show_is_asked_for_and_told_when_it_lists_nothing():
@@ -448,7 +448,7 @@ def test_a_terminal_gets_colours_hints_below_the_table_and_a_summary():
     screen = checked_on_terminal()
     text = screen.text[screen.text.index("SPACE ") :]
     head, *rows = [re.sub(" +", " ", line).strip() for line in text.splitlines()[:4]]
-    assert head == "SPACE VERDICT ARTIFACTS IMAGES SERIES REQUESTS REFRESH LATENCY"
+    assert head == "SPACE VERDICT ARTIFACTS SERIES REQUESTS REFRESH LATENCY"
     assert re.fullmatch(r"acct ok 250 [0-9]+\+ 4 [0-9.]+s [0-9.]+s", rows[0])
     assert re.fullmatch(r"acct/org warn 0 [0-9]+ 1 [0-9.]+s [0-9.]+s", rows[1])
     assert re.fullmatch(r"acct/nowhere client_error [0-9.]+s", rows[2])
@@ -528,6 +528,13 @@ def test_a_terminal_shows_how_many_spaces_have_answered():
             screen.wait_for(r"spaces asked .* 1/2")
             hold.set()
             assert screen.end() == 0
+
+
+def test_the_table_of_the_demo_fits_80_columns_and_images_are_told_once_below_it():
+    with on_terminal("demo", "check", columns=80) as screen:
+        assert screen.end() == 0
+    assert re.search("\rSPACE +VERDICT +ARTIFACTS +SERIES +REQUESTS +REFRESH +LATENCY *\n", screen.text)
+    assert f"\n{', '.join(DEMO_SPACES)}: images are listed by tag\n" in screen.text
 
 
 def test_the_demo_can_be_checked_without_any_setting():

@@ -72,7 +72,7 @@ def test_check_prints_a_line_for_each_space_that_answers():
         done = run_process("check", **settings_for(upstream, spaces="acct,acct/org"))
     assert (done.returncode, done.stderr) == (0, "")
     head, first, second = done.stdout.splitlines()
-    assert re.sub(" +", " ", head) == "SPACE VERDICT ARTIFACTS IMAGES SERIES REQUESTS REFRESH LATENCY HINT"
+    assert re.sub(" +", " ", head) == "SPACE VERDICT ARTIFACTS SERIES REQUESTS REFRESH LATENCY IMAGES HINT"
     assert first.split()[:3] == ["acct", "ok", "7"]
     assert second.split()[:3] == ["acct/org", "ok", "120"]
 
