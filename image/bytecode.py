@@ -15,8 +15,7 @@ import sys
 import exporter
 
 for module in pkgutil.walk_packages(exporter.__path__, "exporter."):
-    if module.name != "exporter.__main__":
-        importlib.import_module(module.name)
+    importlib.import_module(module.name)
 for path in sorted({getattr(module, "__file__", None) or "" for module in sys.modules.values()} - {__file__}):
     if path.endswith(".py"):
         py_compile.compile(path, doraise=True, invalidation_mode=py_compile.PycInvalidationMode.CHECKED_HASH)

@@ -1,8 +1,6 @@
 """Arguments of the command line: flags and words, the help that lists them, and what is unknown."""
 
-import os
 import re
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from difflib import get_close_matches
 from typing import Any
@@ -14,7 +12,6 @@ from exporter.texts import SettingsError, quoted
 
 INVALID = 2
 INTERRUPTED = 130
-OUTPUT_CLOSED = 141
 
 _SWITCHES = [name for name, field in Settings.model_fields.items() if field.annotation in {bool, bool | None}]
 _NEGATIONS = {f"--no-{name.replace('_', '-')}": f"--{name.replace('_', '-')}=false" for name in _SWITCHES}
@@ -140,10 +137,6 @@ class _Command(click.Command):
             return refuse(error.faults)
         except KeyboardInterrupt:
             return INTERRUPTED
-        except BrokenPipeError:
-            # The reader closed the pipe; flushing the rest at exit must not fail again.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return OUTPUT_CLOSED
         return code
 
 

@@ -6,7 +6,6 @@ What only some commands need, and takes long to import, is imported when they ru
 import gc
 import getpass
 import json
-import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -19,7 +18,7 @@ import structlog
 from exporter import __version__, log
 from exporter.check.report import as_document
 from exporter.cli.output import check_output, write_output
-from exporter.clock import Stopped, SystemClock
+from exporter.clock import SystemClock
 from exporter.config.readers import ListenAddress
 from exporter.config.settings import Settings
 from exporter.config.sources import NoKeyYetError, load
@@ -53,11 +52,7 @@ def serve(flags: Mapping[str, str]) -> int:
         SettingsError: the settings are invalid, or the address cannot be used.
     """
     source, clock = Source(flags), SystemClock()
-    try:
-        settings = _with_key(source.load, clock)
-    except Stopped:
-        return DONE
-    return _serve(settings, source, clock)
+    return _serve(_with_key(source.load, clock), source, clock)
 
 
 def _with_key(load: Callable[[], Settings], clock: SystemClock) -> Settings:
@@ -65,7 +60,6 @@ def _with_key(load: Callable[[], Settings], clock: SystemClock) -> Settings:
 
     Raises:
         SettingsError: the settings are invalid, or the key file is still missing.
-        Stopped: SIGTERM ended the wait.
     """
     try:
         return load()
@@ -73,18 +67,13 @@ def _with_key(load: Callable[[], Settings], clock: SystemClock) -> Settings:
         faults = error.faults
     from exporter.cli.messages import say  # noqa: PLC0415 - see the docstring of the module
 
-    # The first process of a container ignores SIGTERM unless it has a handler.
-    before = signal.signal(signal.SIGTERM, lambda *_: clock.stop())
-    try:
-        for fault in faults:
-            say(f"{fault}; waiting {_KEY_SECONDS} seconds for it")
-        for _ in range(_KEY_SECONDS):
-            clock.wait(1.0)
-            with suppress(NoKeyYetError):
-                return load()
-        return load()
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    for fault in faults:
+        say(f"{fault}; waiting {_KEY_SECONDS} seconds for it")
+    for _ in range(_KEY_SECONDS):
+        clock.wait(1.0)
+        with suppress(NoKeyYetError):
+            return load()
+    return load()
 
 
 def _serve(
@@ -216,14 +205,15 @@ def hash_password() -> int:
         SettingsError: it is empty, too long for bcrypt, or differs the second time.
     """
     if sys.stdin.isatty():
-        password = getpass.getpass()
-        if getpass.getpass("Repeat password: ") != password:
+        password = getpass.getpass().encode()
+        if getpass.getpass("Repeat password: ").encode() != password:
             raise SettingsError(["password: the two entries differ"])
     else:
-        password = sys.stdin.readline().removesuffix("\n").removesuffix("\r")
-    if not 0 < len(password.encode()) <= LONGEST_PASSWORD:
+        # Bytes, as the encoding of this process need not be that of the password.
+        password = sys.stdin.buffer.readline().removesuffix(b"\n").removesuffix(b"\r")
+    if not 0 < len(password) <= LONGEST_PASSWORD:
         raise SettingsError([f"password: accepted are 1 to {LONGEST_PASSWORD} bytes, the limit of bcrypt"])
-    print(bcrypt.hashpw(password.encode(), bcrypt.gensalt()).decode())
+    print(bcrypt.hashpw(password, bcrypt.gensalt()).decode())
     return DONE
 
 

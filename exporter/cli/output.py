@@ -45,11 +45,12 @@ def write_output(output: str | None, content: bytes) -> None:
         content: what to write.
 
     Raises:
-        BrokenPipeError: the reader of standard output has closed the pipe.
-        SettingsError: it cannot be written.
+        OutputError: standard output cannot be written.
+        SettingsError: the path cannot be written.
     """
     if output is None or output in _STDOUT:
-        _write_to_stdout(content)
+        sys.stdout.buffer.write(content)
+        sys.stdout.flush()
         return
     with _reported():
         found = _stat(output)
@@ -87,16 +88,6 @@ def _stat(path: str) -> os.stat_result | None:
     with suppress(FileNotFoundError):
         return os.stat(path)  # noqa: PTH116 - Path normalises what the kernel resolves, such as `file/.`
     return None
-
-
-def _write_to_stdout(content: bytes) -> None:
-    try:
-        sys.stdout.buffer.write(content)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise SettingsError([f"standard output: {error.strerror}"]) from None
 
 
 @contextmanager

@@ -59,7 +59,7 @@ def test_serve_heeds_sigterm_while_it_waits_for_a_key_file(tmp_path):
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
         assert "waiting 30 seconds" in process.stderr.readline()
         process.send_signal(signal.SIGTERM)
-        assert (process.wait(timeout=10), process.stderr.read()) == (0, "")
+        assert (process.wait(timeout=10), process.stderr.read()) == (-signal.SIGTERM, "")
 
 
 def test_importing_the_module_of_the_command_runs_nothing(capsys):

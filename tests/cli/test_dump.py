@@ -1,18 +1,16 @@
 """`har-exporter dump` as its users see it: files, pipes, terminals, interrupts and spaces that fail."""
 
-import os
 import re
 import signal
 import subprocess
 import threading
-from pathlib import Path
 
 import pytest
 
 from exporter.cli.dump import dump_spaces
 from exporter.demo.catalogue import SPACES
 from tests.support.clocks import FakeClock
-from tests.support.commands import run, run_process, settings_for
+from tests.support.commands import run, settings_for
 from tests.support.places import DOCS
 from tests.support.rules import ALERTS, RECORDS, metrics_in
 from tests.support.settings import settings_of
@@ -124,23 +122,6 @@ def test_an_interrupt_leaves_no_file_and_ends_with_130(tmp_path, terminal):
         hold.set()
     assert "Traceback" not in screen.text
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_reader_that_has_enough_ends_the_command_without_a_traceback():
-    with Upstream(make_rows(3), key=KEY) as upstream:
-        read, write = os.pipe()
-        os.close(read)
-        done = run_process("dump", stdout=write, **settings_for(upstream))
-        os.close(write)
-    assert (done.returncode, done.stderr) == (141, "")
-
-
-def test_a_full_disk_behind_standard_output_is_a_fault():
-    with Upstream(make_rows(3)) as upstream, Path("/dev/full").open("wb") as full:
-        done = run_process("dump", stdout=full, **settings_for(upstream))
-    assert done.returncode == 2
-    assert "har-exporter: standard output: No space left on device" in done.stderr
-    assert "Traceback" not in done.stderr
 
 
 def test_an_output_that_cannot_be_written_is_told_before_anything_is_asked(tmp_path):

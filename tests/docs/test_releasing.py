@@ -79,7 +79,7 @@ def test_the_wheel_holds_the_package_and_valid_metadata(built):
     assert (metadata.license_expression, metadata.license_files) == ("Apache-2.0", ["LICENSE"])
     assert metadata.description_content_type == "text/markdown"
     assert metadata.description == (ROOT / "README.md").read_text()
-    assert scripts.split() == ["[console_scripts]", "har-exporter", "=", "exporter.cli.main:main"]
+    assert scripts.split() == ["[console_scripts]", "har-exporter", "=", "exporter.__main__:main"]
 
 
 def test_the_source_distribution_holds_what_the_wheel_is_built_from(built):

@@ -235,7 +235,7 @@ def test_401_says_how_to_authenticate(guarded):
 
 
 def test_web_config_hash_prints_the_hash_of_a_line_and_nothing_else(monkeypatch):
-    monkeypatch.setattr(sys, "stdin", io.StringIO(f"{PASSWORD}\n"))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(f"{PASSWORD}\n".encode())))
     done = run("web-config", "hash")
     assert (done.returncode, done.stderr) == (0, "")
     assert re.fullmatch(r"\$2b\$12\$[./A-Za-z0-9]{53}\n", done.stdout)
@@ -244,7 +244,7 @@ def test_web_config_hash_prints_the_hash_of_a_line_and_nothing_else(monkeypatch)
 
 @pytest.mark.parametrize("text", ["", "\n", "x" * 73])
 def test_web_config_hash_refuses_what_bcrypt_does_not_read(text, monkeypatch):
-    monkeypatch.setattr(sys, "stdin", io.StringIO(text))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
     done = run("web-config", "hash")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "har-exporter: password: accepted are 1 to 72 bytes, the limit of bcrypt\n"
