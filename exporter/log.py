@@ -95,6 +95,8 @@ def configure(level: str, log_format: str, stream: Stream | None = None) -> None
     logging.getLogger().handlers = [logging.StreamHandler(stream or sys.stderr)]
     # It logs headers that it cannot parse, and with them the key if a server echoes it.
     logging.getLogger("urllib3.connection").setLevel(logging.CRITICAL)
+    # It warns of each piece of a response that is sent to a client that has left.
+    logging.getLogger("asyncio").setLevel(logging.ERROR)
     change(level, log_format)
 
 

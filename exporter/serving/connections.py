@@ -17,6 +17,7 @@ class Connection(H11Protocol):
 
     request_timeout: float
     _deadline: asyncio.TimerHandle | None = None
+    _half_closed = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as in the base class
         """Start to wait for a request."""
@@ -36,6 +37,29 @@ class Connection(H11Protocol):
             self._drop_deadline()
         elif not self._deadline:
             self._set_deadline()
+
+    def eof_received(self) -> bool:  # type: ignore[override] # asyncio uses what it returns
+        """Answer the requests of a client that sends no more; TLS has no connections that are open in one direction."""
+        self._half_closed = True
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.message_event.set()
+        self._close_if_answered()
+        return self.scheme == "http"
+
+    def on_response_complete(self) -> None:
+        """Handle the next request, or close the connection if there is none."""
+        super().on_response_complete()
+        if self._half_closed:
+            self._close_if_answered()
+
+    def _close_if_answered(self) -> None:
+        if self.cycle is not None and not self.cycle.response_complete:
+            return
+        begun, _ = self.conn.trailing_data
+        if begun and self.conn.their_state is h11.IDLE:
+            self.send_400_response("Incomplete HTTP request received.")
+        else:
+            self.transport.close()
 
     def send_400_response(self, msg: str) -> None:
         """Answer 400 to an invalid request."""

@@ -29,6 +29,7 @@ from exporter.serving.http import (
     accepts_gzip,
     accepts_openmetrics,
     header_values,
+    path_of,
 )
 from exporter.workers import Workers
 
@@ -129,7 +130,7 @@ class Endpoints:
         await send({"type": "http.response.body"})
 
     async def _respond(self, scope: Scope, receive: Receive) -> Response:
-        route = self._routes.get(scope["path"])
+        route = self._routes.get(path_of(scope))
         if route is None:
             return _NOT_FOUND
         if scope["method"] not in route.methods:
@@ -276,10 +277,12 @@ def _joined(parts: Iterable[bytes]) -> Iterator[bytes]:
     yield b"".join(small)
 
 
-# The ASGI server reports the end of the connection as a message after those of the request.
 async def _client_left(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
+    """Wait until the client closes its side of the connection: it has left, or waits for what there is."""
+    while (await receive()).get("more_body"):
         pass
+    # The message after those of the request: the connection is closed, or `Connection` has received its end.
+    await receive()
 
 
 def _budget(timeouts: Sequence[str], offset: float) -> float:

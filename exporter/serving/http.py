@@ -3,6 +3,7 @@
 import re
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from typing import Any, NamedTuple
+from urllib.parse import unquote
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -13,6 +14,7 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 PLAIN = (b"content-type", b"text/plain; charset=utf-8")
 """Content-Type header of plain text."""
 
+_ORIGIN = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*://[^/]*")
 _WEIGHT = re.compile(r"\s*q\s*=\s*([01](?:\.[0-9]*)?)\s*", re.IGNORECASE)
 
 
@@ -28,6 +30,13 @@ class Response(NamedTuple):
     status: int
     parts: tuple[bytes, ...]
     headers: tuple[tuple[bytes, bytes], ...] = (PLAIN,)
+
+
+def path_of(scope: Scope) -> str:
+    """Return the decoded path of a request, whose target may be a URL as for a proxy (RFC 9112, 3.2.2)."""
+    raw: bytes = scope.get("raw_path", b"")
+    origin = _ORIGIN.match(raw)
+    return unquote(raw[origin.end() :].decode("ascii")) or "/" if origin else str(scope["path"])
 
 
 def header_values(scope: Scope, name: bytes) -> list[str]:

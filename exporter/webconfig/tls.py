@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -24,6 +24,17 @@ _VERIFICATION = {
     "VerifyClientCertIfGiven": ssl.CERT_OPTIONAL,
     "RequireAndVerifyClientCert": ssl.CERT_REQUIRED,
 }
+
+
+# As Go's server does, but with a length: the client need not wait for the end of the connection.
+_NO_TLS = b"""\
+HTTP/1.0 400 Bad Request\r
+Content-Type: text/plain; charset=utf-8\r
+Content-Length: 48\r
+Connection: close\r
+\r
+Client sent an HTTP request to an HTTPS server.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +94,22 @@ class _Context(ssl.SSLContext):
 
     allowed_sans: frozenset[str] | None = None
 
+    def wrap_bio(self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO, *args: Any, **kwargs: Any) -> ssl.SSLObject:  # noqa: ANN401
+        """Start a handshake."""
+        connection = cast("_Checked", super().wrap_bio(incoming, outgoing, *args, **kwargs))
+        connection.outgoing = outgoing
+        return connection
+
 
 class _Checked(ssl.SSLObject):
-    """TLS connection that refuses clients without an allowed name."""
+    """TLS connection that refuses clients without an allowed name, and answers those that speak HTTP without TLS.
+
+    Attributes:
+        outgoing: what is sent to the client.
+    """
 
     context: _Context
+    outgoing: ssl.MemoryBIO
 
     def do_handshake(self) -> None:
         """Continue the handshake.
@@ -95,8 +117,15 @@ class _Checked(ssl.SSLObject):
         Raises:
             SSLError: it failed, or must wait for the client.
         """
+        try:
+            super().do_handshake()
+        except ssl.SSLError as error:
+            if error.reason != "HTTP_REQUEST":
+                raise
+            self.outgoing.write(_NO_TLS)
+            # What is to be sent is lost if the handshake fails; as it does not, the deadline ends the connection.
+            raise ssl.SSLWantReadError from None
         # OpenSSL verifies the chain, but not the names of clients.
-        super().do_handshake()
         allowed = self.context.allowed_sans
         if allowed is not None and allowed.isdisjoint(_names(self.getpeercert(binary_form=True))):
             raise ssl.SSLCertVerificationError("the client certificate has no allowed name")

@@ -225,7 +225,27 @@ def test_a_second_request_that_never_ends_is_closed_too(running):
         assert answers.read() == b""
 
 
-@pytest.mark.parametrize("target", ["http://x/metrics", "*", "x:80", "metrics"])
+def test_a_scrape_that_sends_no_more_gets_what_there_is_at_once(running):
+    with socket.create_connection(running.address, timeout=10) as sock:
+        sock.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert running.begun.wait(10)
+        sock.shutdown(socket.SHUT_WR)
+        assert b'har_up{space="acct"} 0.0' in sock.makefile("rb").read()
+    assert running.refresher.refreshing()
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "http://x/metrics", "HTTP://other:99/metrics?a=b", "https://user:pw@[::1]:80/metrics", "http:///metrics",
+        "http://x/%6detrics", "http://x", "http://x?/metrics",
+    ],
+)  # fmt: skip
+def test_a_target_may_be_a_url_as_for_a_proxy(target, refreshed):
+    assert status_of(refreshed, f"GET {target} HTTP/1.1") == "HTTP/1.1 200"
+
+
+@pytest.mark.parametrize("target", ["http://x/nothing", "http:/metrics", "*", "x:80", "metrics", "http%3A//x/metrics"])
 @pytest.mark.parametrize("method", ["GET", "OPTIONS", "CONNECT"])
 def test_a_target_that_is_no_path_is_404(method, target, refreshed):
     assert status_of(refreshed, f"{method} {target} HTTP/1.1") == "HTTP/1.1 404"

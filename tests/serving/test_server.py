@@ -1,8 +1,10 @@
 """Clients that misbehave, over raw sockets: malformed requests, too many of them, and those that do not read."""
 
 import asyncio
+import io
 import re
 import socket
+import struct
 import threading
 import time
 from contextlib import ExitStack, contextmanager, suppress
@@ -10,6 +12,8 @@ from contextlib import ExitStack, contextmanager, suppress
 import pytest
 import structlog
 
+from exporter import log
+from exporter.serving.endpoints import _client_left
 from exporter.serving.listener import listen
 from exporter.serving.server import Server
 from tests.support import threads
@@ -34,8 +38,7 @@ class Site:
         body = b"x" * LARGE if scope["path"] == "/large" else b"fine\n"
         if scope["path"] == "/wait":
             self.waiting.release()
-            while (await receive())["type"] != "http.disconnect":
-                pass
+            await _client_left(receive)
         headers = [(b"content-length", str(len(body)).encode())]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body[:1], "more_body": True})
@@ -120,6 +123,53 @@ def test_a_body_that_breaks_ends_the_connection_without_a_second_answer_to_it(re
 def test_the_chunked_body_ends_where_its_chunks_do_whatever_a_length_says(shared):
     framing = b"Transfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n0\r\n\r\n"
     assert shared.exchange(b"GET / HTTP/1.1\r\nHost: x\r\n" + framing + b"GET / HTTP/9\r\n\r\n") == [200, 400]
+
+
+def half_closed(site, sent):
+    """Send bytes, close that side of the connection, and return the statuses of all answers."""
+    with site.connect(sent) as sock:
+        sock.shutdown(socket.SHUT_WR)
+        sock.settimeout(4)  # before the end of an idle connection
+        received = drained(sock)
+    return [int(status) for status in re.findall(rb"HTTP/1\.1 (\d+)", received)]
+
+
+@pytest.mark.parametrize(
+    ("sent", "statuses"),
+    [
+        (OK, [200]),
+        (OK * 3, [200] * 3),
+        (b"GET /wait HTTP/1.1\r\nHost: x\r\n\r\n" + OK, [200] * 2),
+        (b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n" + OK, [200] * 2),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nabc", [200]),
+        (OK + b"GET / HT", [200, 400]),
+        (b"GET / HT", [400]),
+        (b"GET / HTTP/1.1\r\nHost: x\r\n", [400]),
+        (b"", []),
+    ],
+)
+def test_a_client_that_sends_no_more_gets_all_of_its_answers(sent, statuses, shared, caplog):
+    """As from Go's server, and then the end of the connection."""
+    assert half_closed(shared, sent) == statuses
+    assert caplog.records == []
+
+
+def test_a_client_that_leaves_is_noticed_while_it_waits():
+    with site(request_timeout=30.0) as running, running.connect(b"GET /wait HTTP/1.1\r\nHost: x\r\n\r\n") as sock:
+        assert running.waiting.acquire(timeout=10)
+        sock.close()
+        wait_until(lambda: not running.server.server_state.connections)
+
+
+def test_clients_that_leave_in_the_middle_of_an_answer_write_no_line():
+    stream = io.StringIO()
+    log.configure("info", "logfmt", stream)
+    with site() as running:
+        for _ in range(20):
+            with running.connect(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n") as sock:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        wait_until(lambda: not running.server.server_state.connections)
+    assert stream.getvalue() == ""
 
 
 def test_requests_in_a_row_are_answered_in_a_row(shared):

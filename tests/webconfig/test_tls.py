@@ -2,6 +2,7 @@
 
 import base64
 import datetime as dt
+import http.client
 import ipaddress
 import os
 import socket
@@ -10,7 +11,6 @@ import time
 from pathlib import Path
 
 import pytest
-import requests
 import trustme
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -67,9 +67,23 @@ def test_inline_pem_serves_tls_and_asks_for_certificates(in_memory, guarded, mon
         assert guarded.status(cert=guarded.client()) == 200
 
 
-def test_plain_http_is_refused_where_tls_is_served(guarded):
-    with guarded.serving(guarded.tls()), pytest.raises(requests.ConnectionError):
-        requests.get(guarded.url.replace("https", "http"), timeout=10)
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
+def test_plain_http_is_refused_in_plain_words_where_tls_is_served(method, guarded):
+    """Before the end of the connection, which may take until the deadline; what comes after it ends it."""
+    with guarded.serving(guarded.tls()), socket.create_connection(guarded.address, timeout=10) as sock:
+        sock.sendall(f"{method} /metrics HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        answer = http.client.HTTPResponse(sock)
+        answer.begin()
+        assert (answer.status, answer.read()) == (400, b"Client sent an HTTP request to an HTTPS server.\n")
+        sock.settimeout(4)  # before the deadline of the handshake
+        sock.sendall(b"more")
+        assert closed(sock)
+
+
+def test_what_is_neither_tls_nor_http_is_closed_without_an_answer(guarded):
+    with guarded.serving(guarded.tls()), socket.create_connection(guarded.address, timeout=10) as sock:
+        sock.sendall(b"SSH-2.0-OpenSSH_9.2\r\n")
+        assert closed(sock)
 
 
 @pytest.mark.parametrize(
