@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import Callable
 
 RISKS = ("quarantined", "blocked", "warn", "unscanned", "none")
 """Values of the label `risk`, highest first; every artifact has exactly one."""
@@ -11,6 +12,9 @@ FINDINGS = RISKS[:3]
 
 OTHER = "(other)"
 """Value of a label for everything over the limit of its values."""
+
+Label = Callable[[str], str]
+"""Makes a label value of a text of the API: `clean`, or more."""
 
 MAX_LENGTH = 256
 """Characters of the longest label value."""

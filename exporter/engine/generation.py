@@ -93,6 +93,7 @@ def new_walker(
             findings_limit=settings.findings_limit,
             registries_limit=settings.registries_limit,
             stale_ages=settings.stale_ages,
+            label=client.client.label,
         ),
         clock,
         page_size=settings.page_size,

@@ -32,7 +32,7 @@ from exporter.harness.limits import TRIES, Limits, backoff
 from exporter.harness.page import error_message, largest_body
 from exporter.harness.throttle import LONGEST_PAUSE
 from exporter.harness.transport import Response, Transport
-from exporter.labels import clean
+from exporter.labels import Label, clean
 
 SAFE_PAGE_SIZE = 100
 """Rows per page that every server is known to accept."""
@@ -225,8 +225,6 @@ class Client:
                 code = str(response.status)
             finally:
                 self._counters.count_request(code, self._clock.monotonic() - started)
-        # Some servers echo the key that they refuse.
-        response = response.without(key)
         try:
             _check(response, self._clock.time(), self.label)
         except RefreshError as error:
@@ -263,7 +261,7 @@ class Client:
         return {"Accept": "application/json", "User-Agent": f"har-exporter/{__version__}", **authentication}
 
 
-def _check(response: Response, now: float, label: Callable[[str], str]) -> None:
+def _check(response: Response, now: float, label: Label) -> None:
     """Raise the error that a status or a content type stands for, unless the response is a page."""
     if response.status == HTTPStatus.OK:
         _check_content_type(response.content_type, label)
@@ -297,7 +295,7 @@ def _error(status: int) -> type[RefreshError]:
     return RedirectError if status >= HTTPStatus.MULTIPLE_CHOICES else BadShapeError
 
 
-def _check_content_type(content_type: str, label: Callable[[str], str]) -> None:
+def _check_content_type(content_type: str, label: Label) -> None:
     # Some servers send no Content-Type; the JSON decoder then decides.
     if content_type in {"", "application/json", "text/json"} or content_type.endswith("+json"):
         return

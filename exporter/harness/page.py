@@ -8,7 +8,7 @@ invalid value affects only its own row. Neither way builds more rows than were a
 
 import json
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any, Generic, NamedTuple, TypeVar, cast
@@ -19,7 +19,7 @@ from msgspec import UNSET, Raw, UnsetType, field
 from exporter.harness import values
 from exporter.harness.errors import BadJsonError, BadShapeError, PaginationError
 from exporter.harness.values import Count, OddValueError
-from exporter.labels import MAX_LENGTH, clean
+from exporter.labels import MAX_LENGTH, Label, clean
 
 _DAY = 86_400.0
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -258,7 +258,7 @@ def largest_body(rows_asked: int) -> int:
     return min(_LARGEST_BODY, _LARGEST_EMPTY_PAGE + rows_asked * _LARGEST_ROW)
 
 
-def decode_page(body: bytes, now: float, *, rows_asked: int, label: Callable[[str], str] = clean) -> Page:
+def decode_page(body: bytes, now: float, *, rows_asked: int, label: Label = clean) -> Page:
     """Return the page that a response of the API holds.
 
     Args:
@@ -308,7 +308,7 @@ def _decode_fast(body: bytes | memoryview, rows_asked: int) -> _Answer | None:
     return _Answer(envelope.status, envelope.message, rows, envelope.data.item_count, envelope.data.page_size)
 
 
-def _listed(answer: _Answer, label: Callable[[str], str]) -> Sequence[Artifact]:
+def _listed(answer: _Answer, label: Label) -> Sequence[Artifact]:
     """Return the rows of a successful answer."""
     if answer.status != "SUCCESS":
         message = label(answer.message or "no message")

@@ -5,7 +5,7 @@ import ipaddress
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from http import HTTPStatus
 from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
@@ -67,11 +67,6 @@ class Response:
     content_type: str
     retry_after: str | None
     body: bytes
-
-    def without(self, secret: str) -> "Response":
-        """Return the response with a secret removed: some servers echo the key that they refuse."""
-        body = self.body.replace(secret.encode(), b"(key)")
-        return replace(self, content_type=self.content_type.replace(secret.lower(), "(key)"), body=body)
 
 
 class Transport:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from exporter.harness.page import Artifact
 from exporter.inventory.snapshot import Finding, RegistryKey
 from exporter.inventory.traits import Kind
-from exporter.labels import FINDINGS, clean
+from exporter.labels import FINDINGS, Label
 
 _Found = tuple[Artifact, Kind]
 _Urgency = tuple[bool | int | str, ...]
@@ -16,8 +16,9 @@ _Urgency = tuple[bool | int | str, ...]
 class Findings:
     """Collection of the most urgent findings; holds at most twice the limit."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, label: Label) -> None:
         self._limit = limit
+        self._label = label
         self._found: dict[int, _Found] = {}
         self._reasons: dict[int, str] = {}
         # As many findings as the limit are at least as urgent; None if that is not known.
@@ -51,9 +52,9 @@ class Findings:
         alike: defaultdict[tuple[RegistryKey, str, str], list[_Found]] = defaultdict(list)
         for row, kind in heapq.nsmallest(self._limit, self._found.values(), key=_urgency):
             # Of its own registry, even if the totals of that one are added up with others.
-            key = RegistryKey.of(row.registry, row.package_type)
-            alike[key, clean(row.name), clean(row.version or "")].append((row, kind))
-        return tuple(_finding(*labels, found) for labels, found in alike.items())
+            key = RegistryKey.of(row.registry, row.package_type, self._label)
+            alike[key, self._label(row.name), self._label(row.version or "")].append((row, kind))
+        return tuple(_finding(*labels, found, self._label) for labels, found in alike.items())
 
 
 def _urgency(found: _Found) -> _Urgency:
@@ -73,7 +74,7 @@ def _urgency(found: _Found) -> _Urgency:
     )
 
 
-def _finding(key: RegistryKey, artifact: str, version: str, alike: Sequence[_Found]) -> Finding:
+def _finding(key: RegistryKey, artifact: str, version: str, alike: Sequence[_Found], label: Label) -> Finding:
     """Return one finding for rows with equal labels; its texts are those of the first row by name."""
     row, kind = min(alike, key=lambda found: (found[0].name, found[0].version or ""))
     kinds = {finding for _, kind in alike for finding in kind.findings}
@@ -87,10 +88,10 @@ def _finding(key: RegistryKey, artifact: str, version: str, alike: Sequence[_Fou
         downloads=row.downloads,
         scan_status=scan_status,
         firewall_mode=firewall_mode,
-        reason=clean(row.quarantine_reason or ""),
-        purl=clean(row.purl or ""),
-        uuid=clean(row.uuid or ""),
-        tags=clean(",".join(row.tags)),
+        reason=label(row.quarantine_reason or ""),
+        purl=label(row.purl or ""),
+        uuid=label(row.uuid or ""),
+        tags=label(",".join(row.tags)),
     )
 
 

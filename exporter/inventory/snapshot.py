@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Self
 
 from exporter.harness.page import Rejected
-from exporter.labels import OTHER, clean
+from exporter.labels import OTHER, Label, clean
 
 
 class RegistryKey(NamedTuple):
@@ -16,11 +16,11 @@ class RegistryKey(NamedTuple):
     package_type: str
 
     @classmethod
-    def of(cls, registry: str, package_type: str | None) -> Self:
+    def of(cls, registry: str, package_type: str | None, label: Label = clean) -> Self:
         """Return the key for texts as the API writes them; an absent package type is UNKNOWN."""
         # Cleaned before counting: registries with equal labels are added up instead of exported twice.
         # Interned, as many registries have the same package type.
-        return cls(clean(registry), sys.intern(clean(package_type or "UNKNOWN")))
+        return cls(label(registry), sys.intern(label(package_type or "UNKNOWN")))
 
 
 OTHERS = RegistryKey(OTHER, OTHER)

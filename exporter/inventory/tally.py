@@ -14,6 +14,7 @@ from exporter.inventory.snapshot import Inventory, RegistryKey
 from exporter.inventory.sums import RegistrySums
 from exporter.inventory.totals import registry_totals
 from exporter.inventory.traits import Kind, Traits, shows_scanning
+from exporter.labels import Label, clean
 
 
 class Tally:
@@ -27,6 +28,7 @@ class Tally:
         findings_limit: int,
         registries_limit: int,
         stale_ages: Mapping[str, float],
+        label: Label = clean,
     ) -> None:
         """Start without rows.
 
@@ -36,6 +38,7 @@ class Tally:
             findings_limit: maximum number of findings.
             registries_limit: maximum number of registries and package types with totals of their own.
             stale_ages: ages in seconds by their names, ascending; older scans are counted.
+            label: makes a label value of a text of the API.
         """
         self._wanted = findings
         self._findings_limit = findings_limit
@@ -47,7 +50,8 @@ class Tally:
         self._kinds: dict[int, Kind] = {}
         self._registries: dict[RegistryKey, RegistrySums] = {}
         self._traits: dict[Traits, Traits] = {}
-        self._findings = Findings(findings_limit)
+        self._findings = Findings(findings_limit, label)
+        self._label = label
 
     def add(self, rows: Iterable[Artifact]) -> int:
         """Add rows, and return how many of them are new."""
@@ -88,7 +92,7 @@ class Tally:
         kinds = [kind for kind in self._kinds.values() if kind.rows]
         found = sum(kind.rows for kind in kinds if kind.findings)
         return Inventory(
-            registries=registry_totals(self._registries, kinds, self._stale_ages, self._registries_limit),
+            registries=registry_totals(self._registries, kinds, self._stale_ages, self._registries_limit, self._label),
             registries_dropped=max(0, len(self._registries) - self._registries_limit),
             findings=self._findings.most_urgent(),
             findings_dropped=max(0, found - self._findings_limit),
@@ -96,14 +100,14 @@ class Tally:
         )
 
     def _new_kind(self, key: int, row: Artifact) -> Kind:
-        traits, registry = Traits.of(row), self._registry(row)
+        traits, registry = Traits.of(row, self._label), self._registry(row)
         registry.scanned = registry.scanned or shows_scanning(row)
         # Not identified by `uuid`, as all tags of an image share it.
         namespace = hash((row.registry_uuid or row.registry, row.package_type, row.artifact_type, traits.live))
         return self._kind(key, namespace, registry, traits)
 
     def _registry(self, row: Artifact) -> RegistrySums:
-        key = RegistryKey.of(row.registry, row.package_type)
+        key = RegistryKey.of(row.registry, row.package_type, self._label)
         known = self._registries.get(key)
         return known or self._registries.setdefault(key, RegistrySums(key, self._stale_before))
 

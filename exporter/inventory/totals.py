@@ -11,7 +11,7 @@ from itertools import accumulate, product, starmap
 from exporter.inventory.snapshot import OTHERS, Cell, RegistryKey, RegistryTotals
 from exporter.inventory.sums import NEVER, RegistrySums
 from exporter.inventory.traits import NO_FIREWALL, NOT_APPLICABLE, UNSCANNED, Kind
-from exporter.labels import OTHER, RISKS, clean
+from exporter.labels import OTHER, RISKS, Label
 
 _MOST_LABELS = 16
 
@@ -22,7 +22,11 @@ _ALL_STATUSES = (*_PRESENT_WHERE_SCANNED, NOT_APPLICABLE)
 
 
 def registry_totals(
-    registries: Mapping[RegistryKey, RegistrySums], kinds: Collection[Kind], stale_ages: Sequence[str], limit: int
+    registries: Mapping[RegistryKey, RegistrySums],
+    kinds: Collection[Kind],
+    stale_ages: Sequence[str],
+    limit: int,
+    label: Label,
 ) -> dict[RegistryKey, RegistryTotals]:
     """Return the totals, sorted by key: of the largest registries, and of all others together.
 
@@ -31,6 +35,7 @@ def registry_totals(
         kinds: the kinds of their rows.
         stale_ages: names of the ages of stale scans, ascending.
         limit: maximum number of registries and package types with totals of their own.
+        label: makes a label value of a text of the API.
     """
     own = _largest(registries, kinds, limit)
     sums = {key: registries[key] for key in own}
@@ -40,7 +45,7 @@ def registry_totals(
     for kind in kinds:
         kinds_of[kind.registry.key if kind.registry.key in own else OTHERS].append(kind)
     cells = _Cells(kind for kind in kinds if kind.live)
-    return {key: _totals(sums[key], kinds_of[key], cells, stale_ages) for key in sorted(sums)}
+    return {key: _totals(sums[key], kinds_of[key], cells, stale_ages, label) for key in sorted(sums)}
 
 
 def _largest(
@@ -81,7 +86,9 @@ def _most_frequent(rows: Mapping[str, int], always: Collection[str]) -> Collecti
     return {*heapq.nsmallest(_MOST_LABELS, rows, key=lambda label: (label not in always, -rows[label], label))}
 
 
-def _totals(sums: RegistrySums, kinds: Sequence[Kind], cells: _Cells, stale_ages: Sequence[str]) -> RegistryTotals:
+def _totals(
+    sums: RegistrySums, kinds: Sequence[Kind], cells: _Cells, stale_ages: Sequence[str], label: Label
+) -> RegistryTotals:
     """Return the totals of one registry, including zeros for the series that are always exported."""
     live = [kind for kind in kinds if kind.live]
     artifacts, quarantined = _by_cell(live, cells, scanned=sums.scanned)
@@ -101,8 +108,8 @@ def _totals(sums: RegistrySums, kinds: Sequence[Kind], cells: _Cells, stale_ages
         newest_modified=_seconds(sums.modified),
         newest_scan=_seconds(sums.newest_scan),
         oldest_scan=_seconds(sums.oldest_scan),
-        registry_type=clean(sums.registry_type),
-        registry_uuid=clean(sums.registry_uuid),
+        registry_type=label(sums.registry_type),
+        registry_uuid=label(sums.registry_uuid),
     )
 
 

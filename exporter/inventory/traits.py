@@ -6,7 +6,7 @@ from typing import NamedTuple, Self
 from exporter.harness.page import Artifact
 from exporter.inventory.snapshot import Cell
 from exporter.inventory.sums import RegistrySums
-from exporter.labels import FINDINGS, RISKS, clean
+from exporter.labels import FINDINGS, RISKS, Label
 
 SCANNED_PACKAGE_TYPES = frozenset({"CARGO", "COMPOSER", "GO", "HELM_HTTP", "MAVEN", "NPM", "NUGET", "PYTHON", "RPM"})
 """Package types whose UPSTREAM registries are scanned; from the API's public server, August 2026."""
@@ -51,12 +51,12 @@ class Traits(NamedTuple):
     live: bool
 
     @classmethod
-    def of(cls, row: Artifact) -> Self:
+    def of(cls, row: Artifact, label: Label) -> Self:
         """Return the traits of a row."""
         deployments = row.deployments
         return cls(
-            scan_status=clean(row.scan_status or ""),
-            firewall_mode=clean(row.firewall_mode or NO_FIREWALL),
+            scan_status=label(row.scan_status or ""),
+            firewall_mode=label(row.firewall_mode or NO_FIREWALL),
             quarantined=bool(row.quarantined),
             in_prod=bool(deployments and deployments.prod),
             in_nonprod=bool(deployments and deployments.nonprod),

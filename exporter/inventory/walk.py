@@ -13,7 +13,7 @@ from exporter.inventory.page_size import PageSize
 from exporter.inventory.passes import PageQuery, Passes
 from exporter.inventory.snapshot import Snapshot
 from exporter.inventory.tally import Tally
-from exporter.labels import clean
+from exporter.labels import Label, clean
 
 _GRACE = 1.0  # seconds for a request to report its own timeout
 _IN_VAIN = 2  # walks in a row whose second pass found nothing
@@ -51,7 +51,7 @@ class Walker:
         concurrency: int,
         timeout: float,
         on_page: Callable[[int, int | None], None] = lambda *_: None,
-        label: Callable[[str], str] = clean,
+        label: Label = clean,
     ) -> None:
         """Ask for nothing yet.
 

@@ -215,6 +215,10 @@ WITHOUT_A_CASE = {
         ("whole/test_faults.py", "a_wall_clock_that_jumps_moves_no_age_and_no_deadline"),
     ("A key file that cannot be used", ""):
         ("whole/test_faults.py", "a_key_file_that_cannot_be_used_later_leaves_the_last_good_key"),
+    ("A key file on a file system that is slow or hangs", ""):
+        ("harness/test_keys.py", "a_file_system_that_hangs_holds_up_one_request_for_a_moment_and_no_further_one"),
+    ("A text that holds the API key", ""):
+        ("whole/test_secrets.py", "artifacts_that_are_named_like_the_key_are_counted_and_shown_without_it"),
     ("A key file that another shard's space needs", "auth"):
         ("engine/test_probes.py", "a_key_file_of_another_shard_is_read_with_the_first_probe"),
     ("A probe of a space that is not allowed", ""):

@@ -72,9 +72,23 @@ def echoes(make):
     return behave
 
 
+TEXTS = (
+    "name", "registryIdentifier", "version", "packageType", "artifactType", "registryType", "registryUUID",
+    "scanStatus", "firewallMode", "quarantineReason", "purl", "uuid",
+)  # fmt: skip
+"""Fields of a row that may become labels."""
+
+
 def named(key):
-    """Return a listing of one artifact that is called like the key."""
-    return body_of([make_row(name=key, registryIdentifier=key, isQuarantined=True)], itemCount=1, pageSize=100)
+    """Return a listing of artifacts that have the key in each text, each in another way."""
+    rows = [
+        make_row(isQuarantined=True, metadata={"tags": [f"<{number}>"]}, **dict.fromkeys(TEXTS, f"<{number}>"))
+        for number in range(len(IN_JSON))
+    ]
+    body = body_of(rows, itemCount=len(rows), pageSize=100).decode()
+    for number, write in enumerate(IN_JSON.values()):
+        body = body.replace(f"<{number}>", write(key))
+    return body.encode()
 
 
 def said(key, **envelope):
@@ -136,6 +150,22 @@ def test_the_key_is_in_no_log_no_page_and_no_error(case, front, tmp_path, author
     assert "debug" in exporter.log
     for text in (*pages, exporter.log, error):
         assert_kept(text)
+
+
+def test_artifacts_that_are_named_like_the_key_are_counted_and_shown_without_it(front, tmp_path):
+    """Labels that became equal are one series, so that the page still parses."""
+    behave = echoes(lambda key: answer(named(key)))
+    with (
+        RawServer(behave) as server,
+        whole.running(front, FakeClock(), tmp_path, f"http://{server.address}") as exporter,
+    ):
+        found = exporter.scrape()
+    different = len({json.loads(f'"{write(CANARY)}"') for write in IN_JSON.values()})
+    assert found['har_snapshot_artifacts{source="fetched",space="acct"}'] == different
+    quarantined = found.of("acct", "har_artifacts_quarantined")
+    labels = {"firewall_mode", "package_type", "registry", "scan_status"}
+    named_so = "".join(f'{label}="(key)",' for label in sorted(labels))
+    assert quarantined["har_artifacts_quarantined{" + named_so + 'space="acct"}'] == different
 
 
 def error_of(app):
