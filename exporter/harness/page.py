@@ -368,8 +368,9 @@ class _TolerantDecoder:
 
     def _decode_by_level(self, body: bytes | memoryview) -> _Answer:
         envelope = _raw_envelope(body)
-        is_object = values.first_byte(envelope.data) == b"{"
-        data = _RAW_DATA.decode(envelope.data) if is_object else _RawData()
+        # A failure may have any data, which must not hide its message.
+        is_listing = values.read_text(envelope.status) == "SUCCESS" and values.first_byte(envelope.data) == b"{"
+        data = _RAW_DATA.decode(envelope.data) if is_listing else _RawData()
         return self._answer(envelope, data, self._rows(data.artifacts))
 
     def _answer(

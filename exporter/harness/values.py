@@ -27,7 +27,7 @@ Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_COUNT)]
 
 
 class _Metadata(msgspec.Struct, gc=False):
-    tags: list[str] = []
+    tags: Raw = Raw(b"[]")
 
 
 _LONG = 2**16  # bytes of a value that is not decoded
@@ -42,6 +42,7 @@ _HALF_LENGTH = len(rb"\ud800")
 _FLAGS = {b"": None, b"null": None, b"true": True, b"false": False}
 _FLAG_LENGTH = 1 + len(b"false")
 _METADATA = msgspec.json.Decoder(_Metadata)
+_TAGS = msgspec.json.Decoder(list[str])
 _SORTED = msgspec.json.Encoder(order="sorted")
 
 
@@ -121,8 +122,8 @@ def read_key(value: Raw) -> str | None:
     """Return a text that is the same for equal values, whatever the order of their names; None for an empty value."""
     whole: bytes | Raw = value
     if len(value) <= _LONG:
-        with suppress(msgspec.DecodeError, UnicodeDecodeError):
-            found = msgspec.json.decode(value)
+        with suppress(msgspec.DecodeError):
+            found = msgspec.json.decode(_json_text(value))
             if not found:
                 return None
             whole = _SORTED.encode(found)
@@ -134,8 +135,8 @@ def read_tags(metadata: Raw) -> tuple[str, ...]:
     """Return `tags`, a list of texts, sorted; not more than a label can show."""
     tags: list[str] = []
     if len(metadata) <= _LONG:
-        with suppress(msgspec.DecodeError, UnicodeDecodeError):
-            tags = sorted(_METADATA.decode(metadata).tags)
+        with suppress(msgspec.DecodeError):
+            tags = sorted(_TAGS.decode(_METADATA.decode(_json_text(metadata)).tags))
     if sum(map(len, tags)) > MAX_LENGTH:
         lengths = accumulate((len(tag) for tag in tags), initial=0)
         tags = [_cut(tag) for tag, before in zip(tags, lengths, strict=False) if before <= MAX_LENGTH]
@@ -148,8 +149,13 @@ def _scalar(value: Raw) -> str | float | None:
         return None
     if len(value) > _LONG or first_byte(value) in b"[{":
         return math.inf
-    found: str | float | None = json.loads(bytes(value).decode(errors="replace"), parse_int=_parse_int)
+    found: str | float | None = json.loads(_json_text(value), parse_int=_parse_int)
     return found
+
+
+def _json_text(value: Raw) -> str:
+    """Return the JSON of a value, with a replacement for bytes that are no text."""
+    return bytes(value).decode(errors="replace")
 
 
 def _parse_int(digits: str) -> int | float:

@@ -125,7 +125,7 @@ def test_json_that_is_no_list_of_artifacts_is_told_as_such(answer):
         decode_page(json.dumps(answer).encode(), NOW)
 
 
-@pytest.mark.parametrize("data", [None, {"artifacts": []}, {"artifacts": [5]}])
+@pytest.mark.parametrize("data", [None, *({"artifacts": rows} for rows in ([], [5], "none", [{}] * 101))])
 def test_a_failure_comes_with_the_message_of_the_api(data):
     """With status 200 too; the message is cut and fit for a log."""
     answer = {"status": "FAILURE", "message": "no such\nregistry" + "!" * 999, "data": data}
@@ -464,6 +464,9 @@ def test_bytes_that_are_no_text_are_replaced(raw):
     page = decode_page(with_field('"@"', "version").replace(b"@", raw), NOW)
     assert only(page).version == raw.decode(errors="replace")
     assert only(decode_page(with_field('"@"').replace(b"@", raw), NOW)).name == "a"
+    inside = with_field('{"b":"@","a":1},"metadata":{"tags":["@","x"]},"isQuarantined":true', "artifactKey")
+    row, text = only(decode_page(inside.replace(b"@", raw), NOW)), raw.decode(errors="replace")
+    assert (row.artifact_key, row.tags) == (f'{{"a":1,"b":"{text}"}}', tuple(sorted((text, "x"))))
 
 
 @pytest.mark.parametrize("json_text", [LONG, "-" + LONG, "1e999", '"1e999"', "[[1,[2]]]", '"x"', "1" * 25, '"\\u0000"'])
@@ -679,6 +682,12 @@ def test_metadata_without_tags_has_none(metadata):
 def test_tags_are_read_where_a_finding_may_show_them(fields, tags):
     """Most rows are only counted."""
     assert only(read(metadata={"tags": ["b", "a"]}, **fields)).tags == tags
+
+
+def test_the_last_of_repeated_tags_counts():
+    """As of every name that is repeated, whatever the first ones are."""
+    row = with_field('{"tags":[5],"tags":["a"]},"isQuarantined":true', "metadata")
+    assert only(decode_page(row, NOW)).tags == ("a",)
 
 
 @pytest.mark.parametrize(
