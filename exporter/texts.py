@@ -25,7 +25,8 @@ SHORTEST_KEY = 12
 # Anything else is refused by http.client, whose error message shows the whole header.
 _KEY = re.compile(rf"[!-~]{{{SHORTEST_KEY},}}")
 
-_PERHAPS_KEY = re.compile(rf"(?<![^\s/,])(?!-)([^\s/,]{{4}})[^\s/,]{{{SHORTEST_KEY - 4},}}")
+# Not a flag, which a message must name.
+_PERHAPS_KEY = re.compile(rf"(?<![^\s/,])(?!-+[a-z-]+(?![^\s/,]))([^\s/,]{{4}})[^\s/,]{{{SHORTEST_KEY - 4},}}")
 _LONGEST_QUOTE = 80
 
 DURATION_FORMS = "30s, 5m, 1h30m, 500ms, 7d, or a number of seconds"
@@ -40,14 +41,19 @@ class SettingsError(Exception):
     """
 
     def __init__(self, faults: Iterable[str]) -> None:
-        self.faults = tuple("".join(char if char.isprintable() else "\ufffd" for char in line) for line in faults)
+        self.faults = tuple(map(_printable, faults))
         super().__init__("\n".join(self.faults))
 
 
 def quoted(text: str) -> str:
     """Return what a user wrote, in quotes for a message; what is long enough for a key is cut, as it may be one."""
-    cut = _PERHAPS_KEY.sub(r"\1…", text)
+    # pydantic refuses messages with bytes of the environment that are not UTF-8.
+    cut = _PERHAPS_KEY.sub(r"\1…", _printable(text))
     return f"'{cut}'" if len(cut) <= _LONGEST_QUOTE else f"'{cut[:_LONGEST_QUOTE]}…'"
+
+
+def _printable(text: str) -> str:
+    return "".join(char if char.isprintable() else "\ufffd" for char in text)
 
 
 def read_text(value: object) -> str:

@@ -495,9 +495,11 @@ def test_every_fault_of_every_entry_is_told(settings_file):
         ("spaces", "a//b", "entry 1, 'a//b': must be account"),
         ("spaces", "acct/org,x,acct/org/+", "entry 3, 'acct/org': is the same space as entry 1"),
         ("spaces", "pat.acct.id.secret+", "entry 1, 'pat.…': must be account"),
+        ("spaces", "-pat.acct.id.secret+", "entry 1, '-pat…': must be account"),
         ("spaces", "k53_fiWTQ3i0xFxfg-51vw/o rg", "entry 1, 'k53_…/o rg': must be account"),
         ("spaces", "?/" * 50, f"entry 1, '{'?/' * 40}…': must be account"),
         ("registries", "npm,my npm", f"{NAME}, not 'my npm'"),
+        ("package_types", "GO,\udcff \udc80", f"{NAME}, not '\ufffd \ufffd'"),
         ("package_types", "GO,R\tPM", f"{NAME}, not 'R\ufffdPM'"),
         ("findings", "quarantined,bloked", "must be a list of quarantined, blocked, warn, or off, not 'bloked'"),
         (
