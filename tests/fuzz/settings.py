@@ -84,7 +84,7 @@ def _check(settings):
         assert (space.api_key is None) != (space.api_key_file is None), space
         assert settings.allow_insecure_http or _is_private(space.base_url), space
         assert not entry.base_url or (space.api_key_file == entry.api_key_file and space.api_key is None), space
-    assert 1 <= settings.page_size <= 10_000
+    assert settings.page_size is None or 1 <= settings.page_size <= 10_000
     assert 1 <= settings.concurrency <= 64
     assert 0 <= settings.shard < settings.shards <= 1_000
     assert settings.cache_ttl >= 1
