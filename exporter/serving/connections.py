@@ -3,7 +3,7 @@
 import asyncio
 
 import h11
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 
 class Connection(H11Protocol):
@@ -41,7 +41,7 @@ class Connection(H11Protocol):
     def eof_received(self) -> bool:  # type: ignore[override] # asyncio uses what it returns
         """Answer the requests of a client that sends no more; TLS has no connections that are open in one direction."""
         self._half_closed = True
-        if self.cycle is not None and not self.cycle.response_complete:
+        if self._is_answering():
             self.cycle.message_event.set()
         self._close_if_answered()
         return self.scheme == "http"
@@ -53,13 +53,17 @@ class Connection(H11Protocol):
             self._close_if_answered()
 
     def _close_if_answered(self) -> None:
-        if self.cycle is not None and not self.cycle.response_complete:
+        if self._is_answering():
             return
         begun, _ = self.conn.trailing_data
         if begun and self.conn.their_state is h11.IDLE:
             self.send_400_response("Incomplete HTTP request received.")
         else:
             self.transport.close()
+
+    def _is_answering(self) -> bool:
+        cycle: RequestResponseCycle | None = self.cycle  # None before the first request
+        return cycle is not None and not cycle.response_complete
 
     def send_400_response(self, msg: str) -> None:
         """Answer 400 to an invalid request."""
