@@ -30,23 +30,27 @@ class RegistrySums:
         registry_uuid: its UUID in the newest row.
         newest_scan: milliseconds since the epoch; 0 if there is none.
         oldest_scan: milliseconds since the epoch; `NEVER` if there is none.
+        rows: number of rows; set when all are counted.
         scans: number of scans by age, the oldest first; the last number counts those that are not stale.
     """
 
     __slots__ = (
         "_age", "_images", "_since", "_stale_before", "_until", "digests", "downloads", "files", "key", "modified",
-        "newest_scan", "nonprod", "oldest_scan", "prod", "registry_type", "registry_uuid", "scanned", "scans",
+        "newest_scan", "nonprod", "oldest_scan", "prod", "registry_type", "registry_uuid", "rows", "scanned",
+        "scans",
     )  # fmt: skip
 
-    def __init__(self, key: RegistryKey, stale_before: Sequence[int]) -> None:
+    def __init__(self, key: RegistryKey, stale_before: Sequence[int], images: dict[int, int]) -> None:
         """Start without rows.
 
         Args:
             key: the registry and package type.
             stale_before: milliseconds since the epoch, ascending; older scans are stale.
+            images: downloads by image; one dictionary for the space, as one for each registry takes more memory.
         """
         self.key = key
         self.scanned = False
+        self.rows = 0
         self.files: int | None = None
         self.digests: int | None = None
         self.downloads: int | None = None
@@ -59,12 +63,12 @@ class RegistrySums:
         self.scans = [0] * (len(stale_before) + 1)
         self._stale_before = stale_before
         self._since, self._until, self._age = NEVER, 0, 0
-        self._images: dict[int, int] = {}
+        self._images = images
 
     @classmethod
     def together(cls, key: RegistryKey, registries: Sequence[Self]) -> Self:
         """Return the sums of several registries, without their types and UUIDs."""
-        together = cls(key, ())
+        together = cls(key, (), {})
         together.scanned = any(one.scanned for one in registries)
         for name in ("files", "digests", "downloads", "prod", "nonprod"):
             numbers = [number for one in registries if (number := getattr(one, name)) is not None]
@@ -99,7 +103,7 @@ class RegistrySums:
         if (downloads := row.downloads) is not None:
             # All rows of an image repeat its downloads, so only the largest number counts, once.
             if downloads and (uuid := row.uuid):
-                image, images = hash(uuid), self._images
+                image, images = hash((uuid, self)), self._images
                 if downloads > (known := images.get(image, 0)):
                     images[image] = downloads
                     downloads -= known

@@ -13,7 +13,7 @@ from exporter.inventory.findings import Findings
 from exporter.inventory.snapshot import Inventory, RegistryKey
 from exporter.inventory.sums import RegistrySums
 from exporter.inventory.totals import registry_totals
-from exporter.inventory.traits import Kind, Traits, shows_scanning
+from exporter.inventory.traits import KNOWN_STATUSES, NO_FIREWALL, Kind, Labels, Traits, shows_scanning
 from exporter.labels import Label, clean
 
 
@@ -49,7 +49,9 @@ class Tally:
         self._kind_of: dict[int, Kind] = {}
         self._kinds: dict[int, Kind] = {}
         self._registries: dict[RegistryKey, RegistrySums] = {}
+        self._images: dict[int, int] = {}
         self._traits: dict[Traits, Traits] = {}
+        self._statuses, self._modes = Labels(("", *KNOWN_STATUSES), label), Labels((NO_FIREWALL,), label)
         self._findings = Findings(findings_limit, label)
         self._label = label
 
@@ -100,7 +102,7 @@ class Tally:
         )
 
     def _new_kind(self, key: int, row: Artifact) -> Kind:
-        traits, registry = Traits.of(row, self._label), self._registry(row)
+        traits, registry = Traits.of(row, self._statuses.of, self._modes.of), self._registry(row)
         registry.scanned = registry.scanned or shows_scanning(row)
         # Not identified by `uuid`, as all tags of an image share it.
         namespace = hash((row.registry_uuid or row.registry, row.package_type, row.artifact_type, traits.live))
@@ -109,7 +111,7 @@ class Tally:
     def _registry(self, row: Artifact) -> RegistrySums:
         key = RegistryKey.of(row.registry, row.package_type, self._label)
         known = self._registries.get(key)
-        return known or self._registries.setdefault(key, RegistrySums(key, self._stale_before))
+        return known or self._registries.setdefault(key, RegistrySums(key, self._stale_before, self._images))
 
     def _kind(self, key: int, namespace: int, registry: RegistrySums, traits: Traits) -> Kind:
         traits = self._traits.setdefault(traits, traits)

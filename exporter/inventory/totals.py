@@ -10,7 +10,7 @@ from itertools import accumulate, product, starmap
 
 from exporter.inventory.snapshot import OTHERS, Cell, RegistryKey, RegistryTotals
 from exporter.inventory.sums import NEVER, RegistrySums
-from exporter.inventory.traits import NO_FIREWALL, NOT_APPLICABLE, UNSCANNED, Kind
+from exporter.inventory.traits import KNOWN_STATUSES, NO_FIREWALL, UNSCANNED, Kind
 from exporter.labels import OTHER, RISKS, Label
 
 _MOST_LABELS = 16
@@ -18,7 +18,6 @@ _MOST_LABELS = 16
 # Statuses that are exported even at 0: an absent series could also mean missing data.
 _ALWAYS_PRESENT = ("ALLOWED", "WARN", "BLOCKED")
 _PRESENT_WHERE_SCANNED = (*_ALWAYS_PRESENT, UNSCANNED)
-_ALL_STATUSES = (*_PRESENT_WHERE_SCANNED, NOT_APPLICABLE)
 
 
 def registry_totals(
@@ -54,11 +53,12 @@ def _largest(
     """Return the keys of the registries with the most live rows, at most the limit."""
     if len(registries) <= limit:
         return registries.keys()
-    rows: Counter[RegistryKey] = Counter()
+    for registry in registries.values():
+        registry.rows = 0
     for kind in kinds:
-        rows[kind.registry.key] += kind.rows * kind.live
+        kind.registry.rows += kind.rows * kind.live
     # By name if two are equally large, so that the same ones stay from refresh to refresh.
-    largest = heapq.nsmallest(limit, registries, key=lambda key: (-rows[key], key))
+    largest = heapq.nsmallest(limit, registries, key=lambda key: (-registries[key].rows, key))
     # A registry that has this very name is added up with the others.
     return {*largest} - {OTHERS}
 
@@ -67,12 +67,12 @@ class _Cells:
     """Cells of kinds; the less frequent labels of the space are replaced by `OTHER`."""
 
     def __init__(self, live: Iterable[Kind]) -> None:
-        statuses, modes = Counter(dict.fromkeys(_ALL_STATUSES, 0)), Counter({NO_FIREWALL: 0})
+        statuses, modes = Counter(dict.fromkeys(KNOWN_STATUSES, 0)), Counter({NO_FIREWALL: 0})
         for kind in live:
             status, mode = kind.cell
             statuses[status] += kind.rows
             modes[mode] += kind.rows
-        self._statuses = _most_frequent(statuses, _ALL_STATUSES)
+        self._statuses = _most_frequent(statuses, KNOWN_STATUSES)
         self._modes = _most_frequent(modes, (NO_FIREWALL,))
 
     def of(self, kind: Kind) -> Cell:
@@ -123,15 +123,15 @@ def _by_cell(live: Sequence[Kind], cells: _Cells, *, scanned: bool) -> tuple[dic
 
     Every firewall mode of the rows has all expected scan statuses, even at 0.
     """
-    cell_of = {kind: cells.of(kind) for kind in live}
-    modes = dict.fromkeys(cell.firewall_mode for cell in cell_of.values())
-    expected = starmap(Cell, product(_PRESENT_WHERE_SCANNED if scanned else _ALWAYS_PRESENT, modes))
-    rows = Counter(dict.fromkeys(expected, 0))
-    quarantined = rows.copy()
-    for kind, cell in cell_of.items():
+    rows, quarantined = Counter[Cell](), Counter[Cell]()
+    for kind in live:
+        cell = cells.of(kind)
         rows[cell] += kind.rows
         quarantined[cell] += kind.rows * kind.traits.quarantined
-    return dict(rows), dict(quarantined)
+    modes = dict.fromkeys(cell.firewall_mode for cell in rows)
+    expected = starmap(Cell, product(_PRESENT_WHERE_SCANNED if scanned else _ALWAYS_PRESENT, modes))
+    zeros = dict.fromkeys(expected, 0)
+    return zeros | rows, zeros | quarantined
 
 
 def _deployed(live: Sequence[Kind]) -> dict[tuple[str, str], int]:

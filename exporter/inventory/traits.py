@@ -6,7 +6,7 @@ from typing import NamedTuple, Self
 from exporter.harness.page import Artifact
 from exporter.inventory.snapshot import Cell
 from exporter.inventory.sums import RegistrySums
-from exporter.labels import FINDINGS, RISKS, Label
+from exporter.labels import FINDINGS, OTHER, RISKS, Label
 
 SCANNED_PACKAGE_TYPES = frozenset({"CARGO", "COMPOSER", "GO", "HELM_HTTP", "MAVEN", "NPM", "NUGET", "PYTHON", "RPM"})
 """Package types whose UPSTREAM registries are scanned; from the API's public server, August 2026."""
@@ -20,6 +20,10 @@ NOT_APPLICABLE = "NOT_APPLICABLE"
 NO_FIREWALL = "NONE"
 """Firewall mode of a row without one."""
 
+KNOWN_STATUSES = ("ALLOWED", "WARN", "BLOCKED", UNSCANNED, NOT_APPLICABLE)
+"""Scan statuses that have labels of their own, however many others there are."""
+
+_MANY_LABELS = 1_000
 _RISK_OF_SCAN_STATUS = {"BLOCKED": "blocked", "WARN": "warn", UNSCANNED: "unscanned"}
 
 
@@ -29,6 +33,31 @@ def shows_scanning(row: Artifact) -> bool:
         return True
     upstream = (row.registry_type or "").upper() == "UPSTREAM"
     return upstream and (row.package_type or "").upper() in SCANNED_PACKAGE_TYPES
+
+
+class Labels:
+    """Label values of a space; those beyond a number that no listing should have are `OTHER`.
+
+    They are not kept, so that a listing with a value of its own in every row does not take more memory.
+    """
+
+    def __init__(self, known: Collection[str], label: Label) -> None:
+        """Start without labels.
+
+        Args:
+            known: labels that are never `OTHER`, in any case.
+            label: makes a label value of a text.
+        """
+        self._known = known
+        self._label = label
+        self._labels: dict[str, str] = {}
+
+    def of(self, text: str) -> str:
+        """Return the label value of a text."""
+        label = self._label(text)
+        if len(self._labels) >= _MANY_LABELS and label not in self._labels and label.upper() not in self._known:
+            return OTHER
+        return self._labels.setdefault(label, label)
 
 
 class Traits(NamedTuple):
@@ -51,12 +80,12 @@ class Traits(NamedTuple):
     live: bool
 
     @classmethod
-    def of(cls, row: Artifact, label: Label) -> Self:
-        """Return the traits of a row."""
+    def of(cls, row: Artifact, status: Label, mode: Label) -> Self:
+        """Return the traits of a row, with labels made by these functions."""
         deployments = row.deployments
         return cls(
-            scan_status=label(row.scan_status or ""),
-            firewall_mode=label(row.firewall_mode or NO_FIREWALL),
+            scan_status=status(row.scan_status or ""),
+            firewall_mode=mode(row.firewall_mode or NO_FIREWALL),
             quarantined=bool(row.quarantined),
             in_prod=bool(deployments and deployments.prod),
             in_nonprod=bool(deployments and deployments.nonprod),

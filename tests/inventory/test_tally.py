@@ -3,6 +3,7 @@
 import copy
 import json
 import random
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -543,6 +544,19 @@ def test_the_most_frequent_statuses_and_modes_keep_their_names():
     assert {cell.scan_status for cell in cells} == always | {f"s{number:02}" for number in numbers[:11]}
     assert {cell.firewall_mode for cell in cells} == {"(other)"} | {f"m{number:02}" for number in numbers[:15]}
     assert sum(number for cell, number in cells.items() if "(other)" in cell) == sum(30 - n for n in numbers[11:])
+
+
+def test_what_is_known_to_be_bad_counts_after_any_number_of_other_statuses():
+    """They are no longer kept by name, long before all are counted."""
+    rows = [row(f"{n}", scanStatus=f"s{n}", firewallMode=f"m{n}") for n in range(1_200)]
+    in_prod = {"deploymentMetadata": {"prodEnvCount": 1}}
+    rows += [row(f"{status}", scanStatus=status, **in_prod) for status in ("BLOCKED", "blocked", "Warn", None)]
+    found = totals(*rows)
+    numbers = Counter(found.artifacts)
+    assert numbers.total() == len(rows)
+    assert (numbers["BLOCKED", "NONE"], numbers["UNSCANNED", "NONE"]) == (1, 1)
+    assert [found.deployed["prod", risk] for risk in RISKS] == [0, 2, 1, 1, 0]
+    assert sum(number for cell, number in numbers.items() if cell.scan_status == "(other)") > 1_000
 
 
 def test_findings_keep_the_names_of_their_registries_statuses_and_modes():

@@ -9,7 +9,7 @@ import time
 from rich.console import Console
 from rich.table import Table
 
-from tests.soak import amplification, deadlines, handshakes, leaks, mixups, shutdown, slow_clients, truth
+from tests.soak import amplification, cardinality, deadlines, handshakes, leaks, mixups, shutdown, slow_clients, truth
 from tests.soak.promise import Promise
 
 _ROWS = {
@@ -18,6 +18,7 @@ _ROWS = {
     "handshakes": handshakes.rows,
     "shutdown": shutdown.rows,
     "leaks": leaks.rows,
+    "cardinality": cardinality.rows,
     "truth": truth.rows,
     "amplification": amplification.rows,
     "no-mix-up": mixups.rows,
