@@ -29,21 +29,31 @@ TOKENS = (
 )
 
 
+class _ByLevel(pages._TolerantDecoder):
+    decode = pages._TolerantDecoder._decode_by_level
+
+
+_WAYS = (
+    {"_FAST_BODY": pages._FAST_BODY},
+    {"_FAST_BODY": -1},
+    {"_FAST_BODY": -1, "_TolerantDecoder": _ByLevel},
+    {"_FAST_BODY": -1, "_TolerantDecoder": _ByLevel, "_FAST_ROW": -1},
+)
+
+
 def check(data):
-    """Compare the decoder of usual pages, that of single rows and that of single values with the slow reading."""
-    fast, by_row, by_value = (
-        _decoded(data, *limits) for limits in ((pages._FAST_BODY, pages._FAST_ROW), (-1, pages._FAST_ROW), (-1, -1))
-    )
-    assert fast == by_row == by_value, f"{fast}\n{by_row}\n{by_value}"
+    """Compare all ways to decode a page: at once, by row, by level, by value, and the slow one."""
+    found, *others = (_decoded(data, way) for way in _WAYS)
+    assert all(other == found for other in others), f"{found}\n{others}"
     if not reference.is_deep(data):
         expected = _expected(data)
-        _compare_keys(fast, expected)
-        assert fast == expected or _is_no_object(data, fast), f"{fast}\n{expected}"
+        _compare_keys(found, expected)
+        assert found == expected or _is_no_object(data, found), f"{found}\n{expected}"
 
 
-def _decoded(data, fast_body, fast_row):
+def _decoded(data, way):
     """Return what `decode_page` makes of a body, in the terms of the slow reading."""
-    with patch.multiple(pages, _FAST_BODY=fast_body, _FAST_ROW=fast_row):
+    with patch.multiple(pages, **way):
         try:
             page = pages.decode_page(data, NOW, rows_asked=ROWS)
         except (BadJsonError, BadShapeError, PaginationError) as error:
