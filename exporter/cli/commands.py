@@ -10,7 +10,7 @@ import socket
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import bcrypt
 import structlog
@@ -52,7 +52,8 @@ def serve(flags: Mapping[str, str]) -> int:
         SettingsError: the settings are invalid, or the address cannot be used.
     """
     source, clock = Source(flags), SystemClock()
-    return _serve(_with_key(source.load, clock), source, clock)
+    settings = _with_key(source.load, clock)
+    return _serve(settings, source, clock, _front(settings))
 
 
 def _with_key(load: Callable[[], Settings], clock: SystemClock) -> Settings:
@@ -76,12 +77,40 @@ def _with_key(load: Callable[[], Settings], clock: SystemClock) -> Settings:
     return load()
 
 
+class _Front(NamedTuple):
+    """Where clients connect to.
+
+    Attributes:
+        sock: the listening socket.
+        web_config: the web config file, if any.
+        tls: the TLS context that it describes, if any.
+        url: a URL of the exporter for this host.
+    """
+
+    sock: socket.socket
+    web_config: WebConfigFile | None
+    tls: "ReloadingContext | None"
+    url: str
+
+
+def _front(settings: Settings) -> _Front:
+    web_config, tls = _web_config(settings)
+    sock = _listen(settings.listen_address)
+    _, port, *_ = sock.getsockname()
+    return _Front(sock, web_config, tls, _url(settings, port, tls=tls is not None))
+
+
+def _url(settings: Settings, port: int, *, tls: bool = False) -> str:
+    host = settings.listen_address.host or "localhost"
+    return f"{'https' if tls else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
+
+
 def _serve(
-    settings: Settings, source: Source, clock: SystemClock, greet: Callable[[str], None] = lambda _: None
+    settings: Settings, source: Source, clock: SystemClock, front: _Front, greet: Callable[[str], None] = lambda _: None
 ) -> int:
     lines = log.DroppingStream(_STDERR)
     log.configure(settings.log_level, settings.log_format, lines)
-    web_config, tls = _web_config(settings)
+    sock, web_config, tls, url = front
     app = App(settings, clock, log_lines_dropped=lambda: lines.dropped)
     reloader = Reloader(app, source, clock)
     endpoints = Endpoints(
@@ -92,7 +121,6 @@ def _serve(
         scrape_timeout_offset=lambda: app.settings.scrape_timeout_offset,
         reload=lambda: reloader.ask() if app.settings.web_enable_lifecycle else None,
     )
-    sock = _listen(settings.listen_address)
 
     def stop() -> None:
         endpoints.stop()
@@ -104,7 +132,7 @@ def _serve(
     serving = server.Server(guarded, sock, on_shutdown=stop, tls=tls, connections=connections)
     serving.handle_signals(on_hangup=reloader.ask)
     host, port, *_ = sock.getsockname()
-    greet(f"{'https' if tls else 'http'}://{_in_url(settings.listen_address.host or 'localhost')}:{port}")
+    greet(url)
     of_shard = {"spaces": len(settings.served), "shard": settings.shard, "shards": settings.shards}
     _log.info("listening", version=__version__, host=host, port=port, tls=tls is not None, **of_shard)
     if web_config:
@@ -118,10 +146,6 @@ def _serve(
     return DONE
 
 
-def _in_url(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
-
-
 def demo(flags: Mapping[str, str]) -> int:
     """Serve metrics of the demo registry until the process is stopped.
 
@@ -129,8 +153,10 @@ def demo(flags: Mapping[str, str]) -> int:
         SettingsError: the settings are invalid.
     """
     with Registry() as registry:
-        source = Source(flags, _pointing_to(registry))
-        return _serve(source.load(), source, SystemClock(), _greet)
+        settings = load(flags, pinned=_pointing_to(registry))
+        front = _front(settings)
+        source = Source(flags, _pointing_to(registry) | _linking_to(front.url, settings))
+        return _serve(source.load(), source, SystemClock(), front, _greet)
 
 
 def _greet(url: str) -> None:
@@ -150,11 +176,20 @@ def demo_settings(flags: Mapping[str, str]) -> Iterator[Settings]:
         SettingsError: the settings are invalid.
     """
     with Registry() as registry:
-        yield load(flags, pinned=_pointing_to(registry))
+        settings = load(flags, pinned=_pointing_to(registry))
+        url = _url(settings, settings.listen_address.port)
+        yield load(flags, pinned=_pointing_to(registry) | _linking_to(url, settings))
 
 
-def _pointing_to(registry: Registry) -> Mapping[str, str]:
+def _pointing_to(registry: Registry) -> dict[str, str]:
     return {"base_url": registry.url, "api_prefix": PREFIX, "api_key": KEY, "spaces": ",".join(SPACES)}
+
+
+def _linking_to(url: str, settings: Settings) -> dict[str, str]:
+    """Return the setting that lets links lead to the demo's own page, as it has no Harness UI."""
+    if "link_template" in settings.model_fields_set:
+        return {}
+    return {"link_template": f"{url}/#/account/{{account}}/orgs/{{org}}/projects/{{project}}/registries/{{registry}}"}
 
 
 def check(settings: Settings, *, as_json: bool) -> int:

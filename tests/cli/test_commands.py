@@ -35,6 +35,32 @@ def test_demo_serves_every_demo_space_whatever_the_upstream_and_honours_other_se
         assert f'har_refresh_interval_seconds{{space="{space}"}} 77.0' in page.text
 
 
+def test_links_of_the_demo_lead_to_a_page_of_the_demo():
+    """To one that a browser outside of a container reaches too, which the demo registry is not."""
+    with served("demo", cache_ttl="1s") as (process, url):
+        process.send_signal(signal.SIGHUP)
+        assert any('msg="settings reloaded"' in line for line in process.stderr)
+        links = set(re.findall(r'[{,]url="([^"]+)"', requests.get(f"{url}/metrics", timeout=20).text))
+        page = requests.get(url, timeout=20)
+    assert links
+    assert {link.partition("#")[0] for link in links} == {f"{url}/"}
+    assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
+
+
+@pytest.mark.parametrize(
+    ("settings", "link"),
+    [
+        ({}, "http://localhost:10981/#/account/demo/"),
+        ({"listen_address": "[::1]:99"}, "http://[::1]:99/#/account/demo/"),
+        ({"link_template": "https://ui.example/{registry}"}, "https://ui.example/"),
+    ],
+)
+def test_links_of_a_dump_of_the_demo_lead_to_where_it_is_served(settings, link):
+    done = run("demo", "dump", **settings)
+    assert set(re.findall(r'url="([^"]+)"', done.stdout))
+    assert all(url.startswith(link) for url in re.findall(r'[{,]url="([^"]+)"', done.stdout))
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_serve_ends_with_0_when_it_is_asked_to_even_while_a_walk_hangs(number):
     hold = threading.Event()

@@ -8,11 +8,26 @@ import pytest
 import yaml
 from dashboards.generate import BOARDS
 
-from exporter.config.settings import Settings
+from exporter.config.sources import load
 from tests.support.places import GRAFANA, ROOT
 from tests.support.programs import find
 
-COMPOSE = yaml.safe_load((ROOT / "compose.yaml").read_text())
+TEXT = (ROOT / "compose.yaml").read_text()
+
+
+def stack(**variables: str):
+    """Return the stack as Docker Compose reads it with these variables in its environment."""
+
+    def value(found: re.Match[str]) -> str:
+        name, operator, word = found.groups()
+        given = variables.get(name, "")
+        return (word if given else "") if operator == ":+" else given or word
+
+    return yaml.safe_load(re.sub(r"\$\{(\w+)(:[-+])([^}]*)\}", value, TEXT))
+
+
+COMPOSE = stack()
+OWN = stack(HAR_COMMAND="serve", HAR_KEY_FOLDER="/etc/keys")["services"]["exporter"]
 SERVICES = COMPOSE["services"]
 MOUNTS = [
     (name, *mount.split(":"))
@@ -45,17 +60,56 @@ def test_images_are_pinned_and_ports_are_for_this_machine_only(service):
 
 
 def test_the_exporter_is_the_demo_unless_told_otherwise():
-    (command,) = SERVICES["exporter"]["command"]
-    assert command == "${HAR_EXPORTER_COMMAND:-demo}"
-    names = {name.removeprefix("HAR_EXPORTER_").lower() for name in SERVICES["exporter"]["environment"]}
-    assert names <= Settings.model_fields.keys()
+    """And then every setting may be in .env, where no other variable looks like a setting."""
+    exporter = SERVICES["exporter"]
+    assert (exporter["command"], OWN["command"]) == (["demo"], ["serve"])
+    assert exporter["env_file"] == [{"path": ".env", "required": False}]
+    names = {name.removeprefix("HAR_EXPORTER_").lower() for name in exporter["environment"]}
+    assert names == {"api_key_file"}
+    assert not re.search(r"\$\{HAR_EXPORTER_", TEXT)
+
+
+def test_the_key_is_mounted_by_its_folder_so_that_a_rotated_one_is_seen():
+    """An empty variable counts as none, so that .env may hold the key as well."""
+    assert SERVICES["exporter"]["volumes"] == ["no-key:/etc/har-exporter:ro"]
+    assert OWN["volumes"] == ["/etc/keys:/etc/har-exporter:ro"]
+    assert OWN["environment"] == {"HAR_EXPORTER_API_KEY_FILE": "/etc/har-exporter/key"}
+    variables = {name: value or "" for name, value in SERVICES["exporter"]["environment"].items()}
+    assert load({}, variables | {"HAR_EXPORTER_SPACES": "acct", "HAR_EXPORTER_API_KEY": "pat.acct.id.key"})
+    assert "secrets" not in COMPOSE
+
+
+def test_settings_that_cannot_be_used_are_not_tried_for_ever():
+    assert re.fullmatch(r"on-failure:\d", SERVICES["exporter"]["restart"])
 
 
 def test_no_secret_is_in_the_file():
-    """A key comes from a file whose name the environment gives."""
     assert "HAR_EXPORTER_API_KEY" not in SERVICES["exporter"]["environment"]
-    assert COMPOSE["secrets"] == {"har_api_key": {"file": "${HAR_EXPORTER_KEY:-/dev/null}"}}
-    assert not re.search(r"\b[ps]at\.", (ROOT / "compose.yaml").read_text())
+    assert not re.search(r"\b[ps]at\.", TEXT)
+
+
+@pytest.mark.parametrize(
+    ("service", "variable", "port"),
+    [
+        ("prometheus", "PROMETHEUS_URL", 9090),
+        ("alertmanager", "ALERTMANAGER_URL", 9093),
+        ("grafana", "GRAFANA_URL", 3000),
+    ],
+)
+def test_links_in_messages_lead_to_where_people_reach_the_program(service, variable, port):
+    """Otherwise to the name of a container."""
+    for given, url in (({}, f"http://localhost:{port}"), ({variable: "https://x.example"}, "https://x.example")):
+        of_service = stack(**given)["services"][service]
+        options = [*of_service.get("command", ()), *of_service.get("environment", {}).values()]
+        assert {f"--web.external-url={url}", url} & set(options)
+
+
+def test_alertmanager_remembers_messages_for_longer_than_it_waits_to_repeat_them():
+    hours = {"h": 1, "d": 24}
+    example = (GRAFANA / "alertmanager.example.yaml").read_text()
+    repeats = [int(number) * hours[unit] for number, unit in re.findall(r"repeat_interval: (\d+)([hd])", example)]
+    (retention,) = re.findall(r"--data\.retention=(\d+)h", "".join(SERVICES["alertmanager"]["command"]))
+    assert int(retention) > max(repeats)
 
 
 def test_services_are_called_by_their_names():

@@ -65,10 +65,9 @@ def test_every_metric_that_a_document_names_exists(path):
 
 
 @of_documents()
-def test_every_variable_that_a_document_names_is_a_setting_or_the_stack_s(path):
+def test_every_variable_that_a_document_names_is_a_setting(path):
     variables = set(re.findall(r"HAR_EXPORTER_([A-Z_]+)", path.read_text())) - {"CONFIG"}
-    of_the_stack = set(re.findall(r"\$\{HAR_EXPORTER_([A-Z_]+)", (ROOT / "compose.yaml").read_text()))
-    assert {name.lower() for name in variables - of_the_stack} <= Settings.model_fields.keys()
+    assert {name.lower() for name in variables} <= Settings.model_fields.keys()
 
 
 @of_documents()
@@ -223,6 +222,16 @@ YAML_FOR = {
     frozenset({"tls_server_config", "http_server_config", "basic_auth_users", "rate_limit"}): for_the_endpoints,
 }
 """Who reads YAML with these names at its top."""
+
+
+def test_a_key_is_written_for_the_user_that_runs_the_exporter_alone():
+    """Who runs the command at home, and in /etc, where root runs it, the user that it names."""
+    lines = [command.line for block in BLOCKS if block.kind == "console" for command in commands(block)]
+    lines = [line for line in lines if re.match(r"install .*/key$", line)]
+    assert len(lines) >= 4
+    for line in lines:
+        assert " -m 400 " in line
+        assert ("~/" in line) != bool(re.search(r" -o (har-exporter|65532) .* /etc/har-exporter/key$", line)), line
 
 
 @of_kind("ini")
