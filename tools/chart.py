@@ -113,6 +113,8 @@ def _setting(field: FieldInfo) -> Schema:
     accepted: Schema
     if field.annotation is int:
         accepted = {"type": "integer"}
+    elif field.annotation == int | None:
+        accepted = {"type": ["integer", "string"], "pattern": "^auto$"}
     elif "bool" in shape:
         accepted = {"type": "boolean"}
     elif field.annotation is float:
