@@ -22,11 +22,7 @@ RefreshError
 ```
 """
 
-from http import HTTPStatus
 from typing import ClassVar
-
-# Statuses that servers of the API return for a page size over their limit.
-_PAGE_SIZE_REFUSED = {HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNPROCESSABLE_ENTITY}
 
 
 class RefreshError(Exception):
@@ -127,18 +123,10 @@ class RateLimitedError(RefreshError):
 
 
 class ClientError(RefreshError):
-    """The server refused the request.
-
-    Attributes:
-        page_size_refused: the status is one that servers return for a page size that they do not accept.
-    """
+    """The server refused the request."""
 
     reason = "client_error"
     hint = "check the entry of this space in spaces: an unknown account, organization or project gives this error"
-
-    @property
-    def page_size_refused(self) -> bool:  # noqa: D102 - see the attributes of the class
-        return self.status in _PAGE_SIZE_REFUSED
 
 
 class ServerError(RefreshError):

@@ -78,8 +78,6 @@ class Paging:
             BadShapeError: too many rows cannot be used.
             PaginationError: the pages do not lead through the listing.
         """
-        if page.rows > self._asked_size:
-            raise PaginationError(f"page {self.pages} has {page.rows} rows where {self._asked_size} were requested")
         if not self._repeats_first_page(page):
             self.rows += page.rows
             self.duplicates += len(page.artifacts) - new

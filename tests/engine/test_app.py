@@ -124,9 +124,7 @@ def test_a_key_on_hold_keeps_no_space_of_another_key_waiting(tmp_path):
     entries = "".join(f"- {{ref: {space}, api_key_file: {tmp_path}/key}}\n" for space in busy)
     clock = SystemClock()
     with Upstream({"acct": make_rows(3)}) as upstream:
-        upstream.fault = lambda request: (
-            reply(429, headers=[("Retry-After", "600")]) if "busy" in request.path else None
-        )
+        upstream.fault = lambda request: reply(429, headers=[("Retry-After", "60")]) if "busy" in request.path else None
         text = f"base_url: {upstream.url}\napi_key: {upstream.key}\nconcurrency: 2\nspaces:\n{entries}- acct\n"
         app = App(settings_from(tmp_path, text), clock)
         *waiting, other = app.refresher.start()
