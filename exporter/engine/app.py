@@ -15,6 +15,7 @@ from exporter.config.settings import OnReload, Settings
 from exporter.config.spaces import Space
 from exporter.engine.clients import Clients
 from exporter.engine.generation import Generation, OnPage, new_walker, view_of
+from exporter.engine.memory import return_large_blocks
 from exporter.engine.probes import MOST_TARGETS, Probes
 from exporter.harness.counters import ApiCounters
 from exporter.harness.errors import AuthError
@@ -64,6 +65,7 @@ class App:
         """
         # With the default of 5 ms a scrape waits that long for the thread that adds up artifacts.
         sys.setswitchinterval(_SWITCH_INTERVAL)
+        return_large_blocks()
         self._clock = clock
         self._on_page, self._on_refresh = on_page, on_refresh
         self._log_lines_dropped = log_lines_dropped
