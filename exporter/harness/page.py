@@ -147,6 +147,7 @@ class Page(NamedTuple):
         item_count: `itemCount`: rows of the whole listing as counted by the API; None if there is no usable count.
         page_size: `pageSize`: the size in force; None if there is no usable one.
         rejected: numbers of rows and values that could not be used.
+        size: bytes of the decompressed body.
     """
 
     artifacts: list[Artifact]
@@ -154,6 +155,7 @@ class Page(NamedTuple):
     item_count: int | None
     page_size: int | None
     rejected: Rejected
+    size: int
 
 
 class _Data(msgspec.Struct, Generic[T], gc=False):
@@ -293,6 +295,7 @@ def decode_page(body: bytes, now: float, *, rows_asked: int, label: Label = clea
         item_count=answer.item_count,
         page_size=answer.page_size,
         rejected=Rejected(rejected_rows, tolerant.rejected_counts, rejected_times),
+        size=len(body),
     )
 
 

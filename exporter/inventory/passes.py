@@ -23,6 +23,8 @@ from exporter.inventory.tally import Tally
 
 _AHEAD = 2  # pages asked for per page in flight: no connection is idle while a page is added up
 
+_AHEAD_BYTES = 16 * 2**20  # of pages that were asked for ahead
+
 _MOVED = 2  # times the pages of the listing; beyond that rows come as fast as they are read
 
 
@@ -86,6 +88,7 @@ class Passes:
         self.size = size
         self._shrunk = False  # since the last page
         self._pages = 0
+        self._largest = 1  # bytes of a page so far
         self._surplus = 0  # pages that are read a second time
         self._artifacts = 0
         self._front: int | None = None  # the newest time on page 0 when it was last read
@@ -202,7 +205,7 @@ class Passes:
         asked = paging.pages
         try:
             while True:
-                while len(ahead) < _AHEAD * self._concurrency and (again or asked <= paging.last_to_ask):
+                while len(ahead) < self._most_ahead and (again or asked <= paging.last_to_ask):
                     number = again.popleft() if again else asked
                     asked += number == asked
                     ahead.append((number, self._ask(PageQuery(number, self.size, oldest_first))))
@@ -211,10 +214,18 @@ class Passes:
                 if not ahead:
                     return
                 number, body = ahead.popleft()
-                yield number, self._decode(body, self.size)
+                page = self._decode(body, self.size)
+                del body  # frees it before the next one arrives
+                self._largest = max(self._largest, page.size)
+                yield number, page
         finally:
             for _, body in ahead:
                 body.cancel()
+
+    @property
+    def _most_ahead(self) -> int:
+        """How many pages to ask for ahead: fewer if they are large, as all that arrived wait for their turn."""
+        return max(1, min(_AHEAD * self._concurrency, _AHEAD_BYTES // self._largest))
 
     def _around_last(self, paging: Paging, fall: int) -> Iterable[int]:
         """Return the pages that rows may be on after the reported number fell; none if too many are read again."""

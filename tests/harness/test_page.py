@@ -59,7 +59,7 @@ def assert_fit_for_a_log(error):
 
 def agree(body, odd_body):
     """Compare what the typed decoder made of a body with what the tolerant one made of the same and one odd row."""
-    page, odd_page = decode_page(body, NOW), decode_page(odd_body, NOW)
+    page, odd_page = decode_page(body, NOW)._replace(size=0), decode_page(odd_body, NOW)._replace(size=0)
     rejected = page.rejected._replace(rows=page.rejected.rows + 1)
     assert odd_page == page._replace(rows=page.rows + 1, rejected=rejected)
 
@@ -143,9 +143,9 @@ def test_a_failure_without_a_message_is_one_too(message):
 
 def test_no_artifacts_may_be_null_but_not_missing():
     """The server's language spells an empty list so."""
-    empty = ([], 0, 3, None, NO_ROWS)
-    assert decode_page(b'{"status":"SUCCESS","data":{"artifacts":null,"itemCount":3}}', NOW) == empty
-    assert decode_page(b'{"status":"SUCCESS","message":5,"data":{"artifacts":null,"itemCount":3}}', NOW) == empty
+    for message in (b"", b'"message":5,'):
+        body = b'{"status":"SUCCESS",%s"data":{"artifacts":null,"itemCount":3}}' % message
+        assert decode_page(body, NOW) == ([], 0, 3, None, NO_ROWS, len(body))
     with pytest.raises(BadShapeError, match=r"has no data\.artifacts"):
         decode_page(b'{"status":"SUCCESS","data":{"itemCount":3}}', NOW)
 
@@ -165,7 +165,7 @@ def test_the_count_and_the_size_of_a_page_are_usable_or_absent(value, usable):
 def test_a_count_of_thousands_of_digits_cannot_be_used():
     """Python refuses to convert it, which nobody notices."""
     body = b'{"status":"SUCCESS","data":{"artifacts":[],"itemCount":%s}}' % LONG.encode()
-    assert decode_page(body, NOW) == ([], 0, None, None, NO_ROWS)
+    assert decode_page(body, NOW) == ([], 0, None, None, NO_ROWS, len(body))
 
 
 # Size
@@ -268,7 +268,7 @@ def test_quarantine_is_told_or_not_told(flag):
 @pytest.mark.parametrize("field", sorted(set(READ_FIELDS) - {"name", "registryIdentifier"}))
 def test_null_is_absent(field):
     """For every field that may be absent; nothing is rejected."""
-    assert read(**{field: None}) == read()
+    assert read(**{field: None})._replace(size=0) == read()._replace(size=0)
     row = {"name": "a", "registryIdentifier": "r"}
     agree(body_of([row]), body_of([row | {field: None}, ODD_ROW]))
 

@@ -366,6 +366,15 @@ def test_twice_as_many_pages_are_asked_for_as_are_fetched_at_once():
     assert server.most_unread == 6
 
 
+@pytest.mark.parametrize(("megabytes", "ahead"), [(1, 8), (5, 3), (9, 1), (15, 1)])
+def test_fewer_pages_are_asked_for_ahead_if_they_are_large(megabytes, ahead):
+    """All that arrived take memory until their turn."""
+    filled = [row(number) | {"pullCommand": "x" * (megabytes * 10_000)} for number in range(1_000)]
+    server = Server(filled)
+    assert walk(server).inventory.artifacts == 1_000
+    assert server.most_unread == ahead
+
+
 # Failures
 
 

@@ -7,8 +7,8 @@ from tests.support.upstream import make_row
 _LISTING = b'{"status":"SUCCESS","data":{"artifacts":[%s],"itemCount":1}}'
 
 
-def _rows(unit):
-    return _LISTING.replace(b"%s", b"%s" + unit), unit + b","
+def _rows(unit, count=1):
+    return _LISTING.replace(b"%s", b"%s" + unit).replace(b'Count":1', b'Count":%d' % count), unit + b","
 
 
 def _inside(before, after, unit):
@@ -17,7 +17,11 @@ def _inside(before, after, unit):
     return _LISTING % row.replace(b'"FILLED": null', before + b"%s" + after), unit
 
 
+ON_EVERY_PAGE = "rows: large, on every page"
+"""Answer that is meant for all pages of a walk."""
+
 _KINDS = {
+    ON_EVERY_PAGE: _rows(json.dumps(make_row(1, labels="x" * 16_800)).encode(), count=10_000),
     "rows: {}": _rows(b"{}"),
     "rows: []": _rows(b"[]"),
     "rows: digits": _rows(b"1"),
