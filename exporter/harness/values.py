@@ -10,6 +10,7 @@ import re
 import sys
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from itertools import accumulate
 from typing import Annotated
 
@@ -120,15 +121,23 @@ def read_time(value: Raw) -> int | None:
 
 def read_key(value: Raw) -> str | None:
     """Return a text that is the same for equal values, whatever the order of their names; None for an empty value."""
-    whole: bytes | Raw = value
-    if len(value) <= _LONG:
-        with suppress(msgspec.DecodeError):
-            found = msgspec.json.decode(_json_text(value))
-            if not found:
-                return None
-            whole = _SORTED.encode(found)
-    beginning = bytes(memoryview(whole)[: 4 * MAX_LENGTH]).decode(errors="replace")
-    return beginning if len(whole) <= MAX_LENGTH else cut(beginning, memoryview(whole))
+    if len(value) > _LONG:
+        return cut(bytes(memoryview(value)[: 4 * MAX_LENGTH]).decode(errors="replace"), memoryview(value))
+    return (_short_key if len(value) <= MAX_LENGTH else _key)(_json_text(value))
+
+
+def _key(json_text: str) -> str | None:
+    whole = json_text.encode()
+    with suppress(msgspec.DecodeError):
+        found = msgspec.json.decode(json_text)
+        if not found:
+            return None
+        whole = _SORTED.encode(found)
+    return whole.decode() if len(whole) <= MAX_LENGTH else cut(whole.decode(), whole)
+
+
+# Many rows have the same few keys.
+_short_key = lru_cache(maxsize=1_000)(_key)
 
 
 def read_tags(metadata: Raw) -> tuple[str, ...]:

@@ -658,6 +658,16 @@ def test_a_key_of_any_type_is_kept_for_comparison(value, key):
     assert only(read(artifactKey=value)).artifact_key == key
 
 
+@pytest.mark.parametrize("length", [10, 300, 70_000])
+def test_long_keys_that_differ_at_their_end_stay_apart(length):
+    """And take no more memory than a label; the order of names has no effect, unless it is too long to be decoded."""
+    keys = [only(read(artifactKey={"b": "x" * length + end, "a": "1"})).artifact_key for end in "12"]
+    assert keys[0] != keys[1]
+    assert max(map(len, keys)) <= 256
+    other_order = only(read(artifactKey={"a": "1", "b": "x" * length + "1"})).artifact_key
+    assert (other_order == keys[0]) == (length < 70_000)
+
+
 QUARANTINED = {"isQuarantined": True}
 
 
