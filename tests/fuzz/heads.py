@@ -1,7 +1,7 @@
 """Any bytes of a client end in answers or in a close, without an error; and only a login lets them past the guard.
 
-The connection is the real one, over a transport in memory: the bytes come at once and in pieces, to the endpoints and
-to the endpoints behind a web config file with a user.
+The connection is the real one, over a transport in memory. The bytes come at once, and in pieces, after which the
+client is silent; and in pieces that the client ends, to the endpoints behind a web config file with a user.
 """
 
 import asyncio
@@ -54,7 +54,7 @@ def check(data):
     at_once, in_pieces = _answers(opened, pieces and [data]), _answers(opened, pieces)
     assert at_once == in_pieces[: len(at_once)], f"{at_once} {in_pieces}"
     assert all(status == 200 for status, *request in in_pieces if request in _SCRAPES), in_pieces
-    assert LOGIN in data or not any(status == 200 for status, *_ in _answers(guarded, pieces)), "a login is missing"
+    assert LOGIN in data or not any(status == 200 for status, *_ in _answers(guarded, pieces, ends=True)), "no login"
 
 
 @cache
@@ -125,7 +125,7 @@ class _Errors(logging.Handler):
         self.records.append(logging.Formatter().format(record))
 
 
-def _answers(config, pieces):
+def _answers(config, pieces, *, ends=False):
     """Return status, method and path of each answer to the bytes of a client."""
     loop, errors, requests = _loop(), _Errors(), []
     loop.set_exception_handler(lambda _, context: errors.records.append(str(context)))
@@ -141,30 +141,35 @@ def _answers(config, pieces):
         await app(scope, receive, send)
 
     connection.app = noted
-    loop.run_until_complete(_exchange(connection, transport, state, pieces))
+    loop.run_until_complete(_exchange(connection, transport, state, pieces, ends=ends))
     assert not errors.records, errors.records
     assert transport.closed, "the connection stays open"
     assert not state.connections
     return list(_read(bytes(transport.written), requests))
 
 
-async def _exchange(connection, transport, state, pieces):
-    """Send the pieces, wait for the answers, then until the client has been too slow."""
+async def _exchange(connection, transport, state, pieces, *, ends):
+    """Send the pieces, and wait for the answers; then end what is sent, or wait until the client has been too slow."""
     connection.connection_made(transport)
     for piece in pieces:
         if not transport.closed:
             connection.data_received(piece)
-        await _answered(state)
-    transport.loop.skipped += _LONGER
+        if not ends:
+            await _answered(state)
+    if not ends:
+        transport.loop.skipped += _LONGER
+    elif not transport.closed and not connection.eof_received():
+        transport.close()
     await _answered(state)
 
 
 async def _answered(state):
     for _ in range(3):
         await asyncio.sleep(0)
-        if state.tasks:
+        while state.tasks:
             _, hanging = await asyncio.wait(state.tasks, timeout=_LONGER)
             assert not hanging, "no answer"
+            await asyncio.sleep(0)
 
 
 def _read(written, requests):

@@ -175,7 +175,13 @@ def _may_be_finding(read):
 
 
 def _tags(metadata):
+    """Return the tags that a label can show, and the first one that it cannot; a long one is cut."""
     tags = metadata.get("tags") if isinstance(metadata, dict) else None
     if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
         return ()
-    return tuple(sorted(tags))
+    kept, length = [], 0
+    for tag in sorted(tags):
+        if length <= MAX_LENGTH:
+            kept.append(tag if len(tag) <= MAX_LENGTH else clean(tag))
+        length += len(tag)
+    return tuple(kept)

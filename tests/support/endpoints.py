@@ -47,7 +47,8 @@ class Running:
         )
         probes = Probes(
             Targets(load({}, {"HAR_EXPORTER_SPACES": "acct", "HAR_EXPORTER_API_KEY": "pat.acct.id.key"})), refresher,
-            new_refresher=None, view=None, clock=self.clock, max_stale=3600.0,
+            new_refresher=None, view=lambda _, status: SpaceView(status, 300.0, str), clock=self.clock,
+            max_stale=3600.0,
         )  # fmt: skip
         self.endpoints = endpoints = Endpoints(
             refresher, exposition, probes, clock=self.clock, scrape_timeout_offset=lambda: 0.5
