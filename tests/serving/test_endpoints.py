@@ -95,6 +95,7 @@ def test_scrapes_leave_nothing_behind_on_a_refresh_that_hangs(running):
         running.get(headers={TIMEOUT: "0.6"})
     assert running.walks == 1
     assert len(running.refresher._spaces["acct"].running._done_callbacks) == 1
+    assert not running.endpoints._waiting
 
 
 def test_each_scrape_beyond_sixty_four_that_wait_lets_the_first_one_go(running):

@@ -56,6 +56,23 @@ def test_nothing_older_comes_in_the_place_of_what_is_invalid(content, fault, dis
     assert watched.current() == ["good"]
 
 
+def test_what_failed_unexpectedly_is_made_again_from_the_same_content(disk):
+    failures = [RuntimeError]
+
+    def make_at_last(content):
+        if content == "new" and failures:
+            raise failures.pop()
+        return [content]
+
+    watched = FileContent(disk, make_at_last, file="x")
+    disk.content = "new"
+    watched.look()
+    with pytest.raises(SettingsError, match="x: RuntimeError"):
+        watched.current()
+    watched.look()
+    assert watched.current() == ["new"]
+
+
 def test_the_same_content_is_made_once(disk, watched):
     first = watched.current()
     watched.look()
