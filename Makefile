@@ -167,8 +167,9 @@ scaling: $(VENV)/.dev ## Regenerate the tables in docs/scaling.md
 	$(BIN)/python -m tools.scaling
 
 .PHONY: dashboards
-dashboards: $(VENV)/.dev ## Regenerate the JSON of the Grafana dashboards
+dashboards: $(VENV)/.dev $(CHART_VENV)/.done ## Regenerate the JSON of the Grafana dashboards, and its copy in the chart
 	PYTHONPATH=grafana $(BIN)/python -m dashboards.generate
+	$(CHART_VENV)/bin/python -m tools.chart
 
 # Arguments for all lists of pinned dependencies.
 COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --no-annotate --no-strip-extras --upgrade

@@ -183,7 +183,7 @@ class Turns:
         self._concurrency = concurrency
         self._timeout = timeout
 
-    def __call__(self, _: threading.Event) -> Snapshot:
+    def __call__(self, _cancelled: threading.Event, _last: Snapshot | None) -> Snapshot:
         """Ask for all pages, and return what says no more than when the walk began."""
         began, began_monotonic = self._timeline.time(), self._timeline.monotonic()
         self._deadline = began_monotonic + self._timeout

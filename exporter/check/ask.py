@@ -103,8 +103,8 @@ class _Question:
         self._unlisted: tuple[str, ...] = ()
         self._unknown: tuple[str, ...] = ()
 
-    def first_page(self, cancelled: threading.Event) -> Snapshot:
-        """Read the first page.
+    def first_page(self, cancelled: threading.Event, _last: Snapshot | None) -> Snapshot:
+        """Read the first page; there is no snapshot before it.
 
         Raises:
             RefreshError: it could not be read.

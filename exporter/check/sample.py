@@ -21,8 +21,8 @@ class SampleTally(Tally):
         rows: the rows so far.
     """
 
-    def __init__(self, began: float, **options: Any) -> None:  # noqa: ANN401 - those of Tally
-        super().__init__(began, **options)
+    def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - those of Tally
+        super().__init__(*arguments, **options)
         self.rows: list[Artifact] = []
 
     def add(self, rows: Iterable[Artifact]) -> int:

@@ -172,12 +172,12 @@ class App:
         def opened() -> Walk:
             return new_walker(self.clients.of(space, settings), space, settings, self._clock, self._on_page).walk
 
-        def walk(cancelled: threading.Event) -> Snapshot:
+        def walk(cancelled: threading.Event, last: Snapshot | None) -> Snapshot:
             try:
                 walk_opened = opened()
             except SettingsError:
                 raise AuthError("the key file cannot be used", hint="check api_key_file of this space") from None
-            return walk_opened(cancelled)
+            return walk_opened(cancelled, last)
 
         return walk
 

@@ -2,9 +2,10 @@
 
 import heapq
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from exporter.harness.page import Artifact
+from exporter.inventory.novelty import Novelty
 from exporter.inventory.snapshot import Finding, RegistryKey
 from exporter.inventory.traits import Kind
 from exporter.labels import FINDINGS, Label
@@ -16,26 +17,32 @@ _Urgency = tuple[bool | int | str, ...]
 class Findings:
     """Collection of the most urgent findings; holds at most twice the limit."""
 
-    def __init__(self, limit: int, label: Label) -> None:
+    def __init__(self, limit: int, label: Label, novelty: Novelty) -> None:
         self._limit = limit
         self._label = label
+        self._novelty = novelty
         self._found: dict[int, _Found] = {}
         self._reasons: dict[int, str] = {}
         # As many findings as the limit are at least as urgent; None if that is not known.
         self._least_urgency: _Urgency | None = None
 
+    @property
+    def identities(self) -> Collection[int]:
+        """Identities of the findings that are held."""
+        return self._found.keys()
+
     def keep(self, identity: int, row: Artifact, kind: Kind) -> None:
         """Keep a row; if it is already kept, replace its kind and add a missing reason."""
         kept, _ = self._found.get(identity, (row, kind))
         kept.quarantine_reason = self._reasons.get(identity) or kept.quarantine_reason or row.quarantine_reason
-        if self._least_urgency is not None and _urgency((kept, kind)) > self._least_urgency:
+        if self._least_urgency is not None and self._urgency((identity, (kept, kind))) > self._least_urgency:
             return
         self._found[identity] = (kept, kind)
         # Twice the limit, so that the sorting is not repeated for every row.
         if len(self._found) > 2 * self._limit:
-            most_urgent = heapq.nsmallest(self._limit, self._found.items(), key=lambda item: _urgency(item[1]))
+            most_urgent = heapq.nsmallest(self._limit, self._found.items(), key=self._urgency)
             self._found = dict(most_urgent)
-            self._least_urgency = _urgency(most_urgent[-1][1]) if most_urgent else ()
+            self._least_urgency = self._urgency(most_urgent[-1]) if most_urgent else ()
 
     def drop(self, identity: int, row: Artifact) -> None:
         """Drop a row that is not a finding, or no longer one: blocked now, for example, if only `warn` is wanted."""
@@ -50,28 +57,29 @@ class Findings:
     def most_urgent(self) -> tuple[Finding, ...]:
         """Return the findings in order of urgency; rows with equal labels are one finding."""
         alike: defaultdict[tuple[RegistryKey, str, str], list[_Found]] = defaultdict(list)
-        for row, kind in heapq.nsmallest(self._limit, self._found.values(), key=_urgency):
+        for _, (row, kind) in heapq.nsmallest(self._limit, self._found.items(), key=self._urgency):
             # Of its own registry, even if the totals of that one are added up with others.
             key = RegistryKey.of(row.registry, row.package_type, self._label)
             alike[key, self._label(row.name), self._label(row.version or "")].append((row, kind))
         return tuple(_finding(*labels, found, self._label) for labels, found in alike.items())
 
-
-def _urgency(found: _Found) -> _Urgency:
-    """Return the sort key: production first, then the kind of finding, then names."""
-    row, kind = found
-    # Names make the order independent of the listing, so that every walk keeps the same findings.
-    return (
-        not kind.traits.in_prod,
-        FINDINGS.index(kind.findings[0]),
-        row.name,
-        row.version or "",
-        row.registry,
-        row.package_type or "",
-        row.artifact_type or "",
-        row.registry_uuid or "",
-        row.artifact_key or "",
-    )
+    def _urgency(self, item: tuple[int, _Found]) -> _Urgency:
+        """Return the sort key: production first, then new findings, then the kind of finding, then names."""
+        identity, (row, kind) = item
+        in_prod = kind.traits.in_prod
+        # Names make the order independent of the listing, so that every walk keeps the same findings.
+        return (
+            not in_prod,
+            not in_prod and not self._novelty.is_new(identity),
+            FINDINGS.index(kind.findings[0]),
+            row.name,
+            row.version or "",
+            row.registry,
+            row.package_type or "",
+            row.artifact_type or "",
+            row.registry_uuid or "",
+            row.artifact_key or "",
+        )
 
 
 def _finding(key: RegistryKey, artifact: str, version: str, alike: Sequence[_Found], label: Label) -> Finding:

@@ -29,8 +29,11 @@ from exporter.labels import clean
 _FIRST_BACKOFF = 5.0
 _LONGEST_BACKOFF = 300.0
 
-Walk = Callable[[threading.Event], Snapshot]
-"""Function that reads one space, until the event is set; raises `RefreshError`, or `Stopped` if it was cancelled."""
+Walk = Callable[[threading.Event, Snapshot | None], Snapshot]
+"""Function that reads one space, until the event is set; it may compare what it reads with the last snapshot.
+
+Raises `RefreshError`, or `Stopped` if it was cancelled.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,10 +260,12 @@ class Refresher:
     def _refresh(self, space: _Space, name: str) -> None:
         if space.cancelled.is_set():
             return
+        with self._lock:
+            last = self._cache.get(name)
         began = self._clock.monotonic()
         where = ""
         try:
-            result: Snapshot | RefreshError = space.walk(space.cancelled)
+            result: Snapshot | RefreshError = space.walk(space.cancelled, last)
         except Stopped:
             with self._lock:
                 space.running = None

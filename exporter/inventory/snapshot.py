@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Self
 
 from exporter.harness.page import Rejected
+from exporter.inventory.novelty import FirstSeen
 from exporter.labels import OTHER, Label, clean
 
 
@@ -114,6 +115,7 @@ class Inventory:
         findings_dropped: number of findings beyond that number.
         artifacts: number of rows, without duplicates, including deleted ones.
         registries_dropped: number of registries and package types over the limit.
+        first_seen: times at which the findings were first seen, for the next snapshot.
     """
 
     registries: Mapping[RegistryKey, RegistryTotals]
@@ -121,6 +123,7 @@ class Inventory:
     findings_dropped: int
     artifacts: int
     registries_dropped: int = 0
+    first_seen: FirstSeen | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Mapping
 
 from exporter.harness.page import Artifact
 from exporter.inventory.findings import Findings
+from exporter.inventory.novelty import FirstSeen, Novelty
 from exporter.inventory.snapshot import Inventory, RegistryKey
 from exporter.inventory.sums import RegistrySums
 from exporter.inventory.totals import registry_totals
@@ -23,6 +24,8 @@ class Tally:
     def __init__(
         self,
         began: float,
+        began_monotonic: float = 0.0,
+        before: FirstSeen | None = None,
         *,
         findings: Collection[str],
         findings_limit: int,
@@ -34,6 +37,8 @@ class Tally:
 
         Args:
             began: the start of the walk, wall clock, for the ages of scans.
+            began_monotonic: the same moment on the monotonic clock, for the ages of findings.
+            before: findings of the last snapshot; None if there is none.
             findings: the kinds of `FINDINGS` to list.
             findings_limit: maximum number of findings.
             registries_limit: maximum number of registries and package types with totals of their own.
@@ -52,7 +57,8 @@ class Tally:
         self._images: dict[int, int] = {}
         self._traits: dict[Traits, Traits] = {}
         self._statuses, self._modes = Labels(("", *KNOWN_STATUSES), label), Labels((NO_FIREWALL,), label)
-        self._findings = Findings(findings_limit, label)
+        self._novelty = Novelty(findings, before, began_monotonic)
+        self._findings = Findings(findings_limit, label, self._novelty)
         self._label = label
 
     def add(self, rows: Iterable[Artifact]) -> int:
@@ -99,7 +105,14 @@ class Tally:
             findings=self._findings.most_urgent(),
             findings_dropped=max(0, found - self._findings_limit),
             artifacts=len(self._kind_of),
+            first_seen=self._novelty.first_seen(self._identities(found)),
         )
+
+    def _identities(self, found: int) -> Iterable[int]:
+        """Return the identities of all findings, of which there are so many."""
+        kept = self._findings.identities
+        # The long way, through all rows, only if some are not kept.
+        return kept if len(kept) == found else (identity for identity, kind in self._kind_of.items() if kind.findings)
 
     def _new_kind(self, key: int, row: Artifact) -> Kind:
         traits, registry = Traits.of(row, self._statuses.of, self._modes.of), self._registry(row)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from exporter.clock import Clock, Stopped
 from exporter.harness.errors import DeadlineError
 from exporter.harness.page import Page, decode_page
+from exporter.inventory.novelty import FirstSeen
 from exporter.inventory.page_size import PageSize
 from exporter.inventory.passes import PageQuery, Passes
 from exporter.inventory.snapshot import Snapshot
@@ -44,7 +45,7 @@ class Walker:
     def __init__(
         self,
         fetch_page: FetchPage,
-        new_tally: Callable[[float], Tally],
+        new_tally: Callable[[float, float, FirstSeen | None], Tally],
         clock: Clock,
         *,
         page_size: int | None,
@@ -57,7 +58,8 @@ class Walker:
 
         Args:
             fetch_page: asks for a page.
-            new_tally: makes the tally of a walk; its argument is the wall clock's time when the walk began.
+            new_tally: makes the tally of a walk; its arguments are the times of the wall clock and of the monotonic
+                clock when the walk began, and the findings of the last snapshot.
             clock: source of time.
             page_size: rows to ask for per page; None for what the server's answers show.
             concurrency: pages in flight.
@@ -76,17 +78,18 @@ class Walker:
         self._in_vain = 0
         self._second_pass_from = 0.0
 
-    def walk(self, cancelled: threading.Event) -> Snapshot:
+    def walk(self, cancelled: threading.Event, last: Snapshot | None = None) -> Snapshot:
         """Read all pages, and return what they hold.
 
         Args:
             cancelled: set when nobody needs the snapshot any more.
+            last: the snapshot before; None if there is none.
 
         Raises:
             RefreshError: the walk failed; the subclass is the reason.
             Stopped: it was cancelled, or the process is shutting down.
         """
-        passes = self._begun(cancelled)
+        passes = self._begun(cancelled, last)
         passes.read_rest()
         if passes.missing and self._clock.monotonic() >= self._second_pass_from:
             self._in_vain = 0 if passes.read_oldest_first() else self._in_vain + 1
@@ -104,12 +107,13 @@ class Walker:
             RefreshError: the page could not be read; the subclass is the reason.
             Stopped: it was cancelled, or the process is shutting down.
         """
-        passes = self._begun(cancelled)
+        passes = self._begun(cancelled, None)
         return FirstPage(passes.snapshot(), passes.expected_requests())
 
-    def _begun(self, cancelled: threading.Event) -> Passes:
+    def _begun(self, cancelled: threading.Event, last: Snapshot | None) -> Passes:
         """Return passes that have read page 0, in the size for the rest."""
-        open_with = partial(self._opened, cancelled, self._clock.monotonic() + self._timeout)
+        seen = last.inventory.first_seen if last else None
+        open_with = partial(self._opened, cancelled, self._clock.monotonic() + self._timeout, seen)
         size = self._page_size.first()
         passes = open_with(size)
         if larger := self._page_size.larger(size, passes.reported):
@@ -121,15 +125,15 @@ class Walker:
                 passes = open_with(self._page_size.first())
         return passes
 
-    def _opened(self, cancelled: threading.Event, deadline: float, size: int) -> Passes:
+    def _opened(self, cancelled: threading.Event, deadline: float, seen: FirstSeen | None, size: int) -> Passes:
         """Return passes that have read page 0."""
-        began = self._clock.time()
+        began, began_monotonic = self._clock.time(), self._clock.monotonic()
         passes = Passes(
             partial(self._ask, cancelled, deadline),
             partial(self._decode, deadline, began),
-            self._new_tally(began),
+            self._new_tally(began, began_monotonic, seen),
             began=began,
-            began_monotonic=self._clock.monotonic(),
+            began_monotonic=began_monotonic,
             size=size,
             concurrency=self._concurrency,
             on_page=self._on_page,

@@ -117,7 +117,7 @@ class FirstPageOf:
             return Future()
 
         refresher = Refresher(
-            {space.ref: lambda _: first.snapshot},
+            {space.ref: lambda *_: first.snapshot},
             submit=submit,
             clock=FakeClock(),
             cache_ttl=60.0,

@@ -18,7 +18,7 @@ from tests.support.apps import refreshed
 from tests.support.clocks import FakeClock
 from tests.support.commands import settings_for
 from tests.support.settings import settings_of
-from tests.support.upstream import Upstream, make_rows, reply
+from tests.support.upstream import Upstream, make_row, make_rows, reply
 
 
 class Reloading:
@@ -306,3 +306,23 @@ def test_a_target_of_probes_goes_on_as_a_space_of_metrics_does(upstream):
     assert probe(running, "acct/org").snapshot.inventory.artifacts == 5
     running.reload(spaces="acct,acct/org")
     assert len(running.app.probes._kept) == 0
+
+
+def test_a_new_finding_stays_first_for_an_hour_also_over_a_reload():
+    """What was found before is known from the last snapshot, whoever reads the next one."""
+    rows = [make_row(number, scanStatus="BLOCKED") for number in range(2)]
+    with Upstream({"acct": rows}) as upstream:
+        running = Reloading(upstream, findings_limit="1", max_stale="3h")
+
+        def found():
+            running.clock.tick(running.app.settings.cache_ttl)
+            (finding,) = running.refreshed()["acct"].snapshot.inventory.findings
+            return finding.artifact
+
+        assert found() == "artifact-000000"
+        upstream.spaces["acct"] = [*rows, make_row(2, scanStatus="BLOCKED")]
+        assert found() == "artifact-000002"
+        running.reload(link_template="https://other/")
+        assert found() == "artifact-000002"
+        running.clock.tick(3_600)
+        assert found() == "artifact-000000"

@@ -100,7 +100,7 @@ def test_the_examples_of_the_docs_are_so(row):
 def walked(fetch, page_size, concurrency=1):
     """Walk once, and return the snapshot and the names of the rows that were read."""
     tally = Names(0.0)
-    walker = Walker(fetch, lambda _: tally, FakeClock(), page_size=page_size, concurrency=concurrency, timeout=300.0)
+    walker = Walker(fetch, lambda *_: tally, FakeClock(), page_size=page_size, concurrency=concurrency, timeout=300.0)
     return walker.walk(threading.Event()), tally.names
 
 

@@ -3,6 +3,7 @@
 import copy
 import json
 import random
+from array import array
 from collections import Counter
 from typing import Any
 
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from exporter.demo.artifacts import listing
 from exporter.demo.catalogue import SPACES
 from exporter.harness.page import decode_page
+from exporter.inventory.novelty import FirstSeen, Novelty
 from exporter.inventory.snapshot import RegistryKey
 from exporter.inventory.tally import Tally
 from exporter.labels import clean
@@ -588,6 +590,67 @@ def test_findings_are_listed_by_urgency():
         found = inventory(rows, wanted=("quarantined", "blocked", "warn"), limit=7)
         assert [each.artifact for each in found.findings] == sorted(each["name"] for each in rows)[:7]
         assert found.findings_dropped == 0
+
+
+BLOCKED = [row(name, scanStatus="BLOCKED") for name in "abcdef"]
+
+
+def found_after(before, rows, *, now, wanted=WANTED, limit=2):
+    """Return what a walk of these rows found that began at that time, after the one before."""
+    counted = Tally(
+        NOW, now, before and before.first_seen,
+        findings=wanted, findings_limit=limit, registries_limit=500, stale_ages=STALE_AGES,
+    )  # fmt: skip
+    counted.add(decode_page(body_of(rows), NOW, rows_asked=len(rows)).artifacts)
+    return counted.inventory()
+
+
+def names(found):
+    return "".join(each.artifact for each in found.findings)
+
+
+def test_a_new_finding_comes_before_those_that_are_not_in_production_for_an_hour():
+    """Also while it is over the limit; one that comes back later is new again."""
+    in_prod = row("g", scanStatus="BLOCKED", deploymentMetadata={"prodEnvCount": 1})
+    first = found_after(None, BLOCKED[:4], now=100.0)
+    assert names(first) == "ab"
+    second = found_after(first, [*BLOCKED[:5], in_prod], now=200.0)
+    assert names(second) == "ge"
+    third = found_after(second, [*BLOCKED, in_prod], now=3_799.0)
+    assert [names(third), names(found_after(second, [*BLOCKED[:5], in_prod], now=3_800.0))] == ["ge", "ga"]
+    later = [found_after(third, [*BLOCKED, in_prod], now=now) for now in (3_800.0, 7_398.0, 7_399.0)]
+    assert [*map(names, later)] == ["gf", "gf", "ga"]
+    without = found_after(later[-1], [*BLOCKED[:4], in_prod], now=8_000.0)
+    assert names(found_after(without, [*BLOCKED, in_prod], now=8_100.0, limit=3)) == "gef"
+
+
+def test_of_the_findings_over_the_limit_none_is_new():
+    """They were findings of the last snapshot as well, in any number."""
+    many = [row(f"{number:03}", scanStatus="BLOCKED") for number in range(100)]
+    first = found_after(None, many, now=0.0)
+    second = found_after(first, [*many, row("new", scanStatus="BLOCKED")], now=60.0)
+    assert [each.artifact for each in second.findings] == ["new", "000"]
+    third = found_after(second, many, now=120.0)
+    assert [each.artifact for each in third.findings] == ["000", "001"]
+    assert [each.findings_dropped for each in (first, second, third)] == [98, 99, 98]
+
+
+def test_nothing_is_new_that_other_settings_find():
+    """Where warnings are wanted as well, they must not push out what is quarantined for an hour."""
+    rows = [*BLOCKED[:2], row("0", scanStatus="WARN")]
+    wanted = (*WANTED, "warn")
+    first = found_after(None, rows, now=0.0)
+    second = found_after(first, rows, now=60.0, wanted=wanted)
+    assert (names(first), names(second)) == ("ab", "ab")
+    assert names(found_after(second, [row("9", scanStatus="WARN"), *rows], now=120.0, wanted=wanted)) == "9a"
+
+
+@given(known=st.sets(st.integers(-(2**63), 2**63 - 1)), asked=st.integers(-(2**63), 2**63 - 1))
+def test_the_findings_of_a_snapshot_are_known_by_their_identities(known, asked):
+    """Each of them, and nothing else."""
+    seen = Novelty(WANTED, FirstSeen(WANTED, array("q"), array("d")), now=7.0).first_seen(known)
+    assert [seen.of(identity) for identity in known] == [7.0] * len(known)
+    assert (seen.of(asked) is None) is (asked not in known)
 
 
 def test_warned_artifacts_are_findings_only_on_demand():

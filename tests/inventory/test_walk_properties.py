@@ -86,7 +86,7 @@ def walker_of(server, clock):
     """Return what reads a server in pages of three."""
     return Walker(
         server.fetch,
-        lambda began: Tally(began, findings=(), findings_limit=0, registries_limit=100_000, stale_ages={}),
+        lambda *began: Tally(*began, findings=(), findings_limit=0, registries_limit=100_000, stale_ages={}),
         clock,
         page_size=3,
         concurrency=3,

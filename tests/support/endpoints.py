@@ -58,7 +58,7 @@ class Running:
         self.url = "http://{}:{}".format(*self.address)
         self.server = Server(endpoints, sock, on_shutdown=endpoints.stop, request_timeout=1.0)
 
-    def _walk(self, _):
+    def _walk(self, *_):
         self.walks += 1
         self.begun.set()
         self.go.wait(20)

@@ -115,7 +115,7 @@ def walker(server, *, page_size=100, concurrency=4, **options):
     """Return a walker of a server."""
     return Walker(
         server.fetch,
-        lambda began: Tally(began, findings=(), findings_limit=0, registries_limit=100_000, stale_ages=STALE_AGES),
+        lambda *began: Tally(*began, findings=(), findings_limit=0, registries_limit=100_000, stale_ages=STALE_AGES),
         FakeClock(),
         page_size=page_size,
         concurrency=concurrency,

@@ -17,8 +17,8 @@ PUSHES = ("push", "quarantine")
 class Names(Tally):
     """Tally that remembers the names of all rows."""
 
-    def __init__(self, began):
-        super().__init__(began, findings=(), findings_limit=0, registries_limit=500, stale_ages={})
+    def __init__(self, *began):
+        super().__init__(*began, findings=(), findings_limit=0, registries_limit=500, stale_ages={})
         self.names = set()
 
     def add(self, rows):
@@ -157,8 +157,8 @@ class TiedServer:
     def walker(self):
         """Return a walker through this listing."""
 
-        def new_tally(began):
-            self.tally = Names(began)
+        def new_tally(*began):
+            self.tally = Names(*began)
             return self.tally
 
         return Walker(

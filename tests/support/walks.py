@@ -46,7 +46,7 @@ class Walks:
         )
 
     def _walks(self, *spaces: str) -> dict[str, Walk]:
-        return {space: lambda cancelled, space=space: self._walk(space, cancelled) for space in spaces}
+        return {space: lambda cancelled, _, space=space: self._walk(space, cancelled) for space in spaces}
 
     def _submit(self, refresh: Callable[[str], None], space: str) -> Future[None]:
         future: Future[None] = Future()
