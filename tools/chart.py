@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 from pydantic.fields import FieldInfo
 
+from exporter.config.owners import Owners
 from exporter.config.settings import Settings
 from exporter.config.spaces import SpaceEntry
 
@@ -115,6 +116,8 @@ def _setting(field: FieldInfo) -> Schema:
         accepted = {"type": "integer"}
     elif field.annotation == int | None:
         accepted = {"type": ["integer", "string"], "pattern": "^auto$"}
+    elif field.annotation == Owners:
+        accepted = {"type": ["string", "object"], "additionalProperties": {"type": "string"}}
     elif "bool" in shape:
         accepted = {"type": "boolean"}
     elif field.annotation is float:

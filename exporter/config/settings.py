@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, Field, Secret, SecretStr, ValidationInfo, 
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from exporter.config import readers as r
+from exporter.config.owners import Owners, owner_of, read_owners
 from exporter.config.spaces import Space, SpaceEntry, read_entries, refuse_clear_text
 from exporter.rates import Rate
 from exporter.scopes import shard_of
@@ -87,6 +88,12 @@ class Settings(BaseSettings):
     )
     deployed_artifact: r.OptionalSwitch = _setting("", OnReload.RESET, "Read only deployed artifacts: true or false.")
     search_term: r.Term = _setting("", OnReload.RESET, "Read only artifacts that match this text.")
+    owner: Annotated[Owners, BeforeValidator(read_owners)] = _setting(
+        "",
+        OnReload.APPLY,
+        "Who answers for a space, a label of har_space_info: a text; in the file also a mapping of spaces to texts, in"
+        " which * stands for any characters, and of which the longest that matches counts.",
+    )
     page_size: Annotated[int | None, BeforeValidator(r.read_page_size)] = _setting(
         "auto",
         OnReload.APPLY,
@@ -224,8 +231,8 @@ class Settings(BaseSettings):
         # A key never goes to a host it was not given for, so the entry's own file replaces both.
         if "api_key_file" in own:
             own["api_key"] = None
-        shared = {one.name: getattr(self, one.name) for one in fields(Space) if one.name not in {"ref", *own}}
-        return Space(**shared, **own)
+        shared = {one.name: getattr(self, one.name) for one in fields(Space) if one.name != "ref"}
+        return Space(**(shared | {"owner": owner_of(entry.ref, self.owner)} | own))
 
     def values_of(self, space: Space, on_reload: OnReload) -> dict[str, object]:
         """Return the settings with one effect on reload, as they apply to a space."""

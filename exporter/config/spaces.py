@@ -20,6 +20,7 @@ from pydantic import (
 
 from exporter.config import readers as r
 from exporter.config.errors import printable_name, unknown_name
+from exporter.config.owners import read_owner
 from exporter.scopes import parts_of
 from exporter.texts import optional, quoted
 
@@ -40,6 +41,7 @@ class Space:
         latest_version: the API's filter of that name; None to leave it out.
         deployed_artifact: the API's filter of that name; None to leave it out.
         search_term: the API's filter of that name; None to leave it out.
+        owner: who answers for it; empty if nobody does.
     """
 
     ref: str
@@ -51,6 +53,7 @@ class Space:
     latest_version: bool | None
     deployed_artifact: bool | None
     search_term: str | None
+    owner: str
 
     @property
     def account(self) -> str:
@@ -80,6 +83,7 @@ class SpaceEntry(BaseModel):
     latest_version: r.OptionalSwitch = _key("only latest versions")
     deployed_artifact: r.OptionalSwitch = _key("only deployed artifacts")
     search_term: r.Term = _key("only artifacts that match")
+    owner: Annotated[str, BeforeValidator(read_owner)] = _key("who answers for this space")
 
     @model_validator(mode="before")
     @classmethod

@@ -14,6 +14,7 @@ from exporter.inventory.passes import PageQuery
 from exporter.inventory.refresh import SpaceStatus, Walk
 from exporter.inventory.tally import Tally
 from exporter.inventory.walk import FetchPage, Walker
+from exporter.labels import clean
 from exporter.metrics.links import RegistryLink
 from exporter.metrics.space_families import SpaceView
 from exporter.workers import Workers
@@ -125,4 +126,5 @@ def view_of(space: Space, status: SpaceStatus, settings: Settings) -> SpaceView:
         status=status,
         refresh_interval=settings.cache_ttl,
         link=RegistryLink(settings.link_template, space.base_url, space.ref),
+        owner=clean(space.owner),
     )

@@ -48,6 +48,7 @@ LABELS: Mapping[str, str] = {
     "url": "the setting `link_template`, filled in",
     "account": "first segment of the space",
     "org": "second segment of the space, empty if there is none",
+    "owner": "who answers for the space, from the setting `owner`; empty if nobody does",
     "project": "third segment of the space, empty if there is none",
     "artifact": "`name`",
     "version": "`version`; in `har_exporter_build_info` the version of the exporter",

@@ -20,11 +20,13 @@ class SpaceView:
         status: the status of the space.
         refresh_interval: seconds that a snapshot counts as fresh.
         link: returns the URL of a registry's page.
+        owner: who answers for the space; empty if nobody does.
     """
 
     status: SpaceStatus
     refresh_interval: float
     link: Callable[[str], str]
+    owner: str = ""
 
     @property
     def space(self) -> str:
@@ -107,7 +109,7 @@ def _registry_info(view: SpaceView) -> Iterator[Sample]:
 
 
 def _space_info(view: SpaceView) -> Iterator[Sample]:
-    yield (view.space, *parts_of(view.space)), 1
+    yield (view.space, *parts_of(view.space), view.owner), 1
 
 
 # Details have a family of their own: as labels here, a change of one would start a new series and a new alert.
@@ -235,8 +237,8 @@ SPACE_FAMILIES: tuple[Family[SpaceView], ...] = (
         _registry_info,
     ),
     Family(
-        "har_space_info", "gauge", (*_SPACE, "account", "org", "project"),
-        "Account, organization and project of a space, for joins; always 1.",
+        "har_space_info", "gauge", (*_SPACE, "account", "org", "project", "owner"),
+        "Account, organization, project and owner of a space, for joins; always 1.",
         _space_info,
     ),
     Family(

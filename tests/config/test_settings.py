@@ -93,6 +93,11 @@ SAMPLES = {
     "latest_version": [("true", True), ("false", False), (True, True)],
     "deployed_artifact": [("yes", True), ("off", False), (True, True)],
     "search_term": [("a", "a"), ("b c", "b c"), (123, "123")],
+    "owner": [
+        ("team a", (("*", "team a"),)),
+        (7, (("*", "7"),)),
+        ({"*": "a", "B/*": "b"}, (("b/*", "b"), ("*", "a"))),
+    ],
     "page_size": [("AUTO", None), ("10000", 10_000), (50, 50)],
     "concurrency": [("1", 1), ("64", 64), (2, 2)],
     "rate_limit": [("10/s", v.Rate(10, 1.0)), ("5/h", v.Rate(5, 3600.0)), ("off", None)],
@@ -260,7 +265,8 @@ def test_an_empty_file_is_no_fault(content, settings_file):
 
 # --- values ---------------------------------------------------------------------------------------------------------
 
-SCALARS = sorted(set(NAMES) - {"spaces", "registries", "package_types", "search_term", "link_template"})
+FREE = {"spaces", "registries", "package_types", "search_term", "link_template", "owner"}
+SCALARS = sorted(set(NAMES) - FREE)
 
 
 @pytest.mark.parametrize("name", SCALARS)
@@ -300,6 +306,7 @@ REFUSED = [
     ("registries", NAME, ["a b"]),
     ("package_types", NAME, ["a\x07"]),
     ("search_term", "must be text without control characters", ["a\x07"]),
+    ("owner", "must be text without control characters", ["a\x07"]),
     ("shard", SHARD, ["-1", "har-exporter", "har-exporter-", "pod1", "a-\N{ARABIC-INDIC DIGIT ONE}"]),
     ("shard", "must be less than shards", ["1", "har-exporter-1"]),
     ("probe", "must be one of configured, any, off", ["all"]),
@@ -527,11 +534,17 @@ def test_spaces_inherit_what_they_do_not_say(settings_file, files):
     """)
     base, key = "https://app.harness.io", SecretStr("pat.acct.id.k")
     assert load(flags, {}).served == (
-        Space("acct", base, key, None, ("r",), ("NPM",), latest_version=True, deployed_artifact=None, search_term="s"),
-        Space("a/b", base, key, None, (), ("NPM",), latest_version=False, deployed_artifact=None, search_term=None),
+        Space(
+            "acct", base, key, None, ("r",), ("NPM",),
+            latest_version=True, deployed_artifact=None, search_term="s", owner="",
+        ),
+        Space(
+            "a/b", base, key, None, (), ("NPM",),
+            latest_version=False, deployed_artifact=None, search_term=None, owner="",
+        ),
         Space(
             "other/org/proj", "http://other.example", None, files[0], ("x", "y"), ("GO",),
-            latest_version=True, deployed_artifact=True, search_term="t",
+            latest_version=True, deployed_artifact=True, search_term="t", owner="",
         ),
     )  # fmt: skip
 

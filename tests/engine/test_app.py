@@ -95,6 +95,7 @@ def test_the_filters_of_a_space_reach_the_api(clock, tmp_path):
         ("registries_limit", "0", 'har_registries_dropped{space="acct"} 1.0'),
         ("stale_scan_after", "12h", 'older_than="12h"'),
         ("cache_ttl", "90s", 'har_refresh_interval_seconds{space="acct"} 90.0'),
+        ("owner", "a team", 'owner="a team"'),
         ("link_template", "https://me/{registry}", 'url="https://me/npm-remote"'),
     ],
 )

@@ -78,7 +78,7 @@ def others(tmp_path, upstream):
         "allow_insecure_http": "true", "base_url": f"{upstream.url}/elsewhere", "api_prefix": "/elsewhere/v1",
         "api_key": "pat.acct.other.key", "auth_scheme": "bearer", "spaces": "acct,acct/org", "registries": "one",
         "package_types": "NPM", "latest_version": "true", "deployed_artifact": "true", "search_term": "x",
-        "page_size": "50", "concurrency": "2", "rate_limit": "299/m", "request_timeout": "7s",
+        "owner": "a team", "page_size": "50", "concurrency": "2", "rate_limit": "299/m", "request_timeout": "7s",
         "refresh_timeout": "7m", "cache_ttl": "7m", "max_stale": "2h", "scrape_timeout_offset": "1s",
         "findings": "warn", "findings_limit": "1", "registries_limit": "1", "stale_scan_after": "1d",
         "ca_file": f"{tmp_path}/ca", "proxy_url": "http://127.0.0.1:9", "link_template": "https://x/", "probe": "off",
