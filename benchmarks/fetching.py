@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from benchmarks.contest import take_turns
 from benchmarks.listing import Listing
-from exporter.harness.page import largest_body
+from exporter.harness.envelope import largest_body
 from exporter.harness.transport import Transport
 
 _PATIENCE = 30.0

@@ -18,8 +18,8 @@ from functools import partial
 from itertools import count
 
 from exporter.harness.counters import ApiCounters
+from exporter.harness.envelope import Rejected
 from exporter.harness.errors import RefreshError, RequestTimeout
-from exporter.harness.page import Rejected
 from exporter.harness.throttle import Throttle
 from exporter.inventory.paging import requests_of_walk
 from exporter.inventory.snapshot import Inventory, Snapshot

@@ -1,4 +1,4 @@
-"""Client of the List Artifacts API: address, key, retries, and the error that a response stands for."""
+"""Client of the Artifact Registry API: address, key, retries, and the error that a response stands for."""
 
 import random
 from collections.abc import Callable, Iterator, Mapping
@@ -8,11 +8,13 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from functools import partial
 from http import HTTPStatus
+from typing import Protocol
 from urllib.parse import quote, urlencode
 
 from exporter import __version__
 from exporter.clock import Clock
 from exporter.harness.counters import ApiCounters
+from exporter.harness.envelope import error_message, largest_body
 from exporter.harness.errors import (
     AuthError,
     BadShapeError,
@@ -29,7 +31,6 @@ from exporter.harness.errors import (
 )
 from exporter.harness.keys import KeySource, looks_of
 from exporter.harness.limits import TRIES, Limits, backoff
-from exporter.harness.page import error_message, largest_body
 from exporter.harness.throttle import LONGEST_PAUSE
 from exporter.harness.transport import Response, Transport
 from exporter.labels import Label, clean
@@ -49,6 +50,33 @@ _ERRORS: Mapping[int, type[RefreshError]] = {
     HTTPStatus.PROXY_AUTHENTICATION_REQUIRED: ProxyError,
     HTTPStatus.TOO_MANY_REQUESTS: RateLimitedError,
 }
+
+
+class Source(Protocol):
+    """Pages of the API that can be asked for."""
+
+    @property
+    def space(self) -> str:
+        """The space that they are about: `account`, `account/org` or `account/org/project`."""
+        ...
+
+    def url(self, api_url: str, page: int, size: int) -> str:
+        """Return the URL of one page.
+
+        Args:
+            api_url: base URL and API prefix.
+            page: number of the page, from 0.
+            size: rows per page.
+
+        Raises:
+            NotFoundError: there is no such URL below this API prefix.
+        """
+        ...
+
+
+def path_of(space: str) -> str:
+    """Return the path of a space; each segment is encoded on its own."""
+    return "/".join(quote(segment, safe="") for segment in space.split("/"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +102,12 @@ class Listing:
     oldest_first: bool = False
 
     def path(self) -> str:
-        """Return the path below the API's prefix; each segment is encoded on its own, the plus stays a plus."""
-        segments = "/".join(quote(segment, safe="") for segment in self.space.split("/"))
-        return f"/spaces/{segments}/+/artifacts"
+        """Return the path below the API's prefix; the plus stays a plus."""
+        return f"/spaces/{path_of(self.space)}/+/artifacts"
+
+    def url(self, api_url: str, page: int, size: int) -> str:
+        """Return the URL of one page."""
+        return f"{api_url}{self.path()}?{self.query(page, size)}"
 
     def query(self, page: int, size: int) -> str:
         """Return the query for one page.
@@ -154,11 +185,11 @@ class Client:
         """
         self._limits.throttle(self._api_url, self._key.current()).acquire(deadline)
 
-    def page(self, listing: Listing, page: int, size: int, deadline: float) -> bytes:
+    def page(self, listing: Source, page: int, size: int, deadline: float) -> bytes:
         """Return the body of one page, after retries if these may help; to be called after `wait_for_turn`.
 
         Args:
-            listing: artifacts to list.
+            listing: pages to ask for.
             page: number of the page, from 0.
             size: rows per page.
             deadline: monotonic time by which every request and every wait ends.
@@ -167,7 +198,7 @@ class Client:
             RefreshError: the page could not be read; the subclass is the reason.
             Stopped: the process is shutting down.
         """
-        url = f"{self._api_url}{listing.path()}?{listing.query(page, size)}"
+        url = listing.url(self._api_url, page, size)
         send = partial(self._transport.get, url, space=listing.space, max_body=largest_body(size))
         # Once per page, not per try: retries must not earn further retries.
         self._limits.budget.earn()

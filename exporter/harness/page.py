@@ -6,7 +6,6 @@ is so large that it could take much memory, is decoded row by row, and a row tha
 invalid value affects only its own row. Neither way builds more rows than were asked for.
 """
 
-import json
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
@@ -17,15 +16,22 @@ import msgspec
 from msgspec import UNSET, Raw, UnsetType, field
 
 from exporter.harness import values
-from exporter.harness.errors import BadJsonError, BadShapeError, PaginationError
+from exporter.harness.envelope import (
+    RawEnvelope,
+    Rejected,
+    check_status,
+    decode_envelope,
+    list_type,
+    nesting_checked,
+    rows_of,
+    usable_count,
+    without_mark,
+)
+from exporter.harness.errors import BadShapeError
 from exporter.harness.values import Count, OddValueError
 from exporter.labels import MAX_LENGTH, Label, clean
 
 _DAY = 86_400.0
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-_LARGEST_BODY = 16 * 2**20
-_LARGEST_EMPTY_PAGE = 2 * 2**20
-_LARGEST_ROW = 16 * 2**10  # on average
 _FAST_BODY = 4 * 2**20  # bytes; texts may take four times as much while they are decoded
 _FAST_ROW = 2**16
 _UNREMARKABLE = {None, "ALLOWED"}
@@ -124,20 +130,6 @@ class Artifact(msgspec.Struct, gc=False, kw_only=True):
     version: Text | None = None
 
 
-class Rejected(NamedTuple):
-    """Numbers of rows and values that could not be used.
-
-    Attributes:
-        rows: rows without a name or a registry, or with an `isQuarantined` that is not a boolean.
-        counts: counts that are not an integer from 0 to `MAX_COUNT`.
-        times: times that are malformed, not positive, or more than a day in the future.
-    """
-
-    rows: int = 0
-    counts: int = 0
-    times: int = 0
-
-
 class Page(NamedTuple):
     """Page of the listing.
 
@@ -176,12 +168,6 @@ class _RawData(msgspec.Struct, gc=False):
     page_size: Raw = field(name="pageSize", default=Raw())
 
 
-class _RawEnvelope(msgspec.Struct, gc=False):
-    status: Raw = Raw()
-    message: Raw = Raw()
-    data: Raw = Raw()
-
-
 class _UsualData(msgspec.Struct, Generic[T], gc=False, kw_only=True):
     artifacts: T
     item_count: Raw = field(name="itemCount", default=Raw())
@@ -207,7 +193,6 @@ class _Answer(NamedTuple):
     page_size: int | None = None
 
 
-_RAW_ENVELOPE = msgspec.json.Decoder(_RawEnvelope)
 _RAW_DATA = msgspec.json.Decoder(_RawData)
 _RAW_ROW: msgspec.json.Decoder[Any] = msgspec.json.Decoder(
     msgspec.defstruct(
@@ -233,31 +218,15 @@ _LARGE = threading.Lock()
 _ROW = msgspec.json.Decoder(Artifact, strict=False)
 
 
-def _list_of(row: type, most: int) -> type[msgspec.Struct]:
-    """Return a new type of lists of at most so many rows: its decoder stops before it builds another one."""
-    rows = [(f"row{number}", row, field(default=None)) for number in range(most)]
-    return msgspec.defstruct("_Rows", rows, array_like=True, forbid_unknown_fields=True, gc=False)
-
-
 # Types of its own for each decoder: one that two threads make decoders of at the same time crashes the process.
 @lru_cache(maxsize=8)
 def _page_decoder(most: int) -> msgspec.json.Decoder[_Envelope[Any]]:
-    return msgspec.json.Decoder(_Envelope[_list_of(Artifact, most)], strict=False)  # type: ignore[misc]
+    return msgspec.json.Decoder(_Envelope[list_type(Artifact, most)], strict=False)  # type: ignore[misc]
 
 
 @lru_cache(maxsize=8)
 def _raw_page_decoder(most: int) -> msgspec.json.Decoder[_UsualEnvelope[Any]]:
-    return msgspec.json.Decoder(_UsualEnvelope[_list_of(Raw, most)])  # type: ignore[misc]
-
-
-@lru_cache(maxsize=8)
-def _rows_decoder(most: int) -> msgspec.json.Decoder[Any]:
-    return msgspec.json.Decoder(_list_of(Raw, most))
-
-
-def largest_body(rows_asked: int) -> int:
-    """Return how many bytes a page may have, as it is sent and decompressed."""
-    return min(_LARGEST_BODY, _LARGEST_EMPTY_PAGE + rows_asked * _LARGEST_ROW)
+    return msgspec.json.Decoder(_UsualEnvelope[list_type(Raw, most)])  # type: ignore[misc]
 
 
 def decode_page(body: bytes, now: float, *, rows_asked: int, label: Label = clean) -> Page:
@@ -276,8 +245,8 @@ def decode_page(body: bytes, now: float, *, rows_asked: int, label: Label = clea
         TooLargeError: it has invalid characters, and is too large for these to be replaced.
     """
     tolerant = _TolerantDecoder(rows_asked)
-    whole = memoryview(body)[len(_BYTE_ORDER_MARK) :] if body.startswith(_BYTE_ORDER_MARK) else body
-    try:
+    whole = without_mark(body)
+    with nesting_checked():
         if len(whole) > _FAST_BODY:
             with _LARGE:
                 answer = tolerant.decode(whole)
@@ -286,8 +255,6 @@ def decode_page(body: bytes, now: float, *, rows_asked: int, label: Label = clea
         rows = _listed(answer, label)
         artifacts = _with_flags(rows)
         rejected_times = _finish(artifacts, latest=int(1000 * (now + _DAY)))
-    except RecursionError:
-        raise BadJsonError("the response is nested too deeply") from None
     rejected_rows = tolerant.rejected_rows + len(rows) - len(artifacts)
     return Page(
         artifacts=artifacts,
@@ -313,9 +280,7 @@ def _decode_fast(body: bytes | memoryview, rows_asked: int) -> _Answer | None:
 
 def _listed(answer: _Answer, label: Label) -> Sequence[Artifact]:
     """Return the rows of a successful answer."""
-    if answer.status != "SUCCESS":
-        message = label(answer.message or "no message")
-        raise BadShapeError(f"the API returned status {label(answer.status)!r}: {message}")
+    check_status(answer.status, answer.message, label)
     if answer.rows is None:
         raise BadShapeError("the response has no data.artifacts")
     return answer.rows
@@ -370,15 +335,15 @@ class _TolerantDecoder:
         return self._answer(envelope, envelope.data, msgspec.structs.astuple(envelope.data.artifacts))
 
     def _decode_by_level(self, body: bytes | memoryview) -> _Answer:
-        envelope = _raw_envelope(body)
+        envelope = decode_envelope(body)
         # A failure may have any data, which must not hide its message.
         is_listing = values.read_text(envelope.status) == "SUCCESS" and values.first_byte(envelope.data) == b"{"
         data = _RAW_DATA.decode(envelope.data) if is_listing else _RawData()
-        return self._answer(envelope, data, self._rows(data.artifacts))
+        return self._answer(envelope, data, rows_of(data.artifacts, self._rows_asked, "data.artifacts"))
 
     def _answer(
         self,
-        envelope: "_RawEnvelope | _UsualEnvelope[Any]",
+        envelope: RawEnvelope | _UsualEnvelope[Any],
         data: _RawData | _UsualData[Any],
         rows: Sequence[Raw] | None,
     ) -> _Answer:
@@ -386,21 +351,9 @@ class _TolerantDecoder:
             values.read_text(envelope.status) or "",
             values.read_text(envelope.message),
             None if rows is None else self._artifacts([row for row in rows if row]),
-            _usable(data.item_count),
-            _usable(data.page_size),
+            usable_count(data.item_count),
+            usable_count(data.page_size),
         )
-
-    def _rows(self, rows: Raw) -> Sequence[Raw] | None:
-        kind = values.first_byte(rows)
-        if kind in {b"", b"n"}:
-            return () if kind else None  # null is an empty list
-        if kind != b"[":
-            raise BadShapeError("data.artifacts is not a list")
-        try:
-            found = _rows_decoder(self._rows_asked).decode(rows)
-        except msgspec.ValidationError:
-            raise PaginationError(f"a page has more rows than the {self._rows_asked} that were requested") from None
-        return cast("Sequence[Raw]", msgspec.structs.astuple(found))
 
     def _artifacts(self, rows: Sequence[Raw]) -> list[Artifact]:
         artifacts = [artifact for row in rows if (artifact := self._artifact(row)) is not None]
@@ -442,36 +395,5 @@ class _TolerantDecoder:
             return None
 
 
-def _raw_envelope(body: bytes | memoryview) -> _RawEnvelope:
-    try:
-        try:
-            return _RAW_ENVELOPE.decode(body)
-        except msgspec.ValidationError:
-            raise
-        except msgspec.DecodeError:
-            return _RAW_ENVELOPE.decode(values.repaired(body))
-    except msgspec.ValidationError:
-        raise BadShapeError("the response is not a JSON object") from None
-    except msgspec.DecodeError as error:
-        raise BadJsonError(f"the response is not JSON: {clean(str(error))}") from None
-
-
 def _are_texts(*values_: Raw) -> bool:
     return all(values.first_byte(value) == b'"' for value in values_)
-
-
-def _usable(value: Raw) -> int | None:
-    try:
-        return values.read_count(value)
-    except OddValueError:
-        return None
-
-
-def error_message(body: bytes) -> str:
-    """Return the message in the body of an error; empty if there is no readable one."""
-    try:
-        envelope = json.loads(body)
-    except (ValueError, RecursionError):
-        return ""
-    message = envelope.get("message") if isinstance(envelope, dict) else None
-    return message if isinstance(message, str) else ""

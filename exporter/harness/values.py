@@ -31,6 +31,9 @@ class _Metadata(msgspec.Struct, gc=False):
     tags: Raw = Raw(b"[]")
 
 
+_LONGEST_PATH = 2**10  # bytes; identifiers of Harness have at most 128 characters
+_SIZE = re.compile(r"\s*(?P<number>[0-9]{1,16}(?:\.[0-9]{1,16})?)\s*(?P<unit>bytes?|[kmgtpe]i?b|b)\s*", re.IGNORECASE)
+_UNITS = "BKMGTPE"
 _LONG = 2**16  # bytes of a value that is not decoded
 _MAX_DIGITS = 16  # of MAX_COUNT
 _EPOCH = datetime.fromtimestamp(0, UTC)
@@ -43,7 +46,7 @@ _HALF_LENGTH = len(rb"\ud800")
 _FLAGS = {b"": None, b"null": None, b"true": True, b"false": False}
 _FLAG_LENGTH = 1 + len(b"false")
 _METADATA = msgspec.json.Decoder(_Metadata)
-_TAGS = msgspec.json.Decoder(list[str])
+_TEXTS = msgspec.json.Decoder(list[str])
 _SORTED = msgspec.json.Encoder(order="sorted")
 
 
@@ -73,6 +76,35 @@ def _cut(text: str) -> str:
 def _long_text(content: memoryview) -> str:
     beginning = next(_BEGINNING.finditer(content))[0]
     return cut(json.loads(f'"{beginning.decode(errors="replace")}"'), content)
+
+
+def read_path(value: Raw) -> str | None:
+    """Return a text that may be longer than a label; None for anything else, and for one that is no path."""
+    found = _scalar(value) if len(value) <= _LONGEST_PATH else None
+    return found if isinstance(found, str) else None
+
+
+def read_size(value: Raw) -> int | None:
+    """Return a size in bytes, which the API writes for people, such as `1.50GB` or `100 MB`; None if it is absent.
+
+    The API's public server calculates these with units of 1024 (`bytesize` of Go), and rounds to two decimals.
+
+    Raises:
+        OddValueError: the value is no size, or beyond `MAX_COUNT`.
+    """
+    found = _scalar(value)
+    if not isinstance(found, str) or not (size := _SIZE.fullmatch(found)):
+        return _count(found)
+    number = round(float(size["number"]) * 1024 ** _UNITS.index(size["unit"][:1].upper()))
+    return _count(number)
+
+
+def read_texts(value: Raw) -> tuple[str, ...]:
+    """Return a list of texts, sorted, each once; empty for anything else."""
+    with suppress(msgspec.DecodeError):
+        if len(value) <= _LONG:
+            return tuple(sorted({_cut(text) for text in _TEXTS.decode(_json_text(value))}))
+    return ()
 
 
 def read_count(value: Raw) -> int | None:
@@ -145,7 +177,7 @@ def read_tags(metadata: Raw) -> tuple[str, ...]:
     tags: list[str] = []
     if len(metadata) <= _LONG:
         with suppress(msgspec.DecodeError):
-            tags = sorted(_TAGS.decode(_METADATA.decode(_json_text(metadata)).tags))
+            tags = sorted(_TEXTS.decode(_METADATA.decode(_json_text(metadata)).tags))
     if sum(map(len, tags)) > MAX_LENGTH:
         lengths = accumulate((len(tag) for tag in tags), initial=0)
         tags = [_cut(tag) for tag, before in zip(tags, lengths, strict=False) if before <= MAX_LENGTH]

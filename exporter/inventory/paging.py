@@ -7,8 +7,9 @@ only plans which pages to ask for ahead.
 import math
 import operator
 
+from exporter.harness.envelope import Rejected
 from exporter.harness.errors import BadShapeError, PaginationError
-from exporter.harness.page import Page, Rejected
+from exporter.harness.page import Page
 
 _PAGES_WITHOUT_NEWS = 3
 _REJECTED_ROWS = 100

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, Self
 
-from exporter.harness.page import Rejected
+from exporter.harness.envelope import Rejected
 from exporter.inventory.novelty import FirstSeen
 from exporter.labels import OTHER, Label, clean
 

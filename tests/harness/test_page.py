@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from msgspec.structs import astuple
 
 from exporter.harness import page as pages
+from exporter.harness.envelope import Rejected, error_message
 from exporter.harness.errors import BadJsonError, BadShapeError, PaginationError, RefreshError, TooLargeError
-from exporter.harness.page import Deployments, Rejected, error_message
+from exporter.harness.page import Deployments
 from exporter.harness.values import MAX_COUNT
 from exporter.labels import clean
 from tests.support import amplified

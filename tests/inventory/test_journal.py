@@ -8,8 +8,8 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
+from exporter.harness.envelope import Rejected
 from exporter.harness.errors import REASONS
-from exporter.harness.page import Rejected
 from exporter.inventory.journal import Journal
 from exporter.inventory.refresh import Failure, SpaceStatus
 from exporter.inventory.snapshot import Inventory, Snapshot

@@ -14,8 +14,9 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
+from exporter.harness.envelope import Rejected
 from exporter.harness.errors import REASONS
-from exporter.harness.page import Rejected, decode_page
+from exporter.harness.page import decode_page
 from exporter.inventory.refresh import SpaceStatus
 from exporter.inventory.snapshot import Snapshot
 from exporter.inventory.tally import Tally

@@ -9,7 +9,7 @@ import requests
 from exporter.config.sources import load
 from exporter.engine.probes import Probes, Targets
 from exporter.harness.counters import ApiCounters
-from exporter.harness.page import Rejected
+from exporter.harness.envelope import Rejected
 from exporter.inventory.refresh import Refresher
 from exporter.inventory.snapshot import Inventory, Snapshot
 from exporter.metrics.exposition import Exposition

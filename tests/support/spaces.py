@@ -3,8 +3,8 @@
 from contextlib import contextmanager
 from types import SimpleNamespace
 
+from exporter.harness.envelope import Rejected
 from exporter.harness.errors import REASONS, AuthError, RequestTimeout
-from exporter.harness.page import Rejected
 from exporter.inventory.refresh import Failure, SpaceStatus
 from exporter.inventory.snapshot import Finding, Inventory, RegistryKey, Snapshot
 from exporter.serving.endpoints import Endpoints

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
 
-from exporter.harness.page import Rejected
+from exporter.harness.envelope import Rejected
 from exporter.inventory.refresh import Refresher, SpaceStatus, Walk
 from exporter.inventory.snapshot import Inventory, Snapshot
 from tests.support.clocks import FakeClock
