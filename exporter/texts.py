@@ -125,6 +125,10 @@ class _Loader(yaml.BaseLoader):
         self.repeated: list[tuple[str, int]] = []
 
     def construct_scalar(self, node: yaml.ScalarNode) -> str:
+        try:
+            node.value.encode()
+        except UnicodeEncodeError:  # an escaped half of a surrogate pair
+            raise yaml.MarkedYAMLError(problem_mark=node.start_mark) from None
         # A quoted "null" is text.
         is_null = node.style is None and node.value in {"~", "null", "Null", "NULL"}
         return "" if is_null else str(super().construct_scalar(node))

@@ -654,6 +654,7 @@ def test_keys_given_twice_are_faults_with_their_line(settings_file):
         (b"a: [1\nb: 2\n", "must be a YAML file; there is a syntax error in line 2"),
         (b"api_key:secret\nspaces: [a]\n", "must be a YAML file; there is a syntax error in line 2"),
         (b"? [a]\n: b\n", "must be a YAML file; there is a syntax error in line 1"),
+        (b'a: 1\n"\\ud800": 2\n', "must be a YAML file; there is a syntax error in line 2"),
         (b"a: 1\n---\nb: 2\n", "must be a YAML file; there is a syntax error in line 2"),
         (b"- a\n", "must be a YAML file that maps names of settings to values"),
         (b"text\n", "must be a YAML file that maps names of settings to values"),
