@@ -31,6 +31,16 @@ def requests_of_walk(rows: int, first_page: int, size: int) -> int:
     return pages + 1 if pages > 1 else 1  # page 0 is read again at the end
 
 
+def check_rejected(rejected: int, rows: int) -> None:
+    """Check how many of some rows could not be used.
+
+    Raises:
+        BadShapeError: more than a few, and more than 1 %.
+    """
+    if rejected > _REJECTED_ROWS and rejected > _REJECTED_SHARE * rows:
+        raise BadShapeError(f"{rejected} of {rows} rows cannot be used")
+
+
 class Paging:
     """Progress of one pass through the pages of a listing, from page 0 to the last one.
 
@@ -115,9 +125,7 @@ class Paging:
         Raises:
             BadShapeError: more than a few, and more than 1 %.
         """
-        rejected = self.rejected.rows
-        if rejected > _REJECTED_ROWS and rejected > _REJECTED_SHARE * self.rows:
-            raise BadShapeError(f"{rejected} of {self.rows} rows cannot be used")
+        check_rejected(self.rejected.rows, self.rows)
 
     def _repeats_first_page(self, page: Page) -> bool:
         """Detect a server that counts pages from 1: it returns the first page for page 0 and page 1."""

@@ -72,8 +72,8 @@ class _Cells:
             status, mode = kind.cell
             statuses[status] += kind.rows
             modes[mode] += kind.rows
-        self._statuses = _most_frequent(statuses, KNOWN_STATUSES)
-        self._modes = _most_frequent(modes, (NO_FIREWALL,))
+        self._statuses = most_frequent(statuses, KNOWN_STATUSES)
+        self._modes = most_frequent(modes, (NO_FIREWALL,))
 
     def of(self, kind: Kind) -> Cell:
         """Return the cell of a kind."""
@@ -81,7 +81,7 @@ class _Cells:
         return Cell(status if status in self._statuses else OTHER, mode if mode in self._modes else OTHER)
 
 
-def _most_frequent(rows: Mapping[str, int], always: Collection[str]) -> Collection[str]:
+def most_frequent(rows: Mapping[str, int], always: Collection[str]) -> Collection[str]:
     """Return the labels that are exported, at most `_MOST_LABELS`: some always, then those with the most rows."""
     return {*heapq.nsmallest(_MOST_LABELS, rows, key=lambda label: (label not in always, -rows[label], label))}
 
