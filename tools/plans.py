@@ -52,7 +52,7 @@ class Plan:
     page_size: int = 100
     kept: float = 1.0
     concurrency: int = 4
-    cache_ttl: float = 5 * MINUTE
+    cache_ttl: float = 45.0
     max_stale: float = HOUR
     refresh_timeout: float = HOUR
     scrape_interval: float = 2 * MINUTE
@@ -265,12 +265,9 @@ PLANS = {
     ),
     "8 shards, one key each": Plan(**_SHARDED, cache_ttl=80 * MINUTE, max_stale=7 * HOUR, refresh_timeout=2 * HOUR),
     "as above, filters keep a fifth": Plan(**_FILTERED, cache_ttl=20 * MINUTE, max_stale=2 * HOUR),
-    "as above, pages of 1,000": Plan(**_FILTERED, page_size=1_000),
+    "as above, pages of 1,000": Plan(**_FILTERED, page_size=1_000, cache_ttl=5 * MINUTE),
     "as above, probed every 5 minutes": Plan(
         **_FILTERED, page_size=1_000, cache_ttl=4 * MINUTE, scrape_interval=5 * MINUTE, probed=True
-    ),
-    "as above, `cache_ttl` equal to the interval": Plan(
-        **_FILTERED, page_size=1_000, cache_ttl=5 * MINUTE, scrape_interval=5 * MINUTE, probed=True
     ),
 }
 """Plans by name; all except the first can read the estate."""

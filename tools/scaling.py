@@ -138,6 +138,8 @@ def _settings(plan: Plan) -> str:
 
 
 def _duration(seconds: float) -> str:
+    if seconds % MINUTE:
+        return f"{seconds:.0f}s"
     return f"{seconds / HOUR:.0f}h" if seconds % HOUR == 0 else f"{seconds / MINUTE:.0f}m"
 
 

@@ -215,12 +215,6 @@ class _Key:
         settings, takes = self._settings, self.refresh_seconds
         spaces = "the space" if self._spaces == 1 else f"all {self._spaces} spaces"
         refresh = f"{self._base_url}: refreshing {spaces} takes at least {format_duration(takes)}"
-        # Data would be due again before its refresh ends.
-        if takes > settings.cache_ttl:
-            yield (
-                f"{refresh}, longer than cache_ttl ({format_duration(settings.cache_ttl)}):"
-                f" raise cache_ttl, or {self.lever(self.requests)}"
-            )
         needed = settings.cache_ttl + takes
         if needed > settings.max_stale and takes > _SCRAPE_SECONDS:
             yield (

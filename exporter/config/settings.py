@@ -113,9 +113,9 @@ class Settings(BaseSettings):
         "1h", OnReload.APPLY, "Timeout of one refresh of a space, from its first request, as a duration."
     )
     cache_ttl: Annotated[float, r.duration("1s")] = _setting(
-        "5m",
+        "45s",
         OnReload.APPLY,
-        "How long a snapshot counts as fresh, from the end of its refresh, as a duration of at least 1s.",
+        "How long a snapshot counts as fresh, from the start of its refresh, as a duration of at least 1s.",
     )
     max_stale: Annotated[float, r.duration("0s")] = _setting(
         "1h",

@@ -11,7 +11,8 @@ from exporter.inventory.snapshot import Snapshot
 
 class _Entry(NamedTuple):
     snapshot: Snapshot
-    since: float
+    began: float
+    ended: float
     outdated: bool = False
 
 
@@ -26,8 +27,8 @@ class SnapshotCache:
 
         Args:
             timer: source of monotonic time.
-            fresh_for: seconds that a snapshot counts as fresh.
-            served_for: seconds that a snapshot is served at all; `fresh_for` if that is longer.
+            fresh_for: seconds that a snapshot counts as fresh, from the start of its walk.
+            served_for: seconds that it is served at all, from the end of its walk; `fresh_for` if that is longer.
         """
         self._timer = timer
         self._fresh_for = fresh_for
@@ -35,15 +36,21 @@ class SnapshotCache:
         # The times are attributes, as a reload may change them; it re-inserts what the caches hold.
         # Without the snapshots, which it would keep in memory after they have expired.
         self._fresh: TLRUCache[str, float] = TLRUCache(
-            math.inf, lambda _space, since, _now: since + self._fresh_for, timer
+            math.inf, lambda _space, began, _now: began + self._fresh_for, timer
         )
         self._served: TLRUCache[str, _Entry] = TLRUCache(
-            math.inf, lambda _space, entry, _now: entry.since + max(self._fresh_for, self._served_for), timer
+            math.inf, lambda _space, entry, _now: entry.ended + max(self._fresh_for, self._served_for), timer
         )
 
-    def put(self, space: str, snapshot: Snapshot) -> None:
-        """Hold a new snapshot of a space in place of the old one."""
-        self._insert(space, _Entry(snapshot, self._timer()))
+    def put(self, space: str, snapshot: Snapshot, began: float) -> None:
+        """Hold a new snapshot of a space in place of the old one.
+
+        Args:
+            space: the space.
+            snapshot: the snapshot; its walk ends now.
+            began: time of the timer when its walk began.
+        """
+        self._insert(space, _Entry(snapshot, began, self._timer()))
 
     def get(self, space: str) -> Snapshot | None:
         """Return the snapshot to serve; None if there is none, or it has expired."""
@@ -69,8 +76,8 @@ class SnapshotCache:
         """Change the times, also for snapshots that are held; expired ones stay expired.
 
         Args:
-            fresh_for: seconds that a snapshot counts as fresh.
-            served_for: seconds that a snapshot is served at all.
+            fresh_for: seconds that a snapshot counts as fresh, from the start of its walk.
+            served_for: seconds that it is served at all, from the end of its walk.
         """
         held = [(space, entry) for space in self._served if (entry := self._held(space))]
         self._fresh_for, self._served_for = fresh_for, served_for
@@ -88,4 +95,4 @@ class SnapshotCache:
         self.drop(space)
         self._served[space] = entry
         if not entry.outdated:
-            self._fresh[space] = entry.since
+            self._fresh[space] = entry.began

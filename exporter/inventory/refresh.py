@@ -3,13 +3,14 @@
 A space is in one of five states:
 
 - `cold`: there was never a snapshot. A scrape starts a refresh and waits for it.
-- `fresh`: the snapshot is younger than the time to live. A scrape is answered immediately.
+- `fresh`: the snapshot is younger than `cache_ttl`. A scrape is answered immediately.
 - `due`: the snapshot is older, or outdated by a reload. A scrape starts a refresh, and waits only if the last walk was
   short enough.
 - `failing`: the last refresh failed, and the last good snapshot is served. A scrape is answered immediately.
 - `expired`: the last good snapshot is too old to be served. A scrape behaves as in `cold`.
 
-After a failure the next refresh waits for a back-off. Ages count from the end of a walk.
+A snapshot is fresh for a time that counts from the start of its walk, and is served for one that counts from its end.
+After a failure the next refresh waits for a back-off.
 """
 
 import random
@@ -123,8 +124,8 @@ class Refresher:
             walks: the walk of each space.
             submit: queues a call for a space on a thread that a whole walk may occupy.
             clock: source of time.
-            cache_ttl: seconds that a snapshot counts as fresh.
-            max_stale: seconds that a snapshot is served at all; `cache_ttl` if that is longer.
+            cache_ttl: seconds that a snapshot counts as fresh, from the start of its walk.
+            max_stale: seconds that it is served at all, from the end of its walk; `cache_ttl` if that is longer.
             jitter: spreads the back-off after a failure.
             on_refresh: called with a space after each refresh, and when a scrape finds its data expired.
         """
@@ -163,8 +164,8 @@ class Refresher:
             submit: queues a call for a space.
             reset: spaces that start cold; only their counters continue.
             outdated: spaces whose data stays but is due regardless of its age; a refresh starts immediately.
-            cache_ttl: seconds that a snapshot counts as fresh.
-            max_stale: seconds that a snapshot is served at all.
+            cache_ttl: seconds that a snapshot counts as fresh, from the start of its walk.
+            max_stale: seconds that it is served at all, from the end of its walk.
         """
         with self._lock:
             before = self._spaces
@@ -285,14 +286,14 @@ class Refresher:
             space.running = None
             space.refresh_seconds = self._clock.monotonic() - began
             if isinstance(result, Snapshot):
-                self._succeeded(name, space, result)
+                self._succeeded(name, space, result, began)
             else:
                 self._failed(space, result, where)
             status = self._status(name, space)
         self._on_refresh(status)
 
-    def _succeeded(self, name: str, space: _Space, snapshot: Snapshot) -> None:
-        self._cache.put(name, snapshot)
+    def _succeeded(self, name: str, space: _Space, snapshot: Snapshot, began: float) -> None:
+        self._cache.put(name, snapshot, began)
         space.was_good = True
         space.failures_in_a_row = 0
         space.last_failure = None

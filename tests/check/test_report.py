@@ -320,20 +320,17 @@ def test_spaces_that_share_a_key_are_told_when_they_may_not_fit_together():
     assert told_by(both[0], of_other_key, refresh_timeout="5m", max_stale="7d", cache_ttl="1h") == []
 
 
-def test_refreshes_that_take_longer_than_the_data_shall_be_fresh_name_cache_ttl():
-    told = told_by(answer("acct"), answer("acct/org"), max_stale="7d")
-    assert told == [
-        "https://app.harness.io: refreshing all 2 spaces takes at least 6m, longer than cache_ttl (5m):"
-        " raise cache_ttl, " + RATE_LIMIT
-    ]
+def test_refreshes_that_take_longer_than_cache_ttl_are_no_fault():
+    """The data is as fresh as the rate lets it be."""
+    assert told_by(answer("acct"), answer("acct/org"), max_stale="7d") == []
 
 
-@pytest.mark.parametrize("max_stale", ["0", "7m"])
+@pytest.mark.parametrize("max_stale", ["0", "3m"])
 def test_data_that_are_dropped_before_the_next_ones_are_there_name_max_stale(max_stale):
     (told,) = told_by(answer(), max_stale=max_stale)
     assert told == (
         "https://app.harness.io: refreshing the space takes at least 3m, and data is dropped after max_stale"
-        f" ({max_stale.replace('0', '0s')}), before the next refresh ends: raise max_stale above 8m"
+        f" ({max_stale.replace('0', '0s')}), before the next refresh ends: raise max_stale above 3m45s"
     )
 
 
@@ -427,9 +424,9 @@ def test_a_shard_without_spaces_is_said_to_have_none():
 
 def test_a_warning_of_all_spaces_is_told_beside_the_table():
     with Upstream(make_rows(250), key=KEY) as upstream:
-        done = run("check", **settings_for(upstream, rate_limit="1/s", cache_ttl="1s"))
+        done = run("check", **settings_for(upstream, rate_limit="1/m", max_stale="0"))
     assert done.returncode == 0
-    told = r"har-exporter: http\S+: refreshing the space .* raise cache_ttl, or rate_limit .*\n"
+    told = r"har-exporter: http\S+: refreshing the space .*: raise max_stale above .*\n"
     assert re.fullmatch(told, done.stderr)
 
 

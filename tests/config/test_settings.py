@@ -168,7 +168,7 @@ def test_defaults_are_those_of_the_interface():
     expected = {
         "base_url": "https://app.harness.io", "api_prefix": "/har/api/v1", "auth_scheme": "x-api-key",
         "page_size": "auto", "concurrency": "4", "rate_limit": "300/m", "request_timeout": "30s",
-        "refresh_timeout": "1h", "cache_ttl": "5m", "max_stale": "1h", "scrape_timeout_offset": "0.5s",
+        "refresh_timeout": "1h", "cache_ttl": "45s", "max_stale": "1h", "scrape_timeout_offset": "0.5s",
         "findings": "quarantined,blocked", "findings_limit": "500", "registries_limit": "500",
         "stale_scan_after": "7d,30d,90d",
         "listen_address": ":10981", "allow_insecure_http": "false", "log_level": "info", "log_format": "logfmt",

@@ -47,20 +47,32 @@ def test_a_fresh_space_answers_at_once_and_starts_nothing():
     walks = Walks()
     walks.scrape()
     walks.finish()
-    walks.clock.tick(TTL - 1)
+    walks.clock.tick(TTL - walks.takes - 1)
     assert walks.scrape() == []
     assert walks.queue == []
 
 
-def test_age_counts_from_the_end_of_the_walk():
+def test_freshness_counts_from_the_start_of_the_walk():
     walks = Walks()
     walks.takes = 100.0
     walks.scrape()
     walks.finish()
-    walks.clock.tick(TTL - 1)
+    walks.clock.tick(TTL - 100.5)
     assert walks.status.state == "fresh"
-    walks.clock.tick(2)
+    walks.clock.tick(0.5)
     assert walks.status.state == "due"
+
+
+def test_data_of_a_walk_that_took_longer_than_cache_ttl_is_due_and_served_for_all_of_max_stale():
+    walks = Walks()
+    walks.takes = TTL + 1
+    walks.scrape()
+    walks.finish()
+    assert walks.status.state == "due"
+    walks.clock.tick(MAX_STALE - 1)
+    assert walks.status.state == "due"
+    walks.clock.tick(1)
+    assert walks.status.state == "expired"
 
 
 @pytest.mark.parametrize(("budget", "waits"), [(2.0, True), (1.9, False)])

@@ -1,7 +1,7 @@
 """Any order of scrapes, outcomes and time keeps what the states of a space promise.
 
-The model is small: when data became good, how the last refresh ended, how often in a row it failed and until when the
-next one has to stay away. Nothing in it knows of caches, threads or locks.
+The model is small: when the walk of good data began and ended, how the last refresh ended, how often in a row it failed
+and until when the next one has to stay away. Nothing in it knows of caches, threads or locks.
 """
 
 from dataclasses import dataclass
@@ -44,6 +44,7 @@ class RefreshMachine(RuleBasedStateMachine):
         self.outdated = False
         self.last_ok: bool | None = None
         self.good_at: float | None = None
+        self.began_at = float("-inf")
         self.last_took: float | None = None
         self.not_before = 0.0
         self.in_a_row = 0
@@ -81,7 +82,7 @@ class RefreshMachine(RuleBasedStateMachine):
 
     @property
     def is_fresh(self) -> bool:
-        return self.age < self.ttl and not self.outdated
+        return self.now - self.began_at < self.ttl and not self.outdated
 
     def is_worth_waiting(self, budget: float) -> bool:
         """Tell a space without data, or one whose walk went well last time and in less than the scrape has."""
@@ -130,7 +131,7 @@ class RefreshMachine(RuleBasedStateMachine):
     def a_refresh_succeeds(self, took, budgets):
         self.end(None, took, budgets)
         self.last_ok, self.good_at, self.in_a_row, self.not_before = True, self.now, 0, min(self.not_before, self.now)
-        self.outdated = False
+        self.began_at, self.outdated = self.now - took, False
 
     @precondition(lambda self: self.is_queued)
     @rule(took=DURATIONS, budgets=st.lists(BUDGETS, max_size=2), error=ERRORS, hold=st.sampled_from([None, 1.0, 900.0]))
@@ -158,7 +159,7 @@ class RefreshMachine(RuleBasedStateMachine):
     def settings_change(self, spaces, ttl, max_stale):
         """What stays keeps all; what is read again keeps its data; what starts anew keeps its counters only."""
         if self.age >= self.lasts and self.good_at is not None:
-            self.good_at = float("-inf")
+            self.good_at = self.began_at = float("-inf")
         self.ttl, self.max_stale = ttl, max_stale
         before = self.futures
         named = {spaces: {"acct"}} if spaces != "stays" else {}
@@ -170,7 +171,7 @@ class RefreshMachine(RuleBasedStateMachine):
         self.current, self.walking, self.not_before, self.outdated = self.futures[-1], False, 0.0, True
         if spaces == "reset":
             self.last_ok = self.good_at = self.last_took = None
-            self.in_a_row, self.outdated = 0, False
+            self.began_at, self.in_a_row, self.outdated = float("-inf"), 0, False
 
     @rule()
     def the_space_is_gone_for_a_while(self):
