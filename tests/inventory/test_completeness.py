@@ -12,7 +12,7 @@ from exporter.harness.errors import PaginationError, ServerError
 from exporter.inventory.walk import Walker
 from tests.support.clocks import FakeClock
 from tests.support.listings import body_of
-from tests.support.memoryserver import Server, rows, walk, walker
+from tests.support.memoryserver import Server, row, rows, walk, walker
 from tests.support.places import DOCS
 from tests.support.tiedserver import CHANGES, PUSHES, Names, TiedServer
 
@@ -156,16 +156,26 @@ def test_a_second_pass_in_the_opposite_order_finds_what_ties_hide():
     assert server.read == [0, 1, 2, 3, 4, 5, 0, *(0, 1, 2), 0]
 
 
-@pytest.mark.parametrize(("gains", "second_passes"), [(True, 8), (False, 3)])
+@pytest.mark.parametrize(
+    ("gains", "second_passes"), [("11111111", "11111111"), ("00000000", "11000001"), ("01010101", "11111111")]
+)
 def test_a_second_pass_that_finds_nothing_twice_is_tried_once_an_hour(gains, second_passes):
     """Where the count is too high for ever, each walk would cost twice as much: here one every 10 minutes."""
-    server = hiding(100, hidden=50) if gains else Server(rows(100), count=lambda _: 101)
-    walking = walker(server, page_size=20)
-    for _ in range(8):
-        server.read.clear()
+    servers = {"1": hiding(100, hidden=50), "0": Server(rows(100), count=lambda _: 101)}
+    asked = []
+
+    def fetch(query, deadline):
+        asked.append(query)
+        return server.fetch(query, deadline)
+
+    walking = walker(servers["1"], page_size=20, fetch=fetch)
+    passes = ""
+    for server in map(servers.get, gains):  # noqa: B007 - `fetch` uses it
+        asked.clear()
         walking.walk(threading.Event())
+        passes += str(int(any(query.oldest_first for query in asked)))
         walking._clock.tick(600.0)
-    assert len([reply for reply in server.replies if (reply.page, reply.oldest_first) == (0, True)]) == second_passes
+    assert passes == second_passes
 
 
 def test_a_walk_costs_one_extra_pass_at_most():
@@ -174,6 +184,27 @@ def test_a_walk_costs_one_extra_pass_at_most():
     walk(server, page_size=10, concurrency=1)
     first_pass = server.read.index(0, 1)
     assert len(server.read) <= 2 * first_pass + 2
+
+
+def test_the_pages_next_to_falls_are_read_twice_at_most():
+    """Rows are deleted as fast as they are read."""
+    server = Server(rows(200), before=lambda _: server.listing.pop())
+    walk(server, page_size=10, concurrency=1)
+    first_pass = server.read.index(max(server.read)) + 1
+    assert first_pass <= 2 * (max(server.read) + 1)
+
+
+def test_pushes_that_are_as_fast_as_the_walk_do_not_keep_it_from_ending():
+    """Of the pages that they fill, after either pass, twice as many are read as the pass had."""
+    times = iter(range(1_000, 10**9))
+
+    def push(request):
+        if request >= 11:
+            server.listing[:0] = [row(next(times)) | {"lastModified": str(next(times))} for _ in range(25)][::-1]
+
+    server = Server([row(number) | {"lastModified": str(900 - number)} for number in range(100)], before=push)
+    walk(server, page_size=10, concurrency=1)
+    assert server.read == [*range(11), *range(23), 0] * 2
 
 
 def test_a_failure_of_the_second_pass_leaves_the_first():

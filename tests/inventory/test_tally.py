@@ -15,7 +15,7 @@ from exporter.demo.artifacts import listing
 from exporter.demo.catalogue import SPACES
 from exporter.harness.page import decode_page
 from exporter.inventory.novelty import FirstSeen, Novelty
-from exporter.inventory.snapshot import RegistryKey
+from exporter.inventory.snapshot import OTHERS, Cell, RegistryKey
 from exporter.inventory.tally import Tally
 from exporter.labels import clean
 from tests.support.listings import DAY, NOW, STALE_AGES, body_of, count, counts, listings, times
@@ -651,6 +651,16 @@ def test_the_findings_of_a_snapshot_are_known_by_their_identities(known, asked):
     seen = Novelty(WANTED, FirstSeen(WANTED, array("q"), array("d")), now=7.0).first_seen(known)
     assert [seen.of(identity) for identity in known] == [7.0] * len(known)
     assert (seen.of(asked) is None) is (asked not in known)
+
+
+def test_scanning_applies_to_the_others_together_if_it_does_to_one_of_them():
+    """Then unscanned versions are exported for them, 0 included."""
+    large = [row(name, registryIdentifier="large") for name in "ab"]
+    small = [row("c", registryIdentifier="scanned"), row("d", registryIdentifier="own", registryType="VIRTUAL")]
+    cells = set(inventory([*large, *small], registries=1).registries[OTHERS].artifacts)
+    assert cells >= {Cell("UNSCANNED", "NONE"), Cell("NOT_APPLICABLE", "NONE")}
+    others = inventory([*large, row("c", registryIdentifier="scanned", scanStatus="ALLOWED")], registries=1)
+    assert others.registries[OTHERS].artifacts[Cell("UNSCANNED", "NONE")] == 0
 
 
 def test_warned_artifacts_are_findings_only_on_demand():

@@ -23,6 +23,8 @@ from exporter.harness.errors import (
     RequestTimeout,
     ServerError,
 )
+from exporter.inventory.tally import Tally
+from exporter.inventory.walk import Walker
 from tests.support.clocks import FakeClock
 from tests.support.listings import STALE_AGES
 from tests.support.memoryserver import Reply, Server, found, numbers, row, rows, walk, walker
@@ -235,6 +237,25 @@ def test_ages_of_scans_are_measured_from_the_beginning_of_the_walk():
     walking = walker(Server(listing, before=lambda _: walking._clock.tick(60.0)))
     registries = walking.walk(threading.Event()).inventory.registries.values()
     assert [totals.stale_scans["7d"] for totals in registries] == [0, 0, 1]
+
+
+def test_findings_are_new_by_the_snapshot_before():
+    """For an hour from the walk that found them first."""
+    server = Server([row(number) | {"scanStatus": "BLOCKED"} for number in range(3)])
+    clock = FakeClock()
+
+    def new_tally(*began):
+        return Tally(*began, findings=("blocked",), findings_limit=1, registries_limit=9, stale_ages={})
+
+    walking = Walker(server.fetch, new_tally, clock, page_size=100, concurrency=1, timeout=300.0)
+    last, names = None, []
+    for number, seconds in ((3, 60.0), (4, 60.0), (4, 3_599.0), (4, 1.0)):
+        server.listing = [row(number) | {"scanStatus": "BLOCKED"} for number in range(number)]
+        clock.tick(seconds)
+        last = walking.walk(threading.Event(), last)
+        names.append(last.inventory.findings[0].key.registry)
+    assert names == ["00000", "00003", "00003", "00000"]
+    assert walking.walk(threading.Event()).inventory.findings[0].key.registry == "00000"
 
 
 def test_progress_is_told_page_by_page():

@@ -111,10 +111,10 @@ class Server:
         return body_of(rows, **{name: value for name, value in data.items() if value is not ABSENT})
 
 
-def walker(server, *, page_size=100, concurrency=4, **options):
+def walker(server, *, page_size=100, concurrency=4, fetch=None, **options):
     """Return a walker of a server."""
     return Walker(
-        server.fetch,
+        fetch or server.fetch,
         lambda *began: Tally(*began, findings=(), findings_limit=0, registries_limit=100_000, stale_ages=STALE_AGES),
         FakeClock(),
         page_size=page_size,
