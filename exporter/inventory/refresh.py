@@ -132,7 +132,6 @@ class Refresher:
         self._spaces = {name: _Space(walk) for name, walk in walks.items()}
         self._submit = submit
         self._clock = clock
-        self._cache_ttl = cache_ttl
         self._cache = SnapshotCache(clock.monotonic, fresh_for=cache_ttl, served_for=max_stale)
         self._jitter = jitter
         self._on_refresh = on_refresh
@@ -169,7 +168,7 @@ class Refresher:
         """
         with self._lock:
             before = self._spaces
-            self._submit, self._cache_ttl = submit, cache_ttl
+            self._submit = submit
             self._cache.change(fresh_for=cache_ttl, served_for=max_stale)
             self._spaces = {
                 name: _successor(before.get(name, _Space(walk)), walk, reset=name in reset, outdated=name in outdated)
@@ -299,9 +298,8 @@ class Refresher:
         space.last_failure = None
 
     def _failed(self, space: _Space, error: RefreshError, where: str) -> None:
-        longest = min(self._cache_ttl, _LONGEST_BACKOFF)
         # Beyond 2 ** 10 every back-off is the longest one, and a huge power would overflow a float.
-        backoff = min(_FIRST_BACKOFF * 2 ** min(space.failures_in_a_row, 10), longest)
+        backoff = min(_FIRST_BACKOFF * 2 ** min(space.failures_in_a_row, 10), _LONGEST_BACKOFF)
         # The jitter keeps spaces that failed together from being read together again.
         pause = max(backoff * self._jitter.uniform(0.5, 1), error.retry_after or 0.0)
         space.failures_in_a_row += 1

@@ -138,7 +138,7 @@ class RefreshMachine(RuleBasedStateMachine):
     def a_refresh_fails(self, took, budgets, error, hold):
         """The next one stays away for 5 s, twice as long with every further failure, less a jitter of half at most."""
         self.end(error("no", retry_after=hold), took, budgets)
-        longest = min(5.0 * 2**self.in_a_row, self.ttl, 300.0)
+        longest = min(5.0 * 2**self.in_a_row, 300.0)
         failure = self.walks.status.last_failure
         assert max(longest / 2, hold or 0.0) <= failure.pause <= max(longest, hold or 0.0)
         assert (failure.reason, failure.time) == (error.reason, self.clock.monotonic())

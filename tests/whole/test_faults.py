@@ -128,7 +128,7 @@ def test_a_refused_connection_is_tried_three_times(front, clock, tmp_path):
 
 @pytest.mark.parametrize("jump", [86_400, -86_400])
 def test_a_wall_clock_that_jumps_moves_no_age_and_no_deadline(jump, front, clock, tmp_path):
-    with RawServer(lists()) as server, run(front, clock, tmp_path, server) as exporter:
+    with RawServer(lists()) as server, run(front, clock, tmp_path, server, cache_ttl="5m") as exporter:
         exporter.scrape()
         sent = server.connections
         clock.jump(jump)

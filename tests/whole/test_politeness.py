@@ -51,7 +51,7 @@ def date_in(seconds):
     [("7", 7), (" 7 ", 7), (date_in(60), 60), ("0", 0), (date_in(-60), 0), ("60", 60)],
 )
 def test_a_retry_after_is_obeyed_where_the_walk_has_time_for_it(retry_after, seconds, clock, run):
-    with RawServer(once(busy(retry_after))) as server, run(server) as exporter:
+    with RawServer(once(busy(retry_after))) as server, run(server, cache_ttl="5m") as exporter:
         assert exporter.scrape()[UP] == 1
     assert clock.waits == [seconds]
     assert server.connections == 2
