@@ -4,7 +4,8 @@ import re
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 
-from exporter.texts import quoted, read_text
+from exporter.config.readers import read_term
+from exporter.texts import quoted
 
 _PATTERN = re.compile(r"[A-Za-z0-9_.$*-]+(?:/[A-Za-z0-9_.$*-]+){0,2}")
 _EVERY = "*"
@@ -23,7 +24,7 @@ def owner_of(scope: str, owners: Owners) -> str:
 def read_owners(value: object) -> Owners:
     """Return the owners: one for every space, or a mapping of patterns to owners."""
     by_pattern = value if isinstance(value, Mapping) else {_EVERY: value} if value != "" else {}
-    owners = {_pattern(pattern): read_owner(owner) for pattern, owner in by_pattern.items()}
+    owners = {_pattern(pattern): read_term(owner) for pattern, owner in by_pattern.items()}
     return tuple(sorted(owners.items(), key=lambda item: (-len(item[0]), item[0])))
 
 
@@ -32,11 +33,3 @@ def _pattern(text: object) -> str:
     if not _PATTERN.fullmatch(pattern):
         raise ValueError(f"must be a text, or a mapping of spaces, such as acct/org/*, to texts: {quoted(pattern)}")
     return pattern.lower()
-
-
-def read_owner(value: object) -> str:
-    """Return the owner of a space."""
-    owner = read_text(value)
-    if not owner.isprintable():
-        raise ValueError("must be text without control characters")
-    return owner

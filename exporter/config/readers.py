@@ -155,7 +155,7 @@ def read_names(value: object) -> tuple[str, ...]:
 
 
 def read_term(value: object) -> str:
-    """Return a search term."""
+    """Return a search term, or another text."""
     term = read_text(value)
     if not term.isprintable():
         raise ValueError("must be text without control characters")

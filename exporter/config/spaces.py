@@ -20,7 +20,6 @@ from pydantic import (
 
 from exporter.config import readers as r
 from exporter.config.errors import printable_name, unknown_name
-from exporter.config.owners import read_owner
 from exporter.scopes import parts_of
 from exporter.texts import optional, quoted
 
@@ -83,7 +82,7 @@ class SpaceEntry(BaseModel):
     latest_version: r.OptionalSwitch = _key("only latest versions")
     deployed_artifact: r.OptionalSwitch = _key("only deployed artifacts")
     search_term: r.Term = _key("only artifacts that match")
-    owner: Annotated[str, BeforeValidator(read_owner)] = _key("who answers for this space")
+    owner: Annotated[str, BeforeValidator(r.read_term)] = _key("who answers for this space")
 
     @model_validator(mode="before")
     @classmethod

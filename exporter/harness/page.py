@@ -31,7 +31,6 @@ from exporter.harness.errors import BadShapeError
 from exporter.harness.values import Count, OddValueError
 from exporter.labels import MAX_LENGTH, Label, clean
 
-_DAY = 86_400.0
 _FAST_BODY = 4 * 2**20  # bytes; texts may take four times as much while they are decoded
 _FAST_ROW = 2**16
 _UNREMARKABLE = {None, "ALLOWED"}
@@ -254,7 +253,7 @@ def decode_page(body: bytes, now: float, *, rows_asked: int, label: Label = clea
             answer = _decode_fast(whole, rows_asked) or tolerant.decode(whole)
         rows = _listed(answer, label)
         artifacts = _with_flags(rows)
-        rejected_times = _finish(artifacts, latest=int(1000 * (now + _DAY)))
+        rejected_times = _finish(artifacts, latest=values.latest_time(now))
     rejected_rows = tolerant.rejected_rows + len(rows) - len(artifacts)
     return Page(
         artifacts=artifacts,

@@ -1,16 +1,15 @@
-"""Values of the rows of a page, read one by one; those that cannot be used are counted."""
+"""Page of a listing, whose values are read one by one; those that cannot be used are counted."""
 
 from collections.abc import Callable
 from typing import TypeVar
 
 import msgspec
-from msgspec import Raw
+from msgspec import Raw, field
 
 from exporter.harness import values
-from exporter.harness.envelope import Rejected, usable_count
+from exporter.harness.envelope import ListingPage, Rejected, rows_of, usable_count
+from exporter.harness.errors import BadShapeError
 from exporter.harness.values import OddValueError
-
-_DAY = 86_400.0
 
 T = TypeVar("T")
 
@@ -24,7 +23,7 @@ class Reader:
         Args:
             now: the wall clock's time in seconds, to recognize times in the future.
         """
-        self._latest = int(1000 * (now + _DAY))
+        self._latest = values.latest_time(now)
         self._odd = 0
         self._odd_times = 0
 
@@ -75,7 +74,47 @@ class _RawMeta(msgspec.Struct, gc=False):
 _META = msgspec.json.Decoder(_RawMeta)
 
 
-def counts_of(meta: Raw) -> dict[str, int]:
+class RawListing(msgspec.Struct, gc=False):
+    """What every listing has besides its rows, not decoded."""
+
+    item_count: Raw = field(name="itemCount", default=Raw())
+    page_size: Raw = field(name="pageSize", default=Raw())
+    meta: Raw = Raw()
+
+
+def read_listing(
+    listing: RawListing, rows: Raw, name: str, row_of: Callable[[Raw, Reader], T | None], *, rows_asked: int, now: float
+) -> ListingPage[T]:
+    """Return a page of a listing.
+
+    Args:
+        listing: what it has besides its rows.
+        rows: its rows as JSON.
+        name: of the field with the rows, for the errors.
+        row_of: returns a row; None if it cannot be used.
+        rows_asked: how many rows were requested.
+        now: the wall clock's time in seconds, to recognize times in the future.
+
+    Raises:
+        BadShapeError: there is no list of rows.
+        PaginationError: it has more rows than were requested.
+    """
+    sent = rows_of(rows, rows_asked, name)
+    if sent is None:
+        raise BadShapeError(f"the response has no {name}")
+    reader = Reader(now)
+    found = [usable for row in sent if values.first_byte(row) == b"{" and (usable := row_of(row, reader)) is not None]
+    return ListingPage(
+        found=found,
+        rows=len(sent),
+        item_count=usable_count(listing.item_count),
+        page_size=usable_count(listing.page_size),
+        meta=_counts(listing.meta),
+        rejected=reader.rejected(len(sent) - len(found)),
+    )
+
+
+def _counts(meta: Raw) -> dict[str, int]:
     """Return the usable ones of the known counts of a listing, by name; empty if there is no object of them."""
     if values.first_byte(meta) != b"{":
         return {}

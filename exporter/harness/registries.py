@@ -1,6 +1,5 @@
 """Registries: a page of their listing, and the firewall mode that one of them is configured with."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 from urllib.parse import quote, urlencode
@@ -10,9 +9,8 @@ from msgspec import Raw, field
 
 from exporter.harness import values
 from exporter.harness.client import path_of
-from exporter.harness.envelope import ListingPage, nesting_checked, rows_of, successful_data, usable_count
-from exporter.harness.errors import BadShapeError
-from exporter.harness.reading import Reader, counts_of
+from exporter.harness.envelope import ListingPage, nesting_checked, successful_data
+from exporter.harness.reading import RawListing, Reader, read_listing
 from exporter.labels import Label, clean
 
 
@@ -89,11 +87,8 @@ class _RawRow(msgspec.Struct, gc=False):
     deleted: Raw = field(name="deletedAt", default=Raw())
 
 
-class _RawData(msgspec.Struct, gc=False):
+class _RawData(RawListing, gc=False):
     registries: Raw = Raw()
-    item_count: Raw = field(name="itemCount", default=Raw())
-    page_size: Raw = field(name="pageSize", default=Raw())
-    meta: Raw = Raw()
 
 
 class _RawConfig(msgspec.Struct, gc=False):
@@ -128,19 +123,7 @@ def decode_registries(body: bytes, now: float, *, rows_asked: int, label: Label 
         TooLargeError: it has invalid characters, and is too large for these to be replaced.
     """
     data = _DATA.decode(successful_data(body, label))
-    rows = rows_of(data.registries, rows_asked, "data.registries")
-    if rows is None:
-        raise BadShapeError("the response has no data.registries")
-    reader = Reader(now)
-    found = _registries(rows, reader)
-    return ListingPage(
-        found=found,
-        rows=len(rows),
-        item_count=usable_count(data.item_count),
-        page_size=usable_count(data.page_size),
-        meta=counts_of(data.meta),
-        rejected=reader.rejected(len(rows) - len(found)),
-    )
+    return read_listing(data, data.registries, "data.registries", _registry, rows_asked=rows_asked, now=now)
 
 
 @nesting_checked()
@@ -165,13 +148,7 @@ def decode_firewall_mode(body: bytes, label: Label = clean) -> str | None:
     return values.read_text(raw.hosted) or values.read_text(raw.open_source) or None
 
 
-def _registries(rows: Sequence[Raw], reader: Reader) -> list[RegistryRow]:
-    return [registry for row in rows if (registry := _registry(row, reader)) is not None]
-
-
 def _registry(row: Raw, reader: Reader) -> RegistryRow | None:
-    if values.first_byte(row) != b"{":
-        return None
     raw = _ROW.decode(row)
     identifier = reader.name(raw.identifier)
     if not identifier:

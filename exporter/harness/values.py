@@ -20,6 +20,7 @@ from msgspec import Raw
 from exporter.harness.errors import TooLargeError
 from exporter.labels import MAX_LENGTH, clean, cut
 
+_DAY = 86_400.0
 MAX_COUNT = 2**53
 """Largest integer that JSON and a float64 sample both represent exactly; larger counts are rejected."""
 
@@ -136,6 +137,11 @@ def _count(value: str | float | None) -> int | None:
         return None if value is None else msgspec.convert(value, Count, strict=False)
     except msgspec.ValidationError:
         raise OddValueError from None
+
+
+def latest_time(now: float) -> int:
+    """Return the latest time that a row may have, a day ahead, in milliseconds since the epoch; `now` is in seconds."""
+    return int(1000 * (now + _DAY))
 
 
 def read_time(value: Raw) -> int | None:

@@ -1,7 +1,7 @@
 """Violations of the dependency firewall: a page of their listing, which only the hosted service has."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -11,17 +11,9 @@ import msgspec
 from msgspec import Raw, field
 
 from exporter.harness import values
-from exporter.harness.envelope import (
-    ListingPage,
-    decode_object,
-    error_message,
-    nesting_checked,
-    rows_of,
-    usable_count,
-    without_mark,
-)
+from exporter.harness.envelope import ListingPage, decode_object, error_message, nesting_checked, without_mark
 from exporter.harness.errors import BadShapeError, NotFoundError
-from exporter.harness.reading import Reader, counts_of
+from exporter.harness.reading import RawListing, Reader, read_listing
 from exporter.labels import Label, clean
 from exporter.scopes import parts_of
 
@@ -106,11 +98,8 @@ class Violation(NamedTuple):
     evaluated: int | None
 
 
-class _RawPage(msgspec.Struct, gc=False):
+class _RawPage(RawListing, gc=False):
     data: Raw = Raw()
-    item_count: Raw = field(name="itemCount", default=Raw())
-    page_size: Raw = field(name="pageSize", default=Raw())
-    meta: Raw = Raw()
     error: Raw = Raw()
 
 
@@ -169,28 +158,10 @@ def decode_violations(body: bytes, now: float, *, rows_asked: int, label: Label 
     page = decode_object(without_mark(body), _PAGE)
     if values.first_byte(page.error) not in {b"", b"n"}:
         raise BadShapeError(f"the API returned an error: {label(error_message(body) or 'no message')}")
-    rows = rows_of(page.data, rows_asked, "data")
-    if rows is None:
-        raise BadShapeError("the response has no data")
-    reader = Reader(now)
-    found = _violations(rows, reader)
-    return ListingPage(
-        found=found,
-        rows=len(rows),
-        item_count=usable_count(page.item_count),
-        page_size=usable_count(page.page_size),
-        meta=counts_of(page.meta),
-        rejected=reader.rejected(len(rows) - len(found)),
-    )
-
-
-def _violations(rows: Sequence[Raw], reader: Reader) -> list[Violation]:
-    return [violation for row in rows if (violation := _violation(row, reader)) is not None]
+    return read_listing(page, page.data, "data", _violation, rows_asked=rows_asked, now=now)
 
 
 def _violation(row: Raw, reader: Reader) -> Violation | None:
-    if values.first_byte(row) != b"{":
-        return None
     raw = _ROW.decode(row)
     name, registry = reader.name(raw.name), reader.name(raw.registry)
     registry_uuid = values.read_text(raw.registry_uuid) or None

@@ -2,8 +2,9 @@
 
 import json
 
+from tests.support.upstream import ABSENT
+
 NOW = 1_790_000_000.0
-ABSENT = object()
 
 
 def registry_row(number=0, **fields):
