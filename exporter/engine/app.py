@@ -20,7 +20,7 @@ from exporter.engine.probes import MOST_TARGETS, Probes
 from exporter.harness.counters import ApiCounters
 from exporter.harness.errors import AuthError
 from exporter.inventory.journal import Journal
-from exporter.inventory.refresh import Refresher, SpaceStatus, Walk
+from exporter.inventory.refresh import SpaceRefresher, SpaceStatus, Walk
 from exporter.inventory.snapshot import Snapshot
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.process_families import ProcessView
@@ -144,8 +144,8 @@ class App:
         walks: Mapping[str, Walk],
         submit: Callable[[Callable[[str], None], str], Future[None]],
         on_refresh: Callable[[SpaceStatus], None],
-    ) -> Refresher:
-        return Refresher(
+    ) -> SpaceRefresher:
+        return SpaceRefresher(
             walks,
             submit=submit,
             clock=self._clock,
@@ -155,12 +155,12 @@ class App:
             on_refresh=on_refresh,
         )
 
-    def _refresher_of_probe(self, space: Space) -> Refresher:
+    def _refresher_of_probe(self, space: Space) -> SpaceRefresher:
         walks = {space.ref: self._walk_on_demand(self.settings, space)}
         workers = self.clients.walk_workers(space, self.settings)
         return self._refresher(walks, workers.submit, self._journal_of_probes.record)
 
-    def _apply_to_probe(self, before: Generation, after: Generation, refresher: Refresher, space: Space) -> None:
+    def _apply_to_probe(self, before: Generation, after: Generation, refresher: SpaceRefresher, space: Space) -> None:
         walks = {space.ref: self._walk_on_demand(after.settings, space)}
         workers = self.clients.walk_workers(space, after.settings)
         self._journal_of_probes.forget(_apply_to(refresher, walks, workers.submit, before, after, probed=True))
@@ -205,7 +205,7 @@ class App:
 
 
 def _apply_to(
-    refresher: Refresher,
+    refresher: SpaceRefresher,
     walks: Mapping[str, Walk],
     submit: Callable[[Callable[[str], None], str], Future[None]],
     before: Generation,

@@ -18,7 +18,7 @@ from cachetools import TLRUCache, TTLCache
 from exporter.clock import Clock
 from exporter.config.settings import Settings
 from exporter.config.spaces import Space, SpaceEntry
-from exporter.inventory.refresh import Refresher, SpaceStatus
+from exporter.inventory.refresh import SpaceRefresher, SpaceStatus
 from exporter.log import LoggedStates
 from exporter.metrics.space_families import SpaceView
 from exporter.scopes import parse_scope
@@ -104,7 +104,7 @@ class Probe:
     """
 
     space: Space
-    refresher: Refresher
+    refresher: SpaceRefresher
     view: Callable[[Space, SpaceStatus], SpaceView]
 
     def scrape(self, budget: float) -> list[Future[None]]:
@@ -126,9 +126,9 @@ class Probes:
     def __init__(
         self,
         targets: Targets,
-        served: Refresher,
+        served: SpaceRefresher,
         *,
-        new_refresher: Callable[[Space], Refresher],
+        new_refresher: Callable[[Space], SpaceRefresher],
         view: Callable[[Space, SpaceStatus], SpaceView],
         clock: Clock,
         max_stale: float,
@@ -179,7 +179,7 @@ class Probes:
             self._kept[space.ref] = probe
             return probe
 
-    def reload(self, targets: Targets, *, max_stale: float, apply_to: Callable[[Refresher, Space], None]) -> None:
+    def reload(self, targets: Targets, *, max_stale: float, apply_to: Callable[[SpaceRefresher, Space], None]) -> None:
         """Apply other settings; a target that may still be asked for is kept.
 
         Args:

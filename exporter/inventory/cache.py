@@ -2,21 +2,21 @@
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 from cachetools import TLRUCache
 
-from exporter.inventory.snapshot import Snapshot
+T = TypeVar("T")
 
 
-class _Entry(NamedTuple):
-    snapshot: Snapshot
+class _Entry(NamedTuple, Generic[T]):
+    snapshot: T
     began: float
     ended: float
     outdated: bool = False
 
 
-class SnapshotCache:
+class SnapshotCache(Generic[T]):
     """Two time-aware caches over one timer; not safe to share between threads.
 
     A snapshot that is in neither of them has expired; nothing else evicts one.
@@ -38,11 +38,11 @@ class SnapshotCache:
         self._fresh: TLRUCache[str, float] = TLRUCache(
             math.inf, lambda _space, began, _now: began + self._fresh_for, timer
         )
-        self._served: TLRUCache[str, _Entry] = TLRUCache(
+        self._served: TLRUCache[str, _Entry[T]] = TLRUCache(
             math.inf, lambda _space, entry, _now: entry.ended + max(self._fresh_for, self._served_for), timer
         )
 
-    def put(self, space: str, snapshot: Snapshot, began: float) -> None:
+    def put(self, space: str, snapshot: T, began: float) -> None:
         """Hold a new snapshot of a space in place of the old one.
 
         Args:
@@ -52,7 +52,7 @@ class SnapshotCache:
         """
         self._insert(space, _Entry(snapshot, began, self._timer()))
 
-    def get(self, space: str) -> Snapshot | None:
+    def get(self, space: str) -> T | None:
         """Return the snapshot to serve; None if there is none, or it has expired."""
         self._served.expire()
         entry = self._held(space)
@@ -84,13 +84,13 @@ class SnapshotCache:
         for space, entry in held:
             self._insert(space, entry)
 
-    def _held(self, space: str) -> _Entry | None:
+    def _held(self, space: str) -> _Entry[T] | None:
         try:
             return self._served[space]
         except KeyError:
             return None
 
-    def _insert(self, space: str, entry: _Entry) -> None:
+    def _insert(self, space: str, entry: _Entry[T]) -> None:
         # Dropped first: older releases of cachetools keep the old entry if the new one has already expired.
         self.drop(space)
         self._served[space] = entry

@@ -20,6 +20,7 @@ from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Generic, TypeVar
 
 from exporter.clock import Clock, Stopped
 from exporter.harness.errors import REASONS, InternalError, RefreshError, forget_calls
@@ -30,11 +31,16 @@ from exporter.labels import clean
 _FIRST_BACKOFF = 5.0
 _LONGEST_BACKOFF = 300.0
 
-Walk = Callable[[threading.Event, Snapshot | None], Snapshot]
-"""Function that reads one space, until the event is set; it may compare what it reads with the last snapshot.
+T = TypeVar("T")
+
+Read = Callable[[threading.Event, T | None], T]
+"""Function that reads one space, until the event is set; it may compare what it reads with what it returned last.
 
 Raises `RefreshError`, or `Stopped` if it was cancelled.
 """
+
+Walk = Read[Snapshot]
+"""Function that reads the artifacts of one space."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +65,7 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
-class SpaceStatus:
+class Status(Generic[T]):
     """Status of one space at one moment.
 
     Attributes:
@@ -74,11 +80,15 @@ class SpaceStatus:
 
     space: str
     state: str
-    snapshot: Snapshot | None
+    snapshot: T | None
     up: bool
     refresh_seconds: float | None
     failures: Mapping[str, int]
     last_failure: Failure | None
+
+
+SpaceStatus = Status[Snapshot]
+"""Status of the artifacts of one space."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +100,8 @@ class CacheCounts:
 
 
 @dataclass(slots=True)
-class _Space:
-    walk: Walk
+class _Space(Generic[T]):
+    walk: Read[T]
     cancelled: threading.Event = field(default_factory=threading.Event)
     running: Future[None] | None = None
     not_before: float = 0.0
@@ -104,19 +114,19 @@ class _Space:
     hits: int = 0
 
 
-class Refresher:
+class Refresher(Generic[T]):
     """Refreshes spaces when scrapes ask for them, one walk per space at a time; safe to share between threads."""
 
     def __init__(
         self,
-        walks: Mapping[str, Walk],
+        walks: Mapping[str, Read[T]],
         *,
         submit: Callable[[Callable[[str], None], str], Future[None]],
         clock: Clock,
         cache_ttl: float,
         max_stale: float,
         jitter: random.Random,
-        on_refresh: Callable[[SpaceStatus], None] = lambda _: None,
+        on_refresh: Callable[[Status[T]], None] = lambda _: None,
     ) -> None:
         """Start with every space cold.
 
@@ -132,7 +142,7 @@ class Refresher:
         self._spaces = {name: _Space(walk) for name, walk in walks.items()}
         self._submit = submit
         self._clock = clock
-        self._cache = SnapshotCache(clock.monotonic, fresh_for=cache_ttl, served_for=max_stale)
+        self._cache = SnapshotCache[T](clock.monotonic, fresh_for=cache_ttl, served_for=max_stale)
         self._jitter = jitter
         self._on_refresh = on_refresh
         self._lock = threading.Lock()
@@ -146,7 +156,7 @@ class Refresher:
 
     def reload(
         self,
-        walks: Mapping[str, Walk],
+        walks: Mapping[str, Read[T]],
         *,
         submit: Callable[[Callable[[str], None], str], Future[None]],
         reset: Collection[str],
@@ -217,7 +227,7 @@ class Refresher:
             joined = [self._scrape_space(name, one, budget) for name, one in self._asked(space)]
             return [refresh for refresh in joined if refresh is not None]
 
-    def statuses(self, space: str | None = None) -> tuple[SpaceStatus, ...]:
+    def statuses(self, space: str | None = None) -> tuple[Status[T], ...]:
         """Return the status of every space, in the configured order, or of one space."""
         with self._lock:
             return tuple(self._status(name, one) for name, one in self._asked(space))
@@ -237,10 +247,10 @@ class Refresher:
         with self._lock:
             return all(space.refresh_seconds is not None for space in self._spaces.values())
 
-    def _asked(self, space: str | None) -> list[tuple[str, _Space]]:
+    def _asked(self, space: str | None) -> list[tuple[str, _Space[T]]]:
         return [(name, one) for name, one in self._spaces.items() if space in {None, name}]
 
-    def _scrape_space(self, name: str, space: _Space, budget: float) -> Future[None] | None:
+    def _scrape_space(self, name: str, space: _Space[T], budget: float) -> Future[None] | None:
         space.requests += 1
         state = self._state(name, space, self._cache.get(name))
         if state == "fresh":
@@ -253,11 +263,11 @@ class Refresher:
         short = state == "due" and (space.refresh_seconds or 0.0) <= budget
         return space.running if short else None
 
-    def _start_if_due(self, name: str, space: _Space) -> None:
+    def _start_if_due(self, name: str, space: _Space[T]) -> None:
         if space.running is None and self._clock.monotonic() >= space.not_before:
             space.running = self._submit(partial(self._refresh, space), name)
 
-    def _refresh(self, space: _Space, name: str) -> None:
+    def _refresh(self, space: _Space[T], name: str) -> None:
         if space.cancelled.is_set():
             return
         with self._lock:
@@ -265,7 +275,7 @@ class Refresher:
         began = self._clock.monotonic()
         where = ""
         try:
-            result: Snapshot | RefreshError = space.walk(space.cancelled, last)
+            result: T | RefreshError = space.walk(space.cancelled, last)
         except Stopped:
             with self._lock:
                 space.running = None
@@ -284,20 +294,20 @@ class Refresher:
                 return
             space.running = None
             space.refresh_seconds = self._clock.monotonic() - began
-            if isinstance(result, Snapshot):
-                self._succeeded(name, space, result, began)
-            else:
+            if isinstance(result, RefreshError):
                 self._failed(space, result, where)
+            else:
+                self._succeeded(name, space, result, began)
             status = self._status(name, space)
         self._on_refresh(status)
 
-    def _succeeded(self, name: str, space: _Space, snapshot: Snapshot, began: float) -> None:
+    def _succeeded(self, name: str, space: _Space[T], snapshot: T, began: float) -> None:
         self._cache.put(name, snapshot, began)
         space.was_good = True
         space.failures_in_a_row = 0
         space.last_failure = None
 
-    def _failed(self, space: _Space, error: RefreshError, where: str) -> None:
+    def _failed(self, space: _Space[T], error: RefreshError, where: str) -> None:
         # Beyond 2 ** 10 every back-off is the longest one, and a huge power would overflow a float.
         backoff = min(_FIRST_BACKOFF * 2 ** min(space.failures_in_a_row, 10), _LONGEST_BACKOFF)
         # The jitter keeps spaces that failed together from being read together again.
@@ -314,9 +324,9 @@ class Refresher:
             traceback=where,
         )
 
-    def _status(self, name: str, space: _Space) -> SpaceStatus:
+    def _status(self, name: str, space: _Space[T]) -> Status[T]:
         snapshot = self._cache.get(name)
-        return SpaceStatus(
+        return Status(
             space=name,
             state=self._state(name, space, snapshot),
             snapshot=snapshot,
@@ -326,7 +336,7 @@ class Refresher:
             last_failure=space.last_failure,
         )
 
-    def _state(self, name: str, space: _Space, snapshot: Snapshot | None) -> str:
+    def _state(self, name: str, space: _Space[T], snapshot: T | None) -> str:
         if snapshot is None:
             return "expired" if space.was_good else "cold"
         if self._cache.is_fresh(name):
@@ -334,7 +344,11 @@ class Refresher:
         return "due" if space.last_failure is None else "failing"
 
 
-def _successor(space: _Space, walk: Walk, *, reset: bool, outdated: bool) -> _Space:
+SpaceRefresher = Refresher[Snapshot]
+"""Refreshes the artifacts of spaces."""
+
+
+def _successor(space: _Space[T], walk: Read[T], *, reset: bool, outdated: bool) -> _Space[T]:
     """Return a space as it continues after a reload; a new object ignores the refresh that runs."""
     if reset:
         return _Space(walk, failures=space.failures, requests=space.requests, hits=space.hits)

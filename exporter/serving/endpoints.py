@@ -16,7 +16,7 @@ from weakref import WeakKeyDictionary
 from exporter import __version__
 from exporter.clock import Clock
 from exporter.engine.probes import Probes
-from exporter.inventory.refresh import Refresher
+from exporter.inventory.refresh import SpaceRefresher
 from exporter.metrics.exposition import OPENMETRICS, TEXT, Exposition, Rendering
 from exporter.serving import landing
 from exporter.serving.compression import Gzip
@@ -70,7 +70,7 @@ class Endpoints:
 
     def __init__(
         self,
-        refresher: Refresher,
+        refresher: SpaceRefresher,
         exposition: Exposition,
         probes: Probes,
         *,
