@@ -78,10 +78,11 @@ def test_each_scope_lists_its_own_registries_only(get, space):
             f"{PREFIX}/spaces/{rest}"
             for rest in (
                 "demo/%2B/artifacts", "demo/+/artifacts/", "demo/artifacts", "+/artifacts", "/+/artifacts",
-                "demo/a/b/c/+/artifacts", "demo/+/registries",
+                "demo/a/b/c/+/artifacts", "demo/+/scans",
             )
         ),
         "/api/v1/spaces/demo/+/artifacts", "/gateway/har/api/v1/spaces/demo/+/artifacts", "/",
+        f"{PREFIX}/registry/demo/+", f"{PREFIX}/registry/demo/npm-remote", f"{PREFIX}/scans",
     ],
 )  # fmt: skip
 def test_any_other_path_is_not_found(demo, session, path):

@@ -21,3 +21,15 @@ def names(data):
 def milliseconds(row, field="lastModified"):
     """Return a row's time as a number, however it is spelled."""
     return int(row[field])
+
+
+def ask_page(session, registry):
+    """Return a function that asks a registry for a page of any source, and returns the body."""
+
+    def ask(source, page, size):
+        url = source.url(registry.url + PREFIX, page, size)
+        answer = session.get(url, headers={"x-api-key": registry.key}, timeout=PATIENCE)
+        answer.raise_for_status()
+        return answer.content
+
+    return ask

@@ -15,7 +15,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 
 from exporter.demo.artifacts import Row
-from exporter.demo.server import KEY, Query, RefusedError, Registry, Request, Response
+from exporter.demo.estate import Estate
+from exporter.demo.listener import Query, Request, Response
+from exporter.demo.pages import RefusedError
+from exporter.demo.server import KEY, Registry
 
 SPACE = "acct"
 """The space of an upstream that was given one listing."""
@@ -100,11 +103,17 @@ def one_based(page: int) -> int:
     return max(page - 1, 0)
 
 
+def _current(rows: Rows | None) -> Sequence[Row] | None:
+    return rows() if callable(rows) else rows
+
+
 class Upstream(Registry):
     """The registry that a test needs; the attributes are its knobs.
 
     Attributes:
         spaces: listing of each space; a listing is rows or a function that returns them, None for an unknown space.
+        registries: those of all spaces, or a function that returns them.
+        violations: those of all spaces, each with the `path` of its registry, or a function that returns them.
         bearer: serve at `/api/v1` and want `Authorization: Bearer`, as the open-source server.
         serve_page: from the page asked to the page served (`one_based`, `lambda page: 0` for the first one for ever).
             `pageIndex` stays what was asked.
@@ -123,6 +132,8 @@ class Upstream(Registry):
         self,
         rows: Rows | Mapping[str, Rows] = (),
         *,
+        registries: Sequence[Row] | Callable[[], Sequence[Row]] = (),
+        violations: Sequence[Row] | Callable[[], Sequence[Row]] = (),
         key: str = KEY,
         bearer: bool = False,
         serve_page: Callable[[int], int] = int,
@@ -136,8 +147,11 @@ class Upstream(Registry):
         hold: threading.Event | None = None,
         ssl_context=None,
     ) -> None:
-        super().__init__(self._rows, key=key)
+        super().__init__(
+            Estate(self._rows, lambda _: _current(self.registries), lambda _: _current(self.violations)), key=key
+        )
         self.spaces: dict[str, Rows] = dict(rows) if isinstance(rows, Mapping) else {SPACE: rows}
+        self.registries, self.violations = registries, violations
         self.bearer = bearer
         self.serve_page, self.serve_size = serve_page, serve_size
         self.page_size, self.item_count = page_size, item_count
@@ -202,7 +216,9 @@ class Upstream(Registry):
             if self.before:
                 self.before(request)
             envelope = super().page(request._replace(query=self._served(request.query)))
-        self._dress(envelope["data"], request.query)
+        listing = envelope["data"] if "status" in envelope else envelope
+        if "itemCount" in listing:
+            self._dress(listing, request.query)
         return envelope
 
     def count(self, rows: Sequence[Row]) -> int:
@@ -210,8 +226,7 @@ class Upstream(Registry):
         return len(rows)
 
     def _rows(self, space: str, _now: float) -> Sequence[Row] | None:
-        rows = self.spaces.get(space)
-        return rows() if callable(rows) else rows
+        return _current(self.spaces.get(space))
 
     @contextmanager
     def _logged(self, request: Request):
