@@ -10,6 +10,9 @@ RISKS = ("quarantined", "blocked", "warn", "unscanned", "none")
 FINDINGS = RISKS[:3]
 """Values of the label `finding`: the risks that someone must act on."""
 
+REGISTRIES, VIOLATIONS = SOURCES = ("registries", "violations")
+"""Values of the label `source`: what is read in addition to artifacts."""
+
 OTHER = "(other)"
 """Value of a label for everything over the limit of its values."""
 

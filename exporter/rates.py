@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+_TENTH = 10
+
 
 class Rate(NamedTuple):
     """At most so many requests in any window of so many seconds."""
@@ -12,6 +14,12 @@ class Rate(NamedTuple):
     def least_seconds(self, requests: int) -> float:
         """Return the seconds until the last of so many requests may be sent."""
         return (max(requests, 1) - 1) // self.requests * self.seconds
+
+    def tenth(self) -> "Rate":
+        """Return a rate of a tenth, in whole requests."""
+        if self.requests < _TENTH:
+            return Rate(1, self.seconds * _TENTH / self.requests)
+        return Rate(self.requests // _TENTH, self.seconds)
 
 
 class TokenBucket:

@@ -4,6 +4,9 @@ import re
 from collections.abc import Sequence
 from hashlib import sha256
 
+DESCENDANTS = "/**"
+"""End of an entry that stands for a scope and all scopes below it."""
+
 # Identifiers of accounts are URL-safe base64, so one in thirty begins with - or _.
 _SEGMENT = r"[A-Za-z0-9_-][A-Za-z0-9_.$-]*"
 _SCOPE = re.compile(rf"{_SEGMENT}(?:/{_SEGMENT}){{0,2}}")
@@ -18,9 +21,25 @@ def parse_scope(text: str) -> str:
     scope = text.strip().removesuffix("/+")
     if not _SCOPE.fullmatch(scope):
         raise ValueError(
-            "must be account, account/org or account/org/project, each of letters, digits, _ - and (inside) . $"
+            "must be account, account/org or account/org/project, each of letters, digits, _ - and (inside) . $; /** at"
+            " the end for all spaces below"
         )
     return scope
+
+
+def parse_entry(text: str) -> str:
+    """Return a scope, with `/**` at the end if that stands there: this scope and all scopes below it.
+
+    Raises:
+        ValueError: the text is no scope.
+    """
+    scope = text.strip().removesuffix(DESCENDANTS)
+    return parse_scope(scope) + text.strip()[len(scope) :]
+
+
+def is_below(scope: str, root: str) -> bool:
+    """Return whether a scope is another one, or lies below it; case makes no difference."""
+    return f"{scope}/".lower().startswith(f"{root}/".lower())
 
 
 def parts_of(scope: str) -> tuple[str, str, str]:

@@ -11,7 +11,7 @@ from functools import cached_property
 from itertools import chain
 from typing import Any
 
-from exporter.inventory.refresh import Refresher, Walk
+from exporter.inventory.refresh import SpaceRefresher, Walk
 from exporter.scopes import shard_of
 from tools.simulation import LATENCY, MINUTE, Key, Slots, Turns, requests_of
 from tools.timeline import Timeline
@@ -199,8 +199,8 @@ def _no_cycles() -> Iterator[None]:
         gc.enable()
 
 
-def _refresher(plan: Plan, timeline: Timeline, key: Key, walks: Mapping[str, Walk]) -> Refresher:
-    return Refresher(
+def _refresher(plan: Plan, timeline: Timeline, key: Key, walks: Mapping[str, Walk]) -> SpaceRefresher:
+    return SpaceRefresher(
         walks,
         submit=key.submit,
         clock=timeline,
@@ -218,7 +218,7 @@ class Scraper:
         alarming: number of ages above the limit of HarnessARSnapshotStale.
     """
 
-    def __init__(self, timeline: Timeline, refresher: Refresher, plan: Plan, offset: float) -> None:
+    def __init__(self, timeline: Timeline, refresher: SpaceRefresher, plan: Plan, offset: float) -> None:
         self.ages: defaultdict[str, list[float | None]] = defaultdict(list)
         self.alarming = 0
         self._timeline = timeline

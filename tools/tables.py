@@ -12,6 +12,7 @@ import yaml
 from exporter.config.settings import OnReload, Settings, default_text, names_of
 from exporter.metrics.family import LABELS, Family
 from exporter.metrics.process_families import PROCESS_FAMILIES
+from exporter.metrics.source_families import LISTED_FAMILIES, SOURCE_FAMILIES
 from exporter.metrics.space_families import SPACE_FAMILIES
 
 ROOT = Path(__file__).parent.parent
@@ -89,6 +90,7 @@ def _alert(name: str, severity: str) -> tuple[str, str, str]:
 PARTS = {
     DOCS / "metrics.md": {
         "metrics of spaces": lambda: families(SPACE_FAMILIES),
+        "metrics of the sources": lambda: families((*LISTED_FAMILIES, *SOURCE_FAMILIES)),
         "metrics of the process": lambda: families(PROCESS_FAMILIES),
         "labels": labels,
     },

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from exporter.check.forecast import seconds_by_rate
 from exporter.check.report import CheckedSpace, Report, report_on
 from exporter.check.sample import SampleTally
+from exporter.check.sources import SourceQuestions
 from exporter.clock import Clock
 from exporter.config.settings import Settings
 from exporter.config.spaces import Space
@@ -33,7 +34,12 @@ _PAGE_REQUESTS = 2
 """Requests for a page at most, without retries: the server may refuse its size."""
 
 
-def check_spaces(settings: Settings, clock: Clock, on_answer: Callable[[], None] = lambda: None) -> Report:
+def check_spaces(
+    settings: Settings,
+    clock: Clock,
+    on_answer: Callable[[], None] = lambda: None,
+    on_start: Callable[[int], None] = lambda _: None,
+) -> Report:
     """Ask every space for its first page, several at once, and report what the answers mean.
 
     A space is refreshed as by `serve`, but only with its first page.
@@ -42,22 +48,30 @@ def check_spaces(settings: Settings, clock: Clock, on_answer: Callable[[], None]
         settings: valid settings.
         clock: source of time.
         on_answer: called after each space.
+        on_start: called with the number of spaces before they are asked.
 
     Raises:
         SettingsError: a key file can no longer be used.
     """
     clients = Clients(settings, clock, ApiCounters())
-    client_of = {space.ref: clients.of(space, settings) for space in settings.served}
+    sources = SourceQuestions(settings, clients, clock)
+    discovery = sources.discover()
+    configured = settings.configured_and({entry: listed.found for entry, listed in discovery.found.items()})
+    served = tuple(filter(settings.serves, configured))
+    on_start(len(served))
+    client_of = {space.ref: clients.of(space, settings) for space in served}
     requests: Counter[SharedClient] = Counter()
-    for space in settings.served:
+    for space in served:
         requests[client_of[space.ref]] += _PAGE_REQUESTS + len(space.registries)
     questions: dict[str, _Question] = {}
-    for space in settings.served:
+    for space in served:
         client = client_of[space.ref]
         # Enough time for all requests of the key, so that none fails because it waits for rate_limit.
         patience = settings.request_timeout + seconds_by_rate(requests[client], settings.rate_limit)
-        questions[space.ref] = _Question(space, client, settings, clock, patience)
-    workers = {space.ref: clients.walk_workers(space, settings) for space in settings.served}
+        undiscovered = discovery.failed.get(space.entry)
+        question = _Question(space, client, settings, clock, patience=patience, undiscovered=undiscovered)
+        questions[space.ref] = question
+    workers = {space.ref: clients.walk_workers(space, settings) for space in served}
     refresher = Refresher(
         {name: question.first_page for name, question in questions.items()},
         submit=lambda refresh, space: workers[space].submit(refresh, space),
@@ -71,17 +85,29 @@ def check_spaces(settings: Settings, clock: Clock, on_answer: Callable[[], None]
     wait(refresher.start())
     for asked in [workers[name].submit(question.open_registries) for name, question in questions.items()]:
         asked.result()
+    for question in questions.values():
+        question.count_registries(sources)
     keys = list(dict.fromkeys(client_of.values()))
     checked = [
         questions[status.space].checked(status, keys.index(client_of[status.space])) for status in refresher.statuses()
     ]
-    return report_on(checked, settings)
+    found = {entry: len(listed.found) - 1 for entry, listed in discovery.found.items()}
+    return report_on(checked, settings, configured=configured, found=found, warnings=tuple(sources.warnings()))
 
 
 class _Question:
     """Questions to one space."""
 
-    def __init__(self, space: Space, client: SharedClient, settings: Settings, clock: Clock, patience: float) -> None:
+    def __init__(
+        self,
+        space: Space,
+        client: SharedClient,
+        settings: Settings,
+        clock: Clock,
+        *,
+        patience: float,
+        undiscovered: RefreshError | None,
+    ) -> None:
         """Ask nothing yet.
 
         Args:
@@ -90,7 +116,10 @@ class _Question:
             settings: the settings.
             clock: source of time.
             patience: seconds that each page may take.
+            undiscovered: why the spaces below it could not be found; None if they were, or are not wanted.
         """
+        self._undiscovered = undiscovered
+        self._registries: int | None = None
         self._space = space
         self._client = client
         self._settings = settings
@@ -109,8 +138,15 @@ class _Question:
         Raises:
             RefreshError: it could not be read.
         """
+        if self._undiscovered:
+            raise self._undiscovered
         self._first = self._walker.first_page(cancelled)
         return self._first.snapshot
+
+    def count_registries(self, sources: SourceQuestions) -> None:
+        """Ask how many registries there are, if there are no artifacts."""
+        if self._first and not self._first.snapshot.inventory.artifacts:
+            self._registries = sources.number_of_registries(self._space)
 
     def _new_tally(self, *arguments: Any, **options: Any) -> SampleTally:  # noqa: ANN401 - those of Tally
         self._tally = SampleTally(*arguments, **options)
@@ -158,6 +194,7 @@ class _Question:
             requests=self._first.requests if self._first else None,
             series=sum(1 for family in SPACE_FAMILIES for _ in family.samples(view)),
             rows=self._tally.rows if self._tally else (),
+            registries=self._registries,
             unlisted=self._unlisted,
             unknown=self._unknown,
         )

@@ -1,7 +1,8 @@
 """Report of `har-exporter check`: a verdict on each space, and warnings that name the setting to change."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from types import MappingProxyType
 from typing import Any
 
 from exporter.check import forecast
@@ -32,6 +33,7 @@ class CheckedSpace:
         requests: requests of one refresh; None if only a refresh can show it.
         series: time series of the first page.
         rows: its rows.
+        registries: number of its registries, if it has no artifacts; None if that is not known.
         unlisted: configured registries that list nothing.
         unknown: configured registries that could not be asked for.
     """
@@ -43,6 +45,7 @@ class CheckedSpace:
     requests: int | None
     series: int
     rows: Sequence[Artifact] = ()
+    registries: int | None = None
     unlisted: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
 
@@ -129,16 +132,33 @@ class Report:
         total: all spaces together.
         warnings: settings that do not suit all spaces together, each with what to change.
         certificates: what servers' certificates are checked against.
+        found: number of spaces found below each entry that ends in `/**`.
     """
 
     spaces: tuple[Verdict, ...]
     total: Total
     warnings: tuple[str, ...]
     certificates: str
+    found: Mapping[str, int]
 
 
-def report_on(checked: Sequence[CheckedSpace], settings: Settings) -> Report:
-    """Return a verdict on every space, and on all together."""
+def report_on(
+    checked: Sequence[CheckedSpace],
+    settings: Settings,
+    *,
+    configured: Sequence[Space] | None = None,
+    found: Mapping[str, int] = MappingProxyType({}),
+    warnings: Sequence[str] = (),
+) -> Report:
+    """Return a verdict on every space, and on all together.
+
+    Args:
+        checked: the answers of each space of this shard.
+        settings: the settings.
+        configured: the spaces of all shards; None for those of the settings.
+        found: number of spaces found below each entry that ends in `/**`.
+        warnings: what is known already.
+    """
     keys = {number: _Key(number, checked, settings) for number in dict.fromkeys(one.key for one in checked)}
     verdicts = tuple(_verdict(one, keys[one.key], settings) for one in checked)
     # Every key has its own rate, but all keys share the requests in flight.
@@ -156,8 +176,8 @@ def report_on(checked: Sequence[CheckedSpace], settings: Settings) -> Report:
         finding_series=sum(verdict.finding_series for verdict in verdicts),
     )
     of_keys = (warning for key in keys.values() for warning in key.warnings())
-    warnings = (*_case_warnings(settings.configured), *of_keys)
-    return Report(verdicts, total, warnings, certificates=str(authorities(settings.ca_file)))
+    warnings = (*_case_warnings(settings.configured if configured is None else configured), *of_keys, *warnings)
+    return Report(verdicts, total, warnings, certificates=str(authorities(settings.ca_file)), found=found)
 
 
 def as_document(report: Report) -> dict[str, Any]:
@@ -168,6 +188,7 @@ def as_document(report: Report) -> dict[str, Any]:
         "total": asdict(report.total),
         "warnings": report.warnings,
         "certificates": report.certificates,
+        "discovered_spaces": dict(report.found),
     }
 
 
@@ -290,8 +311,12 @@ def _registry_warnings(one: CheckedSpace) -> Iterator[str]:
 
 def _page_warnings(one: CheckedSpace, snapshot: Snapshot, settings: Settings) -> Iterator[str]:
     filters = [name for name in _FILTERS if getattr(one.space, name) not in {(), None}]
-    if _rows(snapshot) == 0 and not (one.unlisted and filters == ["registries"]):
-        wider = "" if one.space.project else "; registries of organizations and projects below are not included"
+    if _rows(snapshot) == 0 and one.registries:
+        them = ", ".join(filters) or "them"
+        yield f"nothing is listed, although there are {one.registries:,} registries: check {them}"
+    # The root of an entry that ends in /** need not have a registry of its own.
+    elif _rows(snapshot) == 0 and not one.space.descendants and not (one.unlisted and filters == ["registries"]):
+        wider = "" if one.space.project else "; for those of organizations and projects below, write /** at the end"
         yield f"nothing is listed: check {', '.join(filters) or 'spaces'}{wider}"
     elif one.requests is None:
         yield "the API does not report how many artifacts there are: only a refresh shows what it costs"

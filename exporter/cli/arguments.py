@@ -197,6 +197,7 @@ def _nearest(given: str, known: Iterable[str]) -> str | None:
     # The short flags of other programs: -o json, -ojson.
     if not near and given.startswith("-") and not given.startswith("--"):
         near = [name for name in by_name if name.startswith(like[:1] or " ")]
+    near.sort(key=lambda name: name.replace("-", "_") in Settings.model_fields)
     return by_name[near[0]] if near else None
 
 

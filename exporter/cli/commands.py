@@ -118,6 +118,7 @@ def _serve(
         app.exposition,
         app.probes,
         clock=clock,
+        sources=app.sources,
         scrape_timeout_offset=lambda: app.settings.scrape_timeout_offset,
         reload=lambda: reloader.ask() if app.settings.web_enable_lifecycle else None,
     )
@@ -139,7 +140,7 @@ def _serve(
         watch([web_config.content, *([tls.content] if tls else [])], clock)
     # Objects that live as long as the process need not be scanned while a walk makes garbage: a tenth of its time.
     gc.freeze()
-    app.refresher.start()
+    app.start()
     reloader.watch()
     serving.run()
     lines.end()
@@ -204,8 +205,8 @@ def check(settings: Settings, *, as_json: bool) -> int:
     # The report contains what the log would warn of.
     log.configure("debug" if settings.log_level == "debug" else "error", settings.log_format)
     _web_config(settings)
-    with console.asking(len(settings.served)) as on_answer:
-        report = check_spaces(settings, SystemClock(), on_answer)
+    with console.asking() as (on_start, on_answer):
+        report = check_spaces(settings, SystemClock(), on_answer, on_start)
     if as_json:
         print(json.dumps(as_document(report), indent=2))
     else:

@@ -137,20 +137,25 @@ def _style(verdict: Verdict) -> str:
 
 def _summary_of_check(report: Report) -> str:
     total = report.total
+    found = "".join(f"{entry}: {_spaces(number, 0)} found; " for entry, number in report.found.items())
     findings = f", and at most {total.finding_series:,} more of findings" if total.finding_series else ""
     return (
-        f"{_spaces(total.spaces, total.failed)}: {total.artifacts:,} artifacts; a refresh takes {total.requests:,}"
-        f" requests and at least {_span(total.refresh_seconds)}; at least {total.series:,} series{findings};"
-        f" certificates are checked against {report.certificates}"
+        f"{found}{_spaces(total.spaces, total.failed)}: {total.artifacts:,} artifacts; a refresh takes"
+        f" {total.requests:,} requests and at least {_span(total.refresh_seconds)}; at least {total.series:,}"
+        f" series{findings}; certificates are checked against {report.certificates}"
     )
 
 
 @contextmanager
-def asking(spaces: int) -> Iterator[Callable[[], None]]:
-    """Show on a terminal how many spaces have answered; yields a function to call for each, from any thread."""
+def asking() -> Iterator[tuple[Callable[[int], None], Callable[[], None]]]:
+    """Show on a terminal how many spaces have answered.
+
+    Yields:
+        A function to call with the number of spaces, and one to call for each that answered, from any thread.
+    """
     with _progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()) as progress:
-        task = progress.add_task("spaces asked", total=spaces)
-        yield partial(progress.advance, task)
+        task = progress.add_task("spaces asked", total=None)
+        yield lambda spaces: progress.update(task, total=spaces), partial(progress.advance, task)
 
 
 class RefreshBars:

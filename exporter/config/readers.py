@@ -5,7 +5,7 @@ A reader raises ValueError with a message that says what is accepted.
 
 import ipaddress
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, NamedTuple
 from urllib.parse import urlsplit
@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 from pydantic import BeforeValidator, SecretStr
 
 from exporter.files import read_file
-from exporter.labels import FINDINGS
+from exporter.labels import FINDINGS, SOURCES
 from exporter.rates import Rate
-from exporter.scopes import parse_scope
+from exporter.scopes import parse_entry
 from exporter.texts import DURATION_FORMS, optional, quoted, read_duration, read_key, read_switch, read_text
 
 MOST_SHARDS = 1000
@@ -138,11 +138,20 @@ def read_page_size(value: object) -> int | None:
 
 def read_findings(value: object) -> tuple[str, ...]:
     """Return a list of findings, highest risk first; none for `off`."""
+    return _some_of(FINDINGS, value)
+
+
+def read_sources(value: object) -> tuple[str, ...]:
+    """Return a list of sources; none for `off`."""
+    return _some_of(SOURCES, value)
+
+
+def _some_of(choices: Sequence[str], value: object) -> tuple[str, ...]:
     words = [word.lower() for word in _listed(value)]
     for word in words:
-        if word not in FINDINGS:
-            raise ValueError(f"must be a list of {', '.join(FINDINGS)}, or off, not {quoted(word)}")
-    return tuple(finding for finding in FINDINGS if finding in words)
+        if word not in choices:
+            raise ValueError(f"must be a list of {', '.join(choices)}, or off, not {quoted(word)}")
+    return tuple(choice for choice in choices if choice in words)
 
 
 def read_names(value: object) -> tuple[str, ...]:
@@ -162,9 +171,9 @@ def read_term(value: object) -> str:
     return term
 
 
-def read_space(value: object) -> str:
-    """Return a space: `account`, `account/org` or `account/org/project`."""
-    return parse_scope(read_text(value))
+def read_entry(value: object) -> str:
+    """Return a space: `account`, `account/org` or `account/org/project`; with `/**` at the end if that stands there."""
+    return parse_entry(read_text(value))
 
 
 def read_base_url(value: object) -> str:

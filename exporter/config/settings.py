@@ -14,7 +14,16 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from exporter.config import readers as r
 from exporter.config.owners import Owners, owner_of, read_owners
-from exporter.config.spaces import Space, SpaceEntry, read_entries, refuse_clear_text
+from exporter.config.spaces import (
+    NOTHING_FOUND,
+    Found,
+    Space,
+    SpaceEntry,
+    asked_for_sources,
+    read_entries,
+    refuse_clear_text,
+    spaces_of,
+)
 from exporter.rates import Rate
 from exporter.scopes import shard_of
 from exporter.texts import optional, whole
@@ -75,11 +84,17 @@ class Settings(BaseSettings):
     auth_scheme: Annotated[Literal["x-api-key", "bearer"], r.choice("x-api-key", "bearer")] = _setting(
         "x-api-key", OnReload.REFRESH, "How the API key is sent: x-api-key or bearer."
     )
+    sources: Annotated[tuple[str, ...], BeforeValidator(r.read_sources)] = _setting(
+        "registries,violations",
+        OnReload.APPLY,
+        "What is read in addition to artifacts: registries, violations, separated by commas; or off.",
+    )
     spaces: tuple[SpaceEntry, ...] = _setting(
         "",
         OnReload.APPLY,
-        "Spaces to list, required: account, account/org or account/org/project, separated by commas; in the file a list"
-        f" of these or of mappings with {', '.join(SpaceEntry.model_fields)}.",
+        "Spaces to list, required: account, account/org or account/org/project, separated by commas, with /** at the"
+        " end for all spaces below, too; in the file a list of these or of mappings with"
+        f" {', '.join(SpaceEntry.model_fields)}.",
     )
     registries: r.Names = _setting("", OnReload.RESET, "Read only these registries, separated by commas.")
     package_types: r.Names = _setting("", OnReload.RESET, "Read only these package types, separated by commas.")
@@ -116,6 +131,12 @@ class Settings(BaseSettings):
         "45s",
         OnReload.APPLY,
         "How long a snapshot counts as fresh, from the start of its refresh, as a duration of at least 1s.",
+    )
+    registries_ttl: Annotated[float, r.duration("1s")] = _setting(
+        "15m", OnReload.APPLY, "How long the list of registries counts as fresh, as a duration of at least 1s."
+    )
+    violations_ttl: Annotated[float, r.duration("1s")] = _setting(
+        "1m", OnReload.APPLY, "How long the list of violations counts as fresh, as a duration of at least 1s."
     )
     max_stale: Annotated[float, r.duration("0s")] = _setting(
         "1h",
@@ -213,26 +234,40 @@ class Settings(BaseSettings):
     @property
     def configured(self) -> tuple[Space, ...]:
         """The spaces of all shards, in the configured order."""
-        return tuple(map(self.resolve, self.spaces))
+        return self.configured_and(NOTHING_FOUND)
 
     @property
     def served(self) -> tuple[Space, ...]:
-        """The spaces of this shard, in the configured order."""
-        return tuple(space for space in self.configured if shard_of(space.ref, self.shards) == self.shard)
+        """Those of this shard."""
+        return tuple(filter(self.serves, self.configured))
+
+    def configured_and(self, found: Found) -> tuple[Space, ...]:
+        """Return the spaces of all shards, in the configured order, and after them those that were found below them."""
+        return spaces_of(self.spaces, self.resolve, found)
+
+    def serves(self, space: Space) -> bool:
+        """Return whether this shard serves a space."""
+        return shard_of(space.ref, self.shards) == self.shard
+
+    @property
+    def asked_for_sources(self) -> tuple[Space, ...]:
+        """The entries that this process asks for registries and violations."""
+        return asked_for_sources([self.resolve(entry, entry.scope) for entry in self.spaces], self.serves)
 
     @property
     def stale_ages(self) -> dict[str, float]:
         """The ages from which a scan counts as stale, in seconds, by label."""
         return {age.label: age.seconds for age in self.stale_scan_after}
 
-    def resolve(self, entry: SpaceEntry) -> Space:
-        """Return the space of an entry; what the entry leaves out comes from the settings for all."""
+    def resolve(self, entry: SpaceEntry, ref: str) -> Space:
+        """Return a space with the settings of an entry; what the entry leaves out comes from the settings for all."""
         own: dict[str, Any] = {name: getattr(entry, name) for name in entry.model_fields_set}
+        own |= {"ref": ref, "descendants": entry.descendants}
         # A key never goes to a host it was not given for, so the entry's own file replaces both.
         if "api_key_file" in own:
             own["api_key"] = None
-        shared = {one.name: getattr(self, one.name) for one in fields(Space) if one.name != "ref"}
-        return Space(**(shared | {"owner": owner_of(entry.ref, self.owner)} | own))
+        shared = {one.name: getattr(self, one.name) for one in fields(Space) if one.name not in own}
+        return Space(**(shared | {"owner": owner_of(ref, self.owner)} | own))
 
     def values_of(self, space: Space, on_reload: OnReload) -> dict[str, object]:
         """Return the settings with one effect on reload, as they apply to a space."""

@@ -1,8 +1,9 @@
 """Spaces: an entry of the setting `spaces`, and the space that it makes together with the settings for all."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any
 
 from pydantic import (
@@ -20,10 +21,18 @@ from pydantic import (
 
 from exporter.config import readers as r
 from exporter.config.errors import printable_name, unknown_name
-from exporter.scopes import parts_of
+from exporter.labels import REGISTRIES
+from exporter.scopes import DESCENDANTS, is_below, parts_of
 from exporter.texts import optional, quoted
 
 _INVALID = "invalid"  # stands for a value that was refused: not None, so it counts as given
+
+
+Found = Mapping[str, Collection[str]]
+"""Names of the spaces that were found below each entry, which is named as it was written."""
+
+NOTHING_FOUND: Found = MappingProxyType({})
+"""No spaces that were found."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +41,7 @@ class Space:
 
     Attributes:
         ref: `account`, `account/org` or `account/org/project`.
+        descendants: the entry stands for all spaces below it, too.
         base_url: scheme, host and optional path, without a trailing slash.
         api_key: the key, or None if it is in `api_key_file`.
         api_key_file: the file that holds the key, or None.
@@ -44,6 +54,7 @@ class Space:
     """
 
     ref: str
+    descendants: bool
     base_url: str
     api_key: SecretStr | None
     api_key_file: Path | None
@@ -53,6 +64,16 @@ class Space:
     deployed_artifact: bool | None
     search_term: str | None
     owner: str
+
+    @property
+    def entry(self) -> str:
+        """The entry as it was written, without the settings of its own."""
+        return self.ref + DESCENDANTS if self.descendants else self.ref
+
+    @property
+    def upstream(self) -> tuple[object, ...]:
+        """Server and key: equal for spaces that share both."""
+        return self.base_url, self.api_key_file or self.api_key
 
     @property
     def account(self) -> str:
@@ -65,6 +86,62 @@ class Space:
         return parts_of(self.ref)[2]
 
 
+def asked_for_sources(entries: Collection[Space], serves: Callable[[Space], bool]) -> tuple[Space, ...]:
+    """Return the entries that are asked for registries and violations.
+
+    Those that end in `/**` list everything below them, so that an entry below one of the same key is not asked itself.
+
+    Args:
+        entries: all entries.
+        serves: returns whether this shard serves a space.
+    """
+    roots = [entry for entry in entries if entry.descendants]
+
+    def covered(entry: Space) -> bool:
+        return any(
+            root is not entry and root.upstream == entry.upstream and is_below(entry.ref, root.ref) for root in roots
+        )
+
+    return tuple(entry for entry in entries if not covered(entry) and (entry.descendants or serves(entry)))
+
+
+def spaces_of(
+    entries: Sequence["SpaceEntry"],
+    resolve: Callable[["SpaceEntry", str], Space],
+    found: Found,
+) -> tuple[Space, ...]:
+    """Return the spaces of all entries in their order, then those that were found below them; each space once.
+
+    A space with an entry of its own has the settings of this entry; a found one has those of the nearest entry above it
+    that ends in `/**` and has the same server and key.
+
+    Args:
+        entries: all entries.
+        resolve: returns a space of this name with the settings of an entry.
+        found: the spaces that were found.
+    """
+    spaces: dict[str, Space] = {}
+    for entry in entries:
+        space = resolve(entry, entry.scope)
+        other = spaces.setdefault(space.ref, space)
+        if other is not space:
+            own = space if other.descendants else other
+            spaces[space.ref] = replace(own, descendants=True)
+    roots = [(entry, resolve(entry, entry.scope)) for entry in entries if entry.descendants]
+    roots.sort(key=lambda root: len(root[1].ref), reverse=True)
+    # Harness does not distinguish scopes by case.
+    known = {ref.lower() for ref in spaces}
+    for entry, root in roots:
+        for ref in sorted(found.get(entry.ref, ())):
+            if ref.lower() not in known:
+                known.add(ref.lower())
+                nearest = next(
+                    above for above, space in roots if is_below(ref, space.ref) and space.upstream == root.upstream
+                )
+                spaces[ref] = replace(resolve(nearest, ref), descendants=False)
+    return tuple(spaces.values())
+
+
 def _key(description: str) -> Any:  # noqa: ANN401 - the annotation beside each call gives the type
     return Field(default="", description=description)
 
@@ -74,7 +151,9 @@ class SpaceEntry(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, validate_default=True)
 
-    ref: Annotated[str, BeforeValidator(r.read_space)] = _key("account, account/org or account/org/project")
+    ref: Annotated[str, BeforeValidator(r.read_entry)] = _key(
+        "account, account/org or account/org/project; with /** at the end all spaces below it, too"
+    )
     base_url: Annotated[str | None, optional(r.read_base_url)] = _key("server of this space")
     api_key_file: r.KeyPath = _key("file that holds the key for this space")
     registries: r.Names = _key("only these registries")
@@ -83,6 +162,16 @@ class SpaceEntry(BaseModel):
     deployed_artifact: r.OptionalSwitch = _key("only deployed artifacts")
     search_term: r.Term = _key("only artifacts that match")
     owner: Annotated[str, BeforeValidator(r.read_term)] = _key("who answers for this space")
+
+    @property
+    def scope(self) -> str:
+        """The space, without `/**`."""
+        return self.ref.removesuffix(DESCENDANTS)
+
+    @property
+    def descendants(self) -> bool:
+        """Whether the entry stands for all spaces below it, too."""
+        return self.ref.endswith(DESCENDANTS)
 
     @model_validator(mode="before")
     @classmethod
@@ -120,7 +209,7 @@ def read_entries(value: object, settings: Mapping[str, object]) -> tuple[SpaceEn
     given = r.items(value)
     entries: tuple[SpaceEntry, ...] = ()
     # Checked first: one invalid entry must not hide that the key is missing.
-    faults = [*_key_faults(given, settings), *_space_faults(given)]
+    faults = [*_key_faults(given, settings), *_space_faults(given, settings)]
     try:
         entries = _ENTRIES.validate_python(given, context=settings)
     except ValidationError as error:
@@ -156,15 +245,19 @@ def _key_faults(entries: Collection[object], settings: Mapping[str, object]) -> 
         yield "api_key", "is required (HAR_EXPORTER_API_KEY), or api_key_file, or an api_key_file for every space"
 
 
-def _space_faults(entries: Collection[object]) -> Iterator[tuple[str, str]]:
+def _space_faults(entries: Collection[object], settings: Mapping[str, object]) -> Iterator[tuple[str, str]]:
     if not entries:
         yield "spaces", "is required: account, account/org or account/org/project, separated by commas"
+    sources = settings.get("sources")
+    lists_registries = not isinstance(sources, tuple) or REGISTRIES in sources
     # Two entries for one space would export every series twice.
     first: dict[str, int] = {}
     for number, entry in enumerate(entries, 1):
         ref = _ref_of(entry).strip().removesuffix("/+")
         if ref and first.setdefault(ref, number) != number:
             yield "spaces", f"{_named(number, ref)}: is the same space as entry {first[ref]}"
+        if ref.endswith(DESCENDANTS) and not lists_registries:
+            yield "spaces", f"{_named(number, ref)}: requires registries in sources, which lists the spaces below it"
 
 
 def _ref_of(entry: object) -> str:

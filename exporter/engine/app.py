@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from functools import cache, partial
+from typing import NamedTuple
 
 import structlog
 
@@ -17,10 +18,12 @@ from exporter.engine.clients import Clients
 from exporter.engine.generation import Generation, OnPage, new_walker, view_of
 from exporter.engine.memory import return_large_blocks
 from exporter.engine.probes import MOST_TARGETS, Probes
+from exporter.engine.sources import Lists, Sources
 from exporter.harness.counters import ApiCounters
 from exporter.harness.errors import AuthError
-from exporter.inventory.journal import Journal
-from exporter.inventory.refresh import SpaceRefresher, SpaceStatus, Walk
+from exporter.inventory.journal import Journal, facts_of
+from exporter.inventory.listed import NOT_LISTED, SpaceLists
+from exporter.inventory.refresh import SpaceRefresher, SpaceStatus, Submit, Walk
 from exporter.inventory.snapshot import Snapshot
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.process_families import ProcessView
@@ -33,11 +36,20 @@ _SWITCH_INTERVAL = 0.0002
 _JOURNAL_OF_PROBES = 10 * MOST_TARGETS  # spaces, so that one that was dropped for a while is not logged as new
 
 
+class _Listed(NamedTuple):
+    """What was listed of each space of a generation, which is worked out once."""
+
+    lists: Lists
+    generation: Generation
+    of_space: Mapping[str, SpaceLists]
+
+
 class App:
     """The exporter without its commands; lives as long as the process.
 
     Attributes:
         clients: the clients of all servers and keys.
+        sources: the registries and violations of the entries.
         refresher: the spaces and their snapshots.
         exposition: renders /metrics.
         probes: the spaces that /probe asks for.
@@ -70,15 +82,17 @@ class App:
         self._on_page, self._on_refresh = on_page, on_refresh
         self._log_lines_dropped = log_lines_dropped
         self._counters = ApiCounters()
-        self._journal = Journal(clock)
-        self._journal_of_probes = Journal(clock, spaces=_JOURNAL_OF_PROBES)
-        self._lock = threading.Lock()
+        self._journal = Journal(clock, facts_of)
+        self._journal_of_probes = Journal(clock, facts_of, spaces=_JOURNAL_OF_PROBES)
+        self._lock, self._changes = threading.Lock(), threading.Lock()
         self._reload_succeeded, self._reload_time = True, clock.time()
         self.clients = Clients(settings, clock, self._counters)
         # The state of a reload: replaced as a whole, never changed in place.
-        self._now = Generation.of(settings, self.clients, clock, on_page)
+        self.sources = Sources(settings, self.clients, clock, self._spaces_found)
+        self._now = self._generation(settings)
+        self._listed: _Listed | None = None
         self.refresher = self._refresher(self._now.walks, self._now.submit, self._refreshed)
-        self.exposition = Exposition(self._space_views, self._process_view)
+        self.exposition = Exposition(self._space_views, self._process_view, self.sources.views)
         self.probes = Probes(
             self._now.targets,
             self.refresher,
@@ -93,6 +107,11 @@ class App:
         """The settings that are in force."""
         return self._now.settings
 
+    def start(self) -> list[Future[None]]:
+        """Start the first read of every source, and the first refresh of every space; return the refreshes."""
+        self.sources.start()
+        return self.refresher.start()
+
     def reload(self, load: Callable[[], Settings]) -> None:
         """Read the settings again and apply them; what they do not change continues undisturbed.
 
@@ -106,7 +125,9 @@ class App:
         """
         succeeded = False
         try:
-            self._apply(load())
+            settings = load()
+            with self._changes:
+                self._apply(settings)
             succeeded = True
         finally:
             self._reload_succeeded = succeeded
@@ -114,7 +135,7 @@ class App:
 
     def _apply(self, settings: Settings) -> None:
         settings, need_restart = settings.running(self.settings)
-        before, after = self._now, Generation.of(settings, self.clients, self._clock, self._on_page)
+        before, after = self._now, self._generation(settings)
         # Before the walks of the new settings start.
         self.clients.limit(settings)
         # A view must not see new settings with old spaces, or old settings with new spaces.
@@ -123,6 +144,7 @@ class App:
             reset = _apply_to(self.refresher, after.walks, after.submit, before, after, probed=False)
         added, removed = after.spaces.keys() - before.spaces.keys(), before.spaces.keys() - after.spaces.keys()
         self._journal.forget(removed | reset)
+        self.sources.reload(settings)
         self.probes.reload(
             after.targets,
             max_stale=max(settings.cache_ttl, settings.max_stale),
@@ -133,6 +155,43 @@ class App:
         if need_restart:
             _log.warning("changed settings require a restart", settings=",".join(need_restart))
 
+    def _spaces_found(self) -> None:
+        """Serve the spaces that were found, and no longer those that were not."""
+        with self._changes:
+            before = self._now
+            after = self._generation(before.settings, before)
+            failed = {status.space for status in self.refresher.statuses() if status.last_failure}
+            with self._lock:
+                self._now = after
+                self.refresher.reload(
+                    after.walks,
+                    submit=after.submit,
+                    reset=(),
+                    # A root fails before its spaces are found.
+                    outdated={ref for ref, space in after.spaces.items() if space.descendants and ref in failed},
+                    cache_ttl=after.settings.cache_ttl,
+                    max_stale=after.settings.max_stale,
+                )
+            self.probes.targets = after.targets
+        added, removed = after.spaces.keys() - before.spaces.keys(), before.spaces.keys() - after.spaces.keys()
+        self._journal.forget(removed)
+        if added or removed:
+            _log.info("other spaces found", spaces=len(after.spaces), added=len(added), removed=len(removed))
+
+    def _generation(self, settings: Settings, before: Generation | None = None) -> Generation:
+        return Generation.of(
+            settings,
+            self.sources,
+            new_walk=partial(self._new_walk, settings),
+            workers=lambda space: self.clients.walk_workers(space, settings),
+            before=before,
+        )
+
+    def _new_walk(self, settings: Settings, space: Space) -> Walk:
+        client = self.clients.of(space, settings)
+        upstream = partial(self.sources.upstream, space.ref)
+        return new_walker(client, space, settings, self._clock, self._on_page, upstream=upstream).walk
+
     def _refreshed(self, status: SpaceStatus) -> None:
         (self._on_refresh or self._journal.record)(status)
         space = self._now.spaces.get(status.space)
@@ -142,7 +201,7 @@ class App:
     def _refresher(
         self,
         walks: Mapping[str, Walk],
-        submit: Callable[[Callable[[str], None], str], Future[None]],
+        submit: Submit,
         on_refresh: Callable[[SpaceStatus], None],
     ) -> SpaceRefresher:
         return SpaceRefresher(
@@ -170,7 +229,7 @@ class App:
 
         @cache
         def opened() -> Walk:
-            return new_walker(self.clients.of(space, settings), space, settings, self._clock, self._on_page).walk
+            return self._new_walk(settings, space)
 
         def walk(cancelled: threading.Event, last: Snapshot | None) -> Snapshot:
             try:
@@ -183,11 +242,25 @@ class App:
 
     def _space_views(self) -> tuple[SpaceView, ...]:
         with self._lock:
-            spaces = self._now.spaces
-            return tuple(self._space_view(spaces[status.space], status) for status in self.refresher.statuses())
+            generation, statuses = self._now, self.refresher.statuses()
+        listed = self._lists_of(generation)
+        return tuple(
+            view_of(generation.spaces[status.space], status, generation.settings, listed[status.space])
+            for status in statuses
+        )
 
     def _space_view(self, space: Space, status: SpaceStatus) -> SpaceView:
-        return view_of(space, status, self.settings)
+        """Return what is exported of a space of /probe."""
+        generation = self._now
+        return view_of(space, status, generation.settings, self._lists_of(generation).get(space.ref, NOT_LISTED))
+
+    def _lists_of(self, generation: Generation) -> Mapping[str, SpaceLists]:
+        """Return what the sources listed of each space of /metrics."""
+        lists, listed = self.sources.lists(), self._listed
+        if listed is None or listed.lists != lists or listed.generation is not generation:
+            of_space = lists.by_space(generation.spaces.values(), generation.settings.registries_limit)
+            self._listed = listed = _Listed(lists, generation, of_space)
+        return listed.of_space
 
     def _process_view(self) -> ProcessView:
         version, _, revision = __version__.partition("+")
@@ -207,7 +280,7 @@ class App:
 def _apply_to(
     refresher: SpaceRefresher,
     walks: Mapping[str, Walk],
-    submit: Callable[[Callable[[str], None], str], Future[None]],
+    submit: Submit,
     before: Generation,
     after: Generation,
     *,

@@ -69,7 +69,8 @@ class Clients:
         Raises:
             SettingsError: the key file cannot be used, although it could when the settings were read.
         """
-        identity = (*_identity(space), *(getattr(settings, name) for name in _MADE_OF))
+        # The path of the key file, not the key: a rotation must not open another client.
+        identity = (*space.upstream, *(getattr(settings, name) for name in _MADE_OF))
         with self._lock:
             client = self._opened.get(identity)
         if client is None:
@@ -86,11 +87,23 @@ class Clients:
 
         Each server and key has its own, so that walks that wait for one server block no space of another.
         """
-        identity = (*_identity(space), settings.concurrency)
+        identity = (*space.upstream, settings.concurrency)
         with self._lock:
             workers = self._walk_workers.get(identity)
             if workers is None:
                 self._walk_workers[identity] = workers = Workers(settings.concurrency, "walk")
+        return workers
+
+    def source_workers(self, space: Space, source: str) -> Workers:
+        """Return the thread that reads a source of all entries with the server and key of this one.
+
+        One is enough: all reads of a source together may take a tenth of the rate only.
+        """
+        identity = (*space.upstream, source)
+        with self._lock:
+            workers = self._walk_workers.get(identity)
+            if workers is None:
+                self._walk_workers[identity] = workers = Workers(1, source)
         return workers
 
     def keys_usable(self) -> bool:
@@ -133,11 +146,6 @@ def listing_of(space: Space) -> Listing:
         deployed_artifact=space.deployed_artifact,
         search_term=space.search_term,
     )
-
-
-def _identity(space: Space) -> tuple[object, ...]:
-    # The path of the key file, not the key: a rotation must not open another client.
-    return space.base_url, space.api_key_file or space.api_key
 
 
 def _key(space: Space) -> KeySource:

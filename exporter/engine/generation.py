@@ -1,17 +1,22 @@
 """Generation: everything that lives as long as one set of settings."""
 
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 from exporter.clock import Clock
 from exporter.config.settings import OnReload, Settings
 from exporter.config.spaces import Space
-from exporter.engine.clients import Clients, SharedClient, listing_of
+from exporter.engine.clients import SharedClient, listing_of
 from exporter.engine.probes import Targets
+from exporter.engine.sources import Sources
+from exporter.inventory.listed import NOT_LISTED, SpaceLists
 from exporter.inventory.passes import PageQuery
 from exporter.inventory.refresh import SpaceStatus, Walk
+from exporter.inventory.snapshot import RegistryKey, Snapshot
 from exporter.inventory.tally import Tally
 from exporter.inventory.walk import FetchPage, Walker
 from exporter.labels import clean
@@ -42,22 +47,42 @@ class Generation:
     workers: Mapping[str, Workers]
 
     @classmethod
-    def of(cls, settings: Settings, clients: Clients, clock: Clock, on_page: OnPage) -> "Generation":
-        """Return the generation of some settings.
+    def of(
+        cls,
+        settings: Settings,
+        sources: Sources,
+        *,
+        new_walk: Callable[[Space], Walk],
+        workers: Callable[[Space], Workers],
+        before: "Generation | None" = None,
+    ) -> "Generation":
+        """Return the generation of some settings, with the spaces that were found.
+
+        Args:
+            settings: the settings.
+            sources: which find spaces.
+            new_walk: returns a walk through a space.
+            workers: returns the threads that walk through a space.
+            before: the generation of the same settings before others were found; None after a reload.
 
         Raises:
             SettingsError: a key file can no longer be used.
         """
-        spaces = {space.ref: space for space in settings.served}
+        configured = settings.configured_and(sources.found)
+        spaces = {space.ref: space for space in configured if settings.serves(space)}
+        # Kept, because a walk remembers what the server's answers have shown.
+        walks = (
+            {ref: walk for ref, walk in before.walks.items() if before.spaces[ref] == spaces.get(ref)} if before else {}
+        )
+        for ref, space in spaces.items():
+            if ref not in walks:
+                walks[ref] = _after_discovery(space, sources, new_walk(space))
         return cls(
             settings,
             spaces,
-            Targets(settings),
-            walks={
-                name: new_walker(clients.of(space, settings), space, settings, clock, on_page).walk
-                for name, space in spaces.items()
-            },
-            workers={name: clients.walk_workers(space, settings) for name, space in spaces.items()},
+            Targets(settings, configured),
+            walks={ref: walks[ref] for ref in spaces},
+            workers={ref: workers(space) for ref, space in spaces.items()},
         )
 
     def submit(self, refresh: Callable[[str], None], space: str) -> Future[None]:
@@ -76,6 +101,18 @@ class Generation:
         return self.targets.named(name) if probed else self.spaces.get(name)
 
 
+def _after_discovery(space: Space, sources: Sources, walk: Walk) -> Walk:
+    """Return a walk that fails until the spaces below its own were found, if it is the root of some."""
+    if not space.descendants:
+        return walk
+
+    def walk_after_discovery(cancelled: threading.Event, last: Snapshot | None) -> Snapshot:
+        sources.require(space.entry)
+        return walk(cancelled, last)
+
+    return walk_after_discovery
+
+
 def new_walker(
     client: SharedClient,
     space: Space,
@@ -83,19 +120,35 @@ def new_walker(
     clock: Clock,
     on_page: OnPage = lambda *_: None,
     *,
-    tally: Callable[..., Tally] | None = None,
+    tally: Callable[..., Tally] = Tally,
+    upstream: Callable[[], Collection[RegistryKey]] = tuple,
 ) -> Walker:
-    """Return a walker through a space."""
-    return Walker(
-        _fetch_page(client, space),
-        partial(
-            tally or Tally,
+    """Return a walker through a space.
+
+    Args:
+        client: its client.
+        space: the space.
+        settings: the settings.
+        clock: source of time.
+        on_page: called after each page.
+        tally: makes the tally of a walk.
+        upstream: returns the registries of the space that are known to be UPSTREAM.
+    """
+
+    def new_tally(*times: Any) -> Tally:  # noqa: ANN401 - those of Tally
+        return tally(
+            *times,
             findings=settings.findings,
             findings_limit=settings.findings_limit,
             registries_limit=settings.registries_limit,
             stale_ages=settings.stale_ages,
+            upstream=upstream(),
             label=client.client.label,
-        ),
+        )
+
+    return Walker(
+        _fetch_page(client, space),
+        new_tally,
         clock,
         page_size=settings.page_size,
         concurrency=settings.concurrency,
@@ -120,11 +173,12 @@ def _fetch_page(client: SharedClient, space: Space) -> FetchPage:
     return fetch_page
 
 
-def view_of(space: Space, status: SpaceStatus, settings: Settings) -> SpaceView:
+def view_of(space: Space, status: SpaceStatus, settings: Settings, listed: SpaceLists = NOT_LISTED) -> SpaceView:
     """Return what is exported of a space."""
     return SpaceView(
         status=status,
         refresh_interval=settings.cache_ttl,
         link=RegistryLink(settings.link_template, space.base_url, space.ref),
         owner=clean(space.owner),
+        listed=listed,
     )

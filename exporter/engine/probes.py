@@ -7,7 +7,7 @@ configured take at most half. If one makes room for another, its back-off is sti
 
 import math
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from urllib.parse import parse_qsl
@@ -42,10 +42,11 @@ class Targets:
         off: whether probes are off, so that the path does not exist.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, configured: Collection[Space]) -> None:
+        """Take the settings, and the spaces of all shards, those that were found below entries included."""
         self.off = settings.probe == "off"
         self._settings = settings
-        self._configured = {space.ref: space for space in settings.configured}
+        self._configured = {space.ref: space for space in configured}
 
     def asked(self, query: bytes) -> Space | None:
         """Return the space that a query string asks for.
@@ -79,7 +80,7 @@ class Targets:
         if len(upstreams) != 1:
             return None
         base_url, api_key, api_key_file = upstreams.pop()
-        space = self._settings.resolve(SpaceEntry.model_validate(ref))
+        space = self._settings.resolve(SpaceEntry.model_validate(ref), ref)
         return replace(space, base_url=base_url, api_key=api_key, api_key_file=api_key_file)
 
 

@@ -8,7 +8,7 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from functools import partial
 from http import HTTPStatus
-from typing import Protocol
+from typing import ClassVar, Protocol
 from urllib.parse import quote, urlencode
 
 from exporter import __version__
@@ -52,12 +52,21 @@ _ERRORS: Mapping[int, type[RefreshError]] = {
 }
 
 
+ARTIFACTS = "artifacts"
+"""Source of the listing of artifacts."""
+
+
 class Source(Protocol):
     """Pages of the API that can be asked for."""
 
     @property
     def space(self) -> str:
         """The space that they are about: `account`, `account/org` or `account/org/project`."""
+        ...
+
+    @property
+    def source(self) -> str:
+        """What they belong to: `ARTIFACTS`, or another source, which may take a tenth of the rate."""
         ...
 
     def url(self, api_url: str, page: int, size: int) -> str:
@@ -92,6 +101,8 @@ class Listing:
         search_term: list only artifacts whose name contains this text; None for all.
         oldest_first: the opposite of the usual order.
     """
+
+    source: ClassVar[str] = ARTIFACTS
 
     space: str
     registries: tuple[str, ...] = ()
@@ -173,17 +184,21 @@ class Client:
         self._clock = clock
         self._jitter = jitter
 
-    def wait_for_turn(self, deadline: float) -> None:
+    def wait_for_turn(self, deadline: float, source: str = ARTIFACTS) -> None:
         """Wait until the limits of the key allow a request; it counts as sent.
 
         Args:
             deadline: monotonic time at which the request is of no more use.
+            source: what it belongs to.
 
         Raises:
             DeadlineError: it may be sent only after the deadline; raised immediately.
             Stopped: the process is shutting down.
         """
-        self._limits.throttle(self._api_url, self._key.current()).acquire(deadline)
+        key = self._key.current()
+        if source != ARTIFACTS:
+            self._limits.share(source, self._api_url, key).acquire(deadline)
+        self._limits.throttle(self._api_url, key).acquire(deadline)
 
     def page(self, listing: Source, page: int, size: int, deadline: float) -> bytes:
         """Return the body of one page, after retries if these may help; to be called after `wait_for_turn`.
@@ -217,7 +232,7 @@ class Client:
                     raise
                 key_renewed = True
                 self._counters.count_retry(error.reason)
-                self.wait_for_turn(deadline)
+                self.wait_for_turn(deadline, listing.source)
             except (ConnectError, ServerError, RateLimitedError, ClientError) as error:
                 tries += 1
                 # A larger page may be the reason, and is given up instead; but not for a limit of requests.
@@ -225,7 +240,7 @@ class Client:
                     raise
                 self._wait_before_retry(error, key, tries, deadline)
                 self._counters.count_retry(error.reason)
-                self.wait_for_turn(deadline)
+                self.wait_for_turn(deadline, listing.source)
 
     def label(self, text: str) -> str:
         """Return a text of the server as a label value, without the key: some servers echo what they were sent."""

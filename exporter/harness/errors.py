@@ -173,6 +173,12 @@ REASONS: tuple[str, ...] = tuple(error.reason for error in RefreshError.__subcla
 """The closed set of reasons, in the order of the tree above."""
 
 
+def error_of(reason: str, message: str, hint: str) -> RefreshError:
+    """Return an error with one of the reasons."""
+    kinds = {error.reason: error for error in RefreshError.__subclasses__()}
+    return kinds[reason](message, hint=hint)
+
+
 def forget_calls(error: BaseException) -> None:
     """Drop the tracebacks and causes of an error, and with them the frames that hold the key and what was read.
 

@@ -72,6 +72,7 @@ class Limits:
         self._rate = rate
         self._lock = threading.Lock()
         self._throttles: LRUCache[tuple[str, str], Throttle] = LRUCache(_KEYS)
+        self._shares: LRUCache[tuple[str, str, str], Throttle] = LRUCache(_KEYS)
 
     def throttle(self, base_url: str, key: str) -> Throttle:
         """Return the throttle of a key at the host of a URL; the same object after a reload or a rotation and back."""
@@ -81,6 +82,14 @@ class Limits:
             if identity not in self._throttles:
                 self._throttles[identity] = Throttle(self._rate, self._clock, self._counters)
             return self._throttles[identity]
+
+    def share(self, source: str, base_url: str, key: str) -> Throttle:
+        """Return the throttle of one source, which may take a tenth of the rate, for a key at the host of a URL."""
+        identity = (source, urlsplit(base_url).netloc, key)
+        with self._lock:
+            if identity not in self._shares:
+                self._shares[identity] = Throttle(_tenth(self._rate), self._clock, self._counters)
+            return self._shares[identity]
 
     def change(self, *, rate: Rate | None, concurrency: int) -> None:
         """Set other numbers; what was sent or is on hold still counts.
@@ -95,3 +104,9 @@ class Limits:
             self._rate = rate
             for throttle in self._throttles.values():
                 throttle.limit(rate)
+            for share in self._shares.values():
+                share.limit(_tenth(rate))
+
+
+def _tenth(rate: Rate | None) -> Rate | None:
+    return rate and rate.tenth()

@@ -1,7 +1,7 @@
 """Registries: a page of their listing, and the firewall mode that one of them is configured with."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 from urllib.parse import quote, urlencode
 
 import msgspec
@@ -11,7 +11,7 @@ from exporter.harness import values
 from exporter.harness.client import path_of
 from exporter.harness.envelope import ListingPage, nesting_checked, successful_data
 from exporter.harness.reading import RawListing, Reader, read_listing
-from exporter.labels import Label, clean
+from exporter.labels import REGISTRIES, Label, clean
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +22,8 @@ class RegistriesListing:
         space: `account`, `account/org` or `account/org/project`.
         descendants: list those of all spaces below it, too.
     """
+
+    source: ClassVar[str] = REGISTRIES
 
     space: str
     descendants: bool = False
@@ -40,6 +42,8 @@ class RegistryConfiguration:
         space: `account`, `account/org` or `account/org/project`.
         identifier: identifier of the registry.
     """
+
+    source: ClassVar[str] = REGISTRIES
 
     space: str
     identifier: str

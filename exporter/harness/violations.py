@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 from urllib.parse import urlencode
 
 import msgspec
@@ -14,7 +14,7 @@ from exporter.harness import values
 from exporter.harness.envelope import ListingPage, decode_object, error_message, nesting_checked, without_mark
 from exporter.harness.errors import BadShapeError, NotFoundError
 from exporter.harness.reading import RawListing, Reader, read_listing
-from exporter.labels import Label, clean
+from exporter.labels import VIOLATIONS, Label, clean
 from exporter.scopes import parts_of
 
 _MOST_POLICY_SETS = 100
@@ -30,6 +30,8 @@ class ViolationsListing:
         space: `account`, `account/org` or `account/org/project`.
         descendants: list those of all spaces below it, too.
     """
+
+    source: ClassVar[str] = VIOLATIONS
 
     space: str
     descendants: bool = False

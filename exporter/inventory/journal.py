@@ -1,13 +1,13 @@
 """Journal of spaces in the log: one line per change, and none while nothing changes."""
 
 import math
-from collections.abc import Collection, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Any, Generic, TypeVar
 
 import structlog
 
 from exporter.clock import Clock
-from exporter.inventory.refresh import Failure, SpaceStatus
+from exporter.inventory.refresh import Failure, Status
 from exporter.inventory.snapshot import Snapshot
 from exporter.labels import clean
 from exporter.log import LoggedStates
@@ -16,24 +16,39 @@ _log = structlog.get_logger()
 
 _REPEAT_AFTER = 600.0
 
+T = TypeVar("T")
 
-class Journal:
+
+class Journal(Generic[T]):
     """Logs the changes of spaces; safe to share between threads.
 
-    A failure is logged if the space was up before, or if its reason was not logged in the last ten minutes.
+    A failure is logged if the space was up before, or if its reason was not logged for some time.
     """
 
-    def __init__(self, clock: Clock, spaces: float = math.inf) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        facts: Callable[[T], Mapping[str, Any]],
+        *,
+        spaces: float = math.inf,
+        repeat_after: float = _REPEAT_AFTER,
+        source: str = "",
+    ) -> None:
         """Start with nothing logged.
 
         Args:
             clock: source of time.
+            facts: returns what to log of new data.
             spaces: how many spaces are remembered; the least recently used ones are forgotten first.
+            repeat_after: seconds after which a failure for the same reason is logged again.
+            source: what is read of the spaces; empty for artifacts.
         """
+        self._facts = facts
+        self._source = {"source": source} if source else {}
         self._states = LoggedStates(subjects=spaces)
-        self._failures = LoggedStates(clock, repeat_after=_REPEAT_AFTER, subjects=spaces)
+        self._failures = LoggedStates(clock, repeat_after=repeat_after, subjects=spaces)
 
-    def record(self, status: SpaceStatus) -> None:
+    def record(self, status: Status[T]) -> None:
         """Log what is new about a space, if anything is.
 
         Args:
@@ -47,12 +62,13 @@ class Journal:
         if up:
             self._failures.forget(space)
         elif failure and self._failures.is_new(space, failure.reason):
-            _log.warning("refresh failed", space=space, **_failure_fields(failure), **_duration(status))
+            _log.warning("refresh failed", space=space, **self._source, **_failure_fields(failure), **_duration(status))
         # Asked even if it is not expired, so that the end of this state is remembered.
         if self._states.is_new(space, "expired", expired) and expired:
-            _log.warning("data is too old to be served", space=space)
+            _log.warning("data is too old to be served", space=space, **self._source)
         if self._states.is_new(space, "up", up) and snapshot and up:
-            _log.info("space is up", space=space, **_snapshot_fields(snapshot), **_duration(status))
+            kind = "source" if self._source else "space"
+            _log.info(f"{kind} is up", space=space, **self._source, **self._facts(snapshot), **_duration(status))
 
     def record_registries(self, space: str, configured: Collection[str], snapshot: Snapshot) -> None:
         """Log the configured registries of a space that are not listed, if they changed.
@@ -84,7 +100,8 @@ def _failure_fields(failure: Failure) -> Mapping[str, Any]:
     }
 
 
-def _snapshot_fields(snapshot: Snapshot) -> Mapping[str, Any]:
+def facts_of(snapshot: Snapshot) -> Mapping[str, Any]:
+    """Return what to log of a snapshot."""
     return {
         "artifacts": snapshot.inventory.artifacts,
         "findings": len(snapshot.inventory.findings),
@@ -93,5 +110,5 @@ def _snapshot_fields(snapshot: Snapshot) -> Mapping[str, Any]:
     }
 
 
-def _duration(status: SpaceStatus) -> Mapping[str, Any]:
+def _duration(status: Status[Any]) -> Mapping[str, Any]:
     return {"duration": round(status.refresh_seconds or 0.0, 3)}

@@ -39,6 +39,9 @@ Read = Callable[[threading.Event, T | None], T]
 Raises `RefreshError`, or `Stopped` if it was cancelled.
 """
 
+Submit = Callable[[Callable[[str], None], str], Future[None]]
+"""Queues a call for a space on a thread that a whole read may occupy."""
+
 Walk = Read[Snapshot]
 """Function that reads the artifacts of one space."""
 
@@ -121,7 +124,7 @@ class Refresher(Generic[T]):
         self,
         walks: Mapping[str, Read[T]],
         *,
-        submit: Callable[[Callable[[str], None], str], Future[None]],
+        submit: Submit,
         clock: Clock,
         cache_ttl: float,
         max_stale: float,
@@ -151,14 +154,15 @@ class Refresher(Generic[T]):
         """Start the first refresh of every space, so that there is data before the first scrape."""
         with self._lock:
             for name, space in self._spaces.items():
-                self._start_if_due(name, space)
+                if space.refresh_seconds is None:
+                    self._start_if_due(name, space)
             return [space.running for space in self._spaces.values() if space.running is not None]
 
     def reload(
         self,
         walks: Mapping[str, Read[T]],
         *,
-        submit: Callable[[Callable[[str], None], str], Future[None]],
+        submit: Submit,
         reset: Collection[str],
         outdated: Collection[str],
         cache_ttl: float,

@@ -9,7 +9,7 @@ from exporter.harness.registries import RegistriesListing, RegistryConfiguration
 from exporter.inventory.snapshot import RegistryKey
 from exporter.inventory.sources import PAGE_SIZE, AskPage, Reading, read_pages
 from exporter.labels import Label, clean
-from exporter.scopes import parse_scope
+from exporter.scopes import is_below, parse_scope
 
 _UPSTREAM = "UPSTREAM"
 _DEEPEST = 2  # slashes in the name of a project
@@ -44,6 +44,11 @@ class Registry:
     size: int | None
     firewall_mode: str | None = None
 
+    @property
+    def upstream(self) -> bool:
+        """Whether it fetches packages from another registry, so that it has a firewall."""
+        return self.registry_type.upper() == _UPSTREAM
+
 
 @dataclass(frozen=True, slots=True)
 class Registries:
@@ -75,7 +80,7 @@ class Registries:
         """Return the registries that have a firewall mode, and how to ask for it."""
         for space, registries in self.spaces.items():
             for key, registry in registries.items():
-                if registry.registry_type.upper() == _UPSTREAM:
+                if registry.upstream:
                     yield Place(space, key), RegistryConfiguration(space, registry.identifier)
 
     def with_firewall_modes(self, modes: Mapping[Place, str | None]) -> "Registries":
@@ -162,7 +167,7 @@ class _Tally:
         key = RegistryKey.of(row.identifier, row.package_type, self._label)
         registry = _registry(row, self._label)
         known = self._spaces[folded].get(key)
-        self._spaces[folded][key] = _together(known, registry) if known else registry
+        self._spaces[folded][key] = together(known, registry) if known else registry
         if row.uuid:
             self._places_of[row.uuid].add((folded, key))
 
@@ -186,11 +191,6 @@ class _Tally:
         return self._root + min(self._spellings[folded])[len(self._root) :]
 
 
-def is_below(space: str, root: str) -> bool:
-    """Return whether a space is another one, or lies below it; case makes no difference."""
-    return f"{space}/".lower().startswith(f"{root}/".lower())
-
-
 def _is_too_deep(space: str) -> bool:
     return space.count("/") > _DEEPEST
 
@@ -206,7 +206,7 @@ def _registry(row: RegistryRow, label: Label) -> Registry:
     )
 
 
-def _together(first: Registry, second: Registry) -> Registry:
+def together(first: Registry, second: Registry) -> Registry:
     """Return one registry for two whose labels are equal."""
     return replace(
         first,

@@ -14,7 +14,7 @@ from exporter.inventory.novelty import FirstSeen, Novelty
 from exporter.inventory.snapshot import Inventory, RegistryKey
 from exporter.inventory.sums import RegistrySums
 from exporter.inventory.totals import registry_totals
-from exporter.inventory.traits import KNOWN_STATUSES, NO_FIREWALL, Kind, Labels, Traits, shows_scanning
+from exporter.inventory.traits import KNOWN_STATUSES, NO_FIREWALL, Kind, Labels, Traits, is_scanned, shows_scanning
 from exporter.labels import Label, clean
 
 
@@ -31,6 +31,7 @@ class Tally:
         findings_limit: int,
         registries_limit: int,
         stale_ages: Mapping[str, float],
+        upstream: Collection[RegistryKey] = (),
         label: Label = clean,
     ) -> None:
         """Start without rows.
@@ -43,6 +44,7 @@ class Tally:
             findings_limit: maximum number of findings.
             registries_limit: maximum number of registries and package types with totals of their own.
             stale_ages: ages in seconds by their names, ascending; older scans are counted.
+            upstream: registries that are known to be UPSTREAM, whatever their rows say.
             label: makes a label value of a text of the API.
         """
         self._wanted = findings
@@ -59,6 +61,7 @@ class Tally:
         self._statuses, self._modes = Labels(("", *KNOWN_STATUSES), label), Labels((NO_FIREWALL,), label)
         self._novelty = Novelty(findings, before, began_monotonic)
         self._findings = Findings(findings_limit, label, self._novelty)
+        self._upstream = upstream
         self._label = label
 
     def add(self, rows: Iterable[Artifact]) -> int:
@@ -124,7 +127,10 @@ class Tally:
     def _registry(self, row: Artifact) -> RegistrySums:
         key = RegistryKey.of(row.registry, row.package_type, self._label)
         known = self._registries.get(key)
-        return known or self._registries.setdefault(key, RegistrySums(key, self._stale_before, self._images))
+        if known is None:
+            self._registries[key] = known = RegistrySums(key, self._stale_before, self._images)
+            known.scanned = key in self._upstream and is_scanned(key.package_type)
+        return known
 
     def _kind(self, key: int, namespace: int, registry: RegistrySums, traits: Traits) -> Kind:
         traits = self._traits.setdefault(traits, traits)

@@ -31,8 +31,12 @@ def shows_scanning(row: Artifact) -> bool:
     """Return whether a row shows that scanning applies to its registry: by what was scanned, or by its type."""
     if row.scan_status or (row.firewall_mode or "ALLOW").upper() != "ALLOW":
         return True
-    upstream = (row.registry_type or "").upper() == "UPSTREAM"
-    return upstream and (row.package_type or "").upper() in SCANNED_PACKAGE_TYPES
+    return (row.registry_type or "").upper() == "UPSTREAM" and is_scanned(row.package_type or "")
+
+
+def is_scanned(package_type: str) -> bool:
+    """Return whether UPSTREAM registries of a package type are scanned."""
+    return package_type.upper() in SCANNED_PACKAGE_TYPES
 
 
 class Labels:

@@ -8,12 +8,12 @@ from typing import NamedTuple
 
 from exporter.harness.envelope import ListingPage
 from exporter.harness.violations import Violation, ViolationsListing, decode_violations
-from exporter.inventory.registries import Place, Registries, is_below
+from exporter.inventory.registries import Place, Registries
 from exporter.inventory.snapshot import OTHERS, RegistryKey
 from exporter.inventory.sources import PAGE_SIZE, AskPage, Reading, read_pages
 from exporter.inventory.totals import most_frequent
 from exporter.labels import OTHER, Label, clean
-from exporter.scopes import parse_scope
+from exporter.scopes import is_below, parse_scope
 
 NO_EXEMPTION = "NONE"
 """Exemption of a violation without one."""

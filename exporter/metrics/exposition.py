@@ -12,6 +12,7 @@ from prometheus_client.registry import Collector
 
 from exporter.metrics.family import FamilyCollector
 from exporter.metrics.process_families import PROCESS_FAMILIES, VERSION, ProcessView
+from exporter.metrics.source_families import LISTED_FAMILIES, SOURCE_FAMILIES, SourceView
 from exporter.metrics.space_families import SPACE_FAMILIES, SpaceView
 
 TEXT = CONTENT_TYPE_PLAIN_0_0_4
@@ -19,6 +20,9 @@ TEXT = CONTENT_TYPE_PLAIN_0_0_4
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 """Content type of OpenMetrics."""
+
+FAMILIES = (*SPACE_FAMILIES, *LISTED_FAMILIES, *SOURCE_FAMILIES, *PROCESS_FAMILIES)
+"""Every family of /metrics, without those of the library."""
 
 _END = b"# EOF\n"
 
@@ -28,24 +32,31 @@ class Rendering(NamedTuple):
 
     Attributes:
         content_type: the media type with its version.
-        parts: the families of the spaces, the same object until a refresh ends, and those of the process.
+        parts: the families of the spaces, the same object until a refresh ends; those of the sources and the process.
     """
 
     content_type: str
-    parts: tuple[bytes, bytes]
+    parts: tuple[bytes, ...]
 
 
 class Exposition:
     """Renders pages; a space is rendered when its status changes, not at each scrape. Safe to share between threads."""
 
-    def __init__(self, spaces: Callable[[], tuple[SpaceView, ...]], process: Callable[[], ProcessView]) -> None:
+    def __init__(
+        self,
+        spaces: Callable[[], tuple[SpaceView, ...]],
+        process: Callable[[], ProcessView],
+        sources: Callable[[], Sequence[SourceView]] = tuple,
+    ) -> None:
         """Start without rendered pages.
 
         Args:
             spaces: returns the view of every space; an unchanged space must give an equal view.
             process: returns the view of the process.
+            sources: returns the view of every source of every entry.
         """
         self._spaces = spaces
+        self._sources = FamilyCollector(SOURCE_FAMILIES, sources)
         # Not the global registry of the library, which would be shared by all instances in one process.
         self._process = CollectorRegistry(auto_describe=False)
         self._process.register(FamilyCollector(PROCESS_FAMILIES, lambda: [process()]))
@@ -57,11 +68,14 @@ class Exposition:
 
     def render(self, content_type: str) -> Rendering:
         """Return the page of /metrics in a format: `TEXT` or `OPENMETRICS`."""
-        return Rendering(content_type, (self._render_spaces(content_type), _generate(self._process, content_type)))
+        sources = _generate(self._sources, content_type).removesuffix(_END)
+        return Rendering(
+            content_type, (self._render_spaces(content_type), sources, _generate(self._process, content_type))
+        )
 
     def render_spaces(self) -> bytes:
-        """Return the families of the spaces only, as text."""
-        return self._render_spaces(TEXT)
+        """Return the families of the spaces and sources only, as text."""
+        return self._render_spaces(TEXT) + _generate(self._sources, TEXT)
 
     def render_version(self) -> bytes:
         """Return the family of the exporter's version only, as text."""
@@ -109,7 +123,7 @@ class _SpacePage:
     def _families(self, views: Sequence[SpaceView]) -> tuple[bytes, ...]:
         return tuple(
             _generate(FamilyCollector([family], lambda: views), self._content_type).removesuffix(_END)
-            for family in SPACE_FAMILIES
+            for family in (*SPACE_FAMILIES, *LISTED_FAMILIES)
         )
 
 

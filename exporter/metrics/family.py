@@ -33,7 +33,8 @@ class Family(Generic[T]):
 
 
 LABELS: Mapping[str, str] = {
-    "space": "the configured scope without `/+`; never taken from a response",
+    "space": "the scope without `/+`: configured, or found in the `path` of a registry; of a source: the entry of "
+    "`spaces` as written",
     "registry": "`registryIdentifier`; `(other)` [over a limit](#limits)",
     "package_type": "`packageType` as the API writes it; absent: `UNKNOWN`; `(other)` over a limit",
     "scan_status": "`scanStatus` as the API writes it; absent: `UNSCANNED` if [scanning applies](#scan-status), else "
@@ -43,8 +44,12 @@ LABELS: Mapping[str, str] = {
     "risk": "one per artifact, the highest of `quarantined` (`isQuarantined`), `blocked`, `warn`, `unscanned` and "
     "`none` (`scanStatus`)",
     "older_than": "age of `lastScannedAt`, as written in the setting `stale_scan_after`",
-    "registry_type": "`registryType` of the newest row",
-    "registry_uuid": "`registryUUID` of the newest row",
+    "registry_type": "`type` of the registry, else `registryType` of the newest row",
+    "registry_uuid": "`uuid` of the registry, else `registryUUID` of the newest row",
+    "exemption": "`exemptionStatus` of a violation as the API writes it; absent: `NONE`; `(other)` over a limit",
+    "category": "one of `securityViolationCategories`; `(other)` over a limit",
+    "categories": "`securityViolationCategories`, sorted, separated by commas",
+    "policy_sets": "`policySets[].policySetName`, sorted, separated by commas",
     "url": "the setting `link_template`, filled in",
     "account": "first segment of the space",
     "org": "second segment of the space, empty if there is none",
@@ -58,7 +63,7 @@ LABELS: Mapping[str, str] = {
     "purl": "`purl`",
     "uuid": "`uuid`",
     "tags": "`metadata.tags`, sorted, separated by commas",
-    "source": "`fetched` or `reported` (`itemCount`)",
+    "source": "of artifacts: `fetched` or `reported` (`itemCount`); else `registries` or `violations`",
     "code": "HTTP status of the response, `error` without one",
     "shard": "the setting `shard`",
     "revision": "local part of the exporter's version",

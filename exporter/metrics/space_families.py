@@ -6,8 +6,9 @@ To add a family, add a row: name, type, labels, help, and a pure function from a
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
+from exporter.inventory.listed import NOT_LISTED, SpaceLists
 from exporter.inventory.refresh import SpaceStatus
-from exporter.inventory.snapshot import OTHERS, Finding, RegistryTotals, Snapshot
+from exporter.inventory.snapshot import OTHERS, Finding, RegistryKey, RegistryTotals, Snapshot
 from exporter.metrics.family import Family, Sample
 from exporter.scopes import parts_of
 
@@ -21,12 +22,14 @@ class SpaceView:
         refresh_interval: seconds that a snapshot counts as fresh.
         link: returns the URL of a registry's page.
         owner: who answers for the space; empty if nobody does.
+        listed: what the sources listed of it.
     """
 
     status: SpaceStatus
     refresh_interval: float
     link: Callable[[str], str]
     owner: str = ""
+    listed: SpaceLists = NOT_LISTED
 
     @property
     def space(self) -> str:
@@ -99,13 +102,18 @@ def _stale_scans(view: SpaceView) -> Iterator[Sample]:
 
 
 def _registry_info(view: SpaceView) -> Iterator[Sample]:
-    for labels, totals in view.registries:
-        _, *key = labels
-        # Type and UUID are those of live rows.
-        if totals.artifacts:
-            # The others together have no page. Their info is exported for joins, which would lose them otherwise.
-            link = "" if tuple(key) == OTHERS else view.link(key[0])
-            yield (*labels, totals.registry_type, totals.registry_uuid, link), 1
+    # Type and UUID are those of live rows.
+    infos = {
+        RegistryKey(*key): (totals.registry_type, totals.registry_uuid)
+        for (_, *key), totals in view.registries
+        if totals.artifacts
+    }
+    for key, registry in view.listed.registries.items():
+        of_row = infos.get(key, ("", ""))
+        infos[key] = registry.registry_type or of_row[0], registry.uuid or of_row[1]
+    for key, info in sorted(infos.items()):
+        # The others together have no page. Their info is exported for joins, which would lose them otherwise.
+        yield (view.space, *key, *info, "" if key == OTHERS else view.link(key.registry)), 1
 
 
 def _space_info(view: SpaceView) -> Iterator[Sample]:

@@ -16,6 +16,7 @@ from weakref import WeakKeyDictionary
 from exporter import __version__
 from exporter.clock import Clock
 from exporter.engine.probes import Probes
+from exporter.engine.sources import Sources
 from exporter.inventory.refresh import SpaceRefresher
 from exporter.metrics.exposition import OPENMETRICS, TEXT, Exposition, Rendering
 from exporter.serving import landing
@@ -76,6 +77,7 @@ class Endpoints:
         *,
         clock: Clock,
         scrape_timeout_offset: Callable[[], float],
+        sources: Sources | None = None,
         reload: Callable[[], Future[tuple[str, ...]] | None] = lambda: None,
     ) -> None:
         """Create the endpoints; `/-/ready` counts its 30 seconds from here.
@@ -86,6 +88,7 @@ class Endpoints:
             probes: the spaces of /probe.
             clock: source of time.
             scrape_timeout_offset: returns the seconds to subtract from the scrape timeout.
+            sources: read in addition to the spaces, when a scrape finds them due; None for none.
             reload: reloads the settings, and returns their errors; None if that is not enabled.
         """
         self._refresher = refresher
@@ -93,6 +96,7 @@ class Endpoints:
         self._probes = probes
         self._clock = clock
         self._offset = scrape_timeout_offset
+        self._sources = sources
         self._reload = reload
         self._started = clock.monotonic()
         self._stopping = asyncio.Event()
@@ -144,7 +148,8 @@ class Endpoints:
     async def _ready(self, _scope: Scope, _receive: Receive) -> Response:
         if self._stopping.is_set():
             return _SHUTTING_DOWN
-        if self._refresher.all_tried() or self._clock.monotonic() - self._started >= _READY_AFTER:
+        found = self._sources is None or self._sources.all_tried()
+        if (found and self._refresher.all_tried()) or self._clock.monotonic() - self._started >= _READY_AFTER:
             return _OK
         return _NOT_READY
 
@@ -196,6 +201,8 @@ class Endpoints:
     ) -> Response:
         """Start the refreshes that are due, wait for them within the budget, and return the current data."""
         budget = _budget(header_values(scope, _TIMEOUT_HEADER), self._offset())
+        if self._sources:
+            self._sources.refresh()
         await self._wait(start(budget), budget, receive)
         content_type = OPENMETRICS if accepts_openmetrics(scope) else TEXT
         gzip = gzips.setdefault(content_type, Gzip()) if accepts_gzip(scope) else None

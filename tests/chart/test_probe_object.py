@@ -23,7 +23,8 @@ def asked(values, folder):
         "api_key": "pat.acct.id.key"
     }
     (folder / "settings.yaml").write_text(yaml.safe_dump(content))
-    targets = Targets(load({"config": str(folder / "settings.yaml")}, {}))
+    loaded = load({"config": str(folder / "settings.yaml")}, {})
+    targets = Targets(loaded, loaded.configured)
     static = probe["targets"]["staticConfig"]
     queries = [_query(target, static["relabelingConfigs"]) for target in static["static"]]
     return probe["prober"]["path"], [targets.asked(query.encode()) for query in queries]

@@ -15,7 +15,7 @@ from exporter.config.settings import Settings
 from exporter.demo.catalogue import SPACES as DEMO_SPACES
 from exporter.harness.errors import REASONS, RefreshError
 from exporter.inventory.paging import requests_of_walk
-from exporter.inventory.refresh import SpaceStatus
+from exporter.inventory.refresh import Status
 from tests.support.commands import run, settings_for
 from tests.support.listings import body_of
 from tests.support.places import DOCS
@@ -191,7 +191,7 @@ def test_a_key_of_another_account_is_told_beside_the_verdict():
 @pytest.mark.parametrize(
     ("space", "variables", "told"),
     [
-        ("acct", {}, "check spaces; registries of organizations and projects below are not included"),
+        ("acct", {}, "check spaces; for those of organizations and projects below, write /** at the end"),
         ("acct/org/project", {}, "check spaces"),
         ("acct/org/project", {"package_types": "RPM", "search_term": "x"}, "check package_types, search_term"),
     ],
@@ -281,7 +281,7 @@ def test_spaces_that_differ_in_case_only_are_told(tmp_path):
 def answer(ref="acct", artifacts=100_000, *, key=0, seconds=0.1, size=100, **variables):
     (space,) = settings_of(spaces=ref, api_key="pat.acct.id.key", **variables).served
     rows = min(artifacts, size)
-    status = SpaceStatus(ref, "fresh", snapshot(artifacts=rows, reported=artifacts), True, seconds, {}, None)
+    status = Status(ref, "fresh", snapshot(artifacts=rows, reported=artifacts), True, seconds, {}, None)
     return CheckedSpace(space, status, key, "acct", requests_of_walk(artifacts, rows, size), series=0)
 
 

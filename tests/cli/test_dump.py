@@ -158,7 +158,7 @@ def test_a_fault_of_the_exporter_is_told_with_where_it_happened(monkeypatch):
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("exporter.engine.generation.Tally", broken)
+    monkeypatch.setattr("exporter.engine.generation.Walker.walk", broken)
     with Upstream(make_rows(1), key=KEY) as upstream:
         done = run("dump", **settings_for(upstream))
     assert done.returncode == 1

@@ -87,6 +87,13 @@ SAMPLES = {
     "api_prefix": [(f"/{name}/v1", f"/{name}/v1") for name in "abc"],
     "api_key": [(f"pat.acct.id.{name}", SecretStr(f"pat.acct.id.{name}")) for name in "abc"],
     "auth_scheme": [("bearer", "bearer"), ("x-api-key", "x-api-key"), ("Bearer", "bearer")],
+    "sources": [
+        ("violations", ("violations",)),
+        ("off", ()),
+        (["violations", "registries"], ("registries", "violations")),
+    ],
+    "registries_ttl": [("1h", 3600.0), ("5m", 300.0), (60, 60.0)],
+    "violations_ttl": [("1h", 3600.0), ("5m", 300.0), (60, 60.0)],
     "spaces": [("a,b/c", ["a", "b/c"]), ("-k5/_e/-f/+", ["-k5/_e/-f"]), (["_g", {"ref": "-h"}], ["_g", "-h"])],
     "registries": [("a, b", ("a", "b")), ("c", ("c",)), (["d", "e", "d"], ("d", "e"))],
     "package_types": [("DOCKER,NPM", ("DOCKER", "NPM")), ("GO", ("GO",)), (["RPM"], ("RPM",))],
@@ -169,6 +176,7 @@ def test_defaults_are_those_of_the_interface():
         "base_url": "https://app.harness.io", "api_prefix": "/har/api/v1", "auth_scheme": "x-api-key",
         "page_size": "auto", "concurrency": "4", "rate_limit": "300/m", "request_timeout": "30s",
         "refresh_timeout": "1h", "cache_ttl": "45s", "max_stale": "1h", "scrape_timeout_offset": "0.5s",
+        "sources": "registries,violations", "registries_ttl": "15m", "violations_ttl": "1m",
         "findings": "quarantined,blocked", "findings_limit": "500", "registries_limit": "500",
         "stale_scan_after": "7d,30d,90d",
         "listen_address": ":10981", "allow_insecure_http": "false", "log_level": "info", "log_format": "logfmt",
@@ -535,15 +543,15 @@ def test_spaces_inherit_what_they_do_not_say(settings_file, files):
     base, key = "https://app.harness.io", SecretStr("pat.acct.id.k")
     assert load(flags, {}).served == (
         Space(
-            "acct", base, key, None, ("r",), ("NPM",),
+            "acct", False, base, key, None, ("r",), ("NPM",),
             latest_version=True, deployed_artifact=None, search_term="s", owner="",
         ),
         Space(
-            "a/b", base, key, None, (), ("NPM",),
+            "a/b", False, base, key, None, (), ("NPM",),
             latest_version=False, deployed_artifact=None, search_term=None, owner="",
         ),
         Space(
-            "other/org/proj", "http://other.example", None, files[0], ("x", "y"), ("GO",),
+            "other/org/proj", False, "http://other.example", None, files[0], ("x", "y"), ("GO",),
             latest_version=True, deployed_artifact=True, search_term="t", owner="",
         ),
     )  # fmt: skip
@@ -860,3 +868,60 @@ def test_importing_settings_reads_nothing(monkeypatch):
     monkeypatch.setenv("HAR_EXPORTER_PAGE_SIZE", "x")
     monkeypatch.setenv("PAGE_SIZE", "x")
     runpy.run_path(inspect.getfile(Settings))
+
+
+def test_an_entry_with_two_asterisks_stands_for_all_spaces_below():
+    settings = load({"spaces": "-k5/**,acct/org/**"}, MINIMUM)
+    assert [(space.ref, space.descendants, space.entry) for space in settings.configured] == [
+        ("-k5", True, "-k5/**"),
+        ("acct/org", True, "acct/org/**"),
+    ]
+
+
+@pytest.mark.parametrize("ref", ["/**", "a/**/b", "a/*", "a/***", "a/b/c/d/**", "**", "a**"])
+def test_asterisks_stand_at_the_end_only(ref):
+    assert "/** at the end" in faults(environ={**MINIMUM, **env(spaces=ref)})[0]
+
+
+def test_spaces_cannot_be_found_without_the_registries():
+    assert faults(environ={**MINIMUM, **env(spaces="b,a/**", sources="violations")}) == (
+        "HAR_EXPORTER_SPACES: entry 2, 'a/**': requires registries in sources, which lists the spaces below it",
+    )
+
+
+FOUND = {"acct/**": {"acct", "acct/org", "acct/org/p", "acct/Other", "acct/x"}}
+
+
+def test_found_spaces_come_after_the_configured_ones_with_the_settings_of_the_nearest_entry(settings_file):
+    settings = load(
+        settings_file("""
+            {api_key: pat.acct.id.k, owner: {"acct/x": web, "acct/*": all}, spaces: [
+              {ref: "acct/**", search_term: s}, {ref: acct/other, search_term: t},
+              {ref: "acct/org/**", search_term: o}]}
+        """),
+        {},
+    )
+    spaces = settings.configured_and(FOUND)
+    assert [(space.ref, space.search_term, space.descendants, space.owner) for space in spaces] == [
+        ("acct", "s", True, ""),
+        ("acct/other", "t", False, "all"),
+        ("acct/org", "o", True, "all"),
+        ("acct/org/p", "o", False, "all"),
+        ("acct/x", "s", False, "web"),
+    ]
+    assert [space.entry for space in settings.asked_for_sources] == ["acct/**"]
+
+
+def test_an_entry_without_asterisks_overrides_the_root_of_another(settings_file):
+    text = '{api_key: pat.acct.id.k, spaces: ["acct/**", {ref: acct, search_term: t}]}'
+    (space,) = load(settings_file(text), {}).configured
+    assert (space.search_term, space.entry) == ("t", "acct/**")
+
+
+def test_an_entry_with_another_key_is_asked_itself(settings_file, files):
+    text = f'{{api_key: pat.acct.id.k, spaces: ["acct/**", {{ref: "acct/org/**", api_key_file: {files[0]}}}]}}'
+    settings = load(settings_file(text), {})
+    assert [space.entry for space in settings.asked_for_sources] == ["acct/**", "acct/org/**"]
+    found = {"acct/**": {"acct/org/p", "acct/a"}, "acct/org/**": {"acct/org/p"}}
+    own = {space.ref: space.api_key_file for space in settings.configured_and(found)}
+    assert own == {"acct": None, "acct/org": files[0], "acct/org/p": files[0], "acct/a": None}

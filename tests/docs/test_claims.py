@@ -13,9 +13,8 @@ from exporter.config.settings import Settings
 from exporter.demo.artifacts import listing
 from exporter.demo.catalogue import SPACES
 from exporter.harness.errors import REASONS, RefreshError, ServerError
+from exporter.metrics.exposition import FAMILIES
 from exporter.metrics.family import LABELS
-from exporter.metrics.process_families import PROCESS_FAMILIES
-from exporter.metrics.space_families import SPACE_FAMILIES
 from exporter.serving import endpoints as web
 from exporter.serving.server import Server
 from tests.soak.__main__ import _ROWS
@@ -23,8 +22,6 @@ from tests.support.markdown import links
 from tests.support.places import DOCS, ROOT
 from tests.support.walks import MAX_STALE, TTL, Walks
 from tools.scaling import SERIES_OF_CELL, SERIES_OF_FINDING, SERIES_OF_REGISTRY, SERIES_OF_SPACE
-
-FAMILIES = (*SPACE_FAMILIES, *PROCESS_FAMILIES)
 
 
 def test_every_label_of_a_family_is_explained_and_no_other():

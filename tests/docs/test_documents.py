@@ -11,8 +11,7 @@ import yaml
 
 from exporter.config.settings import Settings
 from exporter.config.sources import load
-from exporter.metrics.process_families import PROCESS_FAMILIES
-from exporter.metrics.space_families import SPACE_FAMILIES
+from exporter.metrics.exposition import FAMILIES
 from exporter.webconfig.file import parse
 from tests.support.commands import free_port, run, served
 from tests.support.markdown import Block, anchors, blocks, code, commands, documents, links
@@ -20,10 +19,10 @@ from tests.support.places import ROOT
 from tests.support.programs import find
 from tests.support.rules import RECORDS, RULE_FILE, metrics_in
 from tests.support.sessions import Stage
+from tests.support.sources import registry_row
 from tests.support.upstream import Upstream, make_rows
 from tools.tables import PARTS, render
 
-FAMILIES = (*SPACE_FAMILIES, *PROCESS_FAMILIES)
 DOCUMENTS = [path for path in documents() if path.name != "CHANGELOG.md"]
 BLOCKS = [block for path in DOCUMENTS if ".github" not in path.parts for block in blocks(path)]
 
@@ -109,7 +108,9 @@ def stage(tmp_path_factory):
     for row in rows[:2]:
         row["isQuarantined"] = True
     spaces = {"my_account": rows, "my_account/my_org": make_rows(45), "my_account/my_org/my_project": make_rows(7)}
-    with served("demo") as (_, url), Upstream(spaces, key="sat.my_account.id.secret") as upstream:
+    registries = [registry_row(path=f"{space}/npm-remote", identifier="npm-remote") for space in spaces]
+    upstream = Upstream(spaces, registries=registries, key="sat.my_account.id.secret")
+    with served("demo") as (_, url), upstream:
         for file in ("token.txt", "home/key", "har-exporter/key"):
             (folder / file).write_text(f"{upstream.key}\n")
         yield Stage(

@@ -49,6 +49,10 @@ REFUSALS = {
 SEGMENT = st.from_regex(r"[A-Za-z0-9_-][A-Za-z0-9_.$-]{0,9}", fullmatch=True)
 
 
+def targets_of(settings):
+    return Targets(settings, settings.configured)
+
+
 def generated(decoy: str) -> list[str]:
     """Return that many different queries, the same ones each time: pieces put together, spelled in some way."""
     chance = random.Random(1)
@@ -92,7 +96,7 @@ def test_of_500_hostile_targets_none_is_asked_that_may_not_be_or_anywhere_else(s
 )
 def test_of_all_queries_only_what_may_be_asked_is_understood(setting, query):
     """Bytes and texts, coded or not, as the value of `space` and as the whole query."""
-    targets = Targets(settings_of(spaces=",".join(CONFIGURED), api_key="pat.acct.id.key", probe=setting))
+    targets = targets_of(settings_of(spaces=",".join(CONFIGURED), api_key="pat.acct.id.key", probe=setting))
     for text in (query, b"space=" + query, b"space=acct" + query, b"space=acct%2f" + query):
         space = targets.asked(text)
         assert space is None or ALLOWED[setting].fullmatch(f"/har/api/v1/spaces/{quote(space.ref)}/+/artifacts")
@@ -103,7 +107,7 @@ def test_of_all_queries_only_what_may_be_asked_is_understood(setting, query):
 def test_any_scope_of_a_configured_account_is_understood_however_it_is_coded(segments, coded):
     ref = "/".join(segments)
     query = quote(ref, safe="") if coded else ref
-    space = Targets(settings_of(spaces=segments[0], api_key="pat.acct.id.key", probe="any")).asked(
+    space = targets_of(settings_of(spaces=segments[0], api_key="pat.acct.id.key", probe="any")).asked(
         f"space={query}".encode()
     )
     assert space is not None
@@ -151,10 +155,10 @@ spaces:
   - d/one
   - {{ref: d/two, base_url: "https://two", {own}}}
 """
-    space = Targets(settings_from(tmp_path, text)).asked(f"space={target}".encode())
+    space = targets_of(settings_from(tmp_path, text)).asked(f"space={target}".encode())
     key = space and ("own" if space.api_key_file else space.api_key and space.api_key.get_secret_value()[-6:])
     assert (space and f"{space.base_url} {key}") == asked
 
 
 def test_none_may_be_asked_where_it_is_off():
-    assert Targets(settings_of(spaces="acct", api_key="pat.acct.id.key", probe="off")).asked(b"space=acct") is None
+    assert targets_of(settings_of(spaces="acct", api_key="pat.acct.id.key", probe="off")).asked(b"space=acct") is None

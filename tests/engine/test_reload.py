@@ -50,7 +50,7 @@ class Watching:
 
     @property
     def succeeded(self):
-        return b"last_reload_successful 1.0" in self.app.exposition.render(TEXT).parts[1]
+        return b"last_reload_successful 1.0" in self.app.exposition.render(TEXT).parts[-1]
 
 
 def load_or_refuse(content):

@@ -83,6 +83,7 @@ def others(tmp_path, upstream):
         "findings": "warn", "findings_limit": "1", "registries_limit": "1", "stale_scan_after": "1d",
         "ca_file": f"{tmp_path}/ca", "proxy_url": "http://127.0.0.1:9", "link_template": "https://x/", "probe": "off",
         "listen_address": ":1", "web_enable_lifecycle": "true",
+        "sources": "violations", "registries_ttl": "7m", "violations_ttl": "7m",
         "web_config_file": f"{tmp_path}/web", "log_level": "debug", "log_format": "json",
     }  # fmt: skip
     return {name: {name: value} for name, value in values.items()} | {

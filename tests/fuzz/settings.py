@@ -80,7 +80,8 @@ def _check(settings):
     assert settings.spaces
     assert len({space.ref for space in settings.configured}) == len(settings.configured)
     assert set(settings.served) <= set(settings.configured)
-    for entry, space in zip(settings.spaces, settings.configured, strict=True):
+    for entry in settings.spaces:
+        space = settings.resolve(entry, entry.scope)
         assert (space.api_key is None) != (space.api_key_file is None), space
         assert settings.allow_insecure_http or _is_private(space.base_url), space
         assert not entry.base_url or (space.api_key_file == entry.api_key_file and space.api_key is None), space

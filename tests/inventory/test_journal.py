@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from exporter.harness.envelope import Rejected
 from exporter.harness.errors import REASONS
-from exporter.inventory.journal import Journal
-from exporter.inventory.refresh import Failure, SpaceStatus
+from exporter.inventory.journal import Journal, facts_of
+from exporter.inventory.refresh import Failure, SpaceStatus, Status
 from exporter.inventory.snapshot import Inventory, Snapshot
 from tests.support.clocks import FakeClock
 
@@ -19,16 +19,16 @@ SNAPSHOT = Snapshot(1.0, 1.0, Inventory({}, (), 0, 7), 3, 100, 0, Rejected(), 7,
 
 
 def good(space: str = "acct") -> SpaceStatus:
-    return SpaceStatus(space, "fresh", SNAPSHOT, True, 2.0, {}, None)
+    return Status(space, "fresh", SNAPSHOT, True, 2.0, {}, None)
 
 
 def failed(reason: str = "auth", *, hint: str = "check api_key", traceback: str = "") -> SpaceStatus:
     failure = Failure(reason, "the server returned 401", hint, 1.0, 5.04, traceback)
-    return SpaceStatus("acct", "failing", SNAPSHOT, False, 2.0, {}, failure)
+    return Status("acct", "failing", SNAPSHOT, False, 2.0, {}, failure)
 
 
 def expired(failure: Failure | None = None) -> SpaceStatus:
-    return SpaceStatus("acct", "expired", None, failure is None, 2.0, {}, failure)
+    return Status("acct", "expired", None, failure is None, 2.0, {}, failure)
 
 
 class Told:
@@ -36,7 +36,7 @@ class Told:
 
     def __init__(self):
         self.clock = FakeClock()
-        self.journal = Journal(self.clock)
+        self.journal = Journal(self.clock, facts_of)
 
     def __call__(self, *statuses: SpaceStatus) -> list[dict]:
         with structlog.testing.capture_logs() as lines:
@@ -133,7 +133,7 @@ def test_failures_alone_make_no_more_than_a_line_in_ten_minutes_for_each_reason(
 
 
 def test_a_journal_remembers_the_spaces_that_it_was_told_of_last():
-    journal = Journal(FakeClock(), spaces=2)
+    journal = Journal(FakeClock(), facts_of, spaces=2)
     with structlog.testing.capture_logs() as lines:
         for space in ("a", "b", "a", "c", "a", "b"):
             journal.record(good(space))

@@ -17,13 +17,16 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from exporter.harness.envelope import Rejected
 from exporter.harness.errors import REASONS
 from exporter.harness.page import decode_page
-from exporter.inventory.refresh import SpaceStatus
-from exporter.inventory.snapshot import Snapshot
+from exporter.inventory.listed import SpaceLists
+from exporter.inventory.refresh import Status
+from exporter.inventory.registries import Registry
+from exporter.inventory.snapshot import RegistryKey, Snapshot
 from exporter.inventory.tally import Tally
-from exporter.metrics.exposition import OPENMETRICS, TEXT, Exposition
+from exporter.inventory.violations import NamedViolation, SpaceViolations, Verdict, ViolationTotals
+from exporter.metrics.exposition import FAMILIES, OPENMETRICS, TEXT, Exposition
 from exporter.metrics.family import FamilyCollector
 from exporter.metrics.links import RegistryLink
-from exporter.metrics.process_families import PROCESS_FAMILIES
+from exporter.metrics.source_families import LISTED_FAMILIES, SourceView
 from exporter.metrics.space_families import SPACE_FAMILIES, SpaceView
 from exporter.serving.http import accepts_openmetrics
 from tests.support.pages import NOW, process_view, samples
@@ -45,7 +48,7 @@ def snapshot_of(rows, findings=("quarantined", "blocked"), registries=500) -> Sn
 
 
 def view_of(snapshot: Snapshot | None, space: str = "acct/org") -> SpaceView:
-    status = SpaceStatus(space, "fresh", snapshot, True, 1.5, dict.fromkeys(REASONS, 0), None)
+    status = Status(space, "fresh", snapshot, True, 1.5, dict.fromkeys(REASONS, 0), None)
     return SpaceView(status, 300.0, RegistryLink(TEMPLATE, "https://h", space))
 
 
@@ -89,10 +92,29 @@ def test_a_finding_is_told_with_all_that_is_known_of_it():
     assert list(samples(text, "har_artifact_finding_downloads{").values()) == [12.0]
 
 
+KEY = RegistryKey("npm-remote", "NPM")
+LISTED = SpaceLists(
+    registries={
+        KEY: Registry("npm-remote", "UPSTREAM", "uuid", public=False, packages=3, size=1536, firewall_mode="BLOCK")
+    },
+    violations=SpaceViolations(
+        {KEY: ViolationTotals({Verdict("BLOCKED", "NONE"): 1}, {"Security": 1}, NOW)},
+        (
+            NamedViolation(
+                KEY, "left-pad", "1.0.0", Verdict("BLOCKED", "NONE"), "Security", "policy", "pkg:npm/left-pad"
+            ),
+        ),
+        dropped=0,
+    ),
+)
+SOURCE = SourceView("registries", "acct/**", True, NOW, 1.5, dict.fromkeys(REASONS, 0), 3)
+
+
 def test_every_family_is_exported_and_has_the_labels_of_the_table():
-    text = b"".join(exposition_of(view_of(snapshot_of([RICH]))).render(TEXT).parts).decode()
+    view = replace(view_of(snapshot_of([RICH])), listed=LISTED)
+    text = b"".join(Exposition(lambda: (view,), process_view, lambda: [SOURCE]).render(TEXT).parts).decode()
     exported = {family.name: family for family in parse_text(text)}
-    for row in (*SPACE_FAMILIES, *PROCESS_FAMILIES):
+    for row in FAMILIES:
         family = exported[row.name.removesuffix("_total")]
         assert (family.type, family.documentation) == (row.type, row.help)
         assert family.samples
@@ -156,8 +178,8 @@ def test_a_page_of_openmetrics_ends_once(content_type):
 def test_what_did_not_change_is_not_rendered_again_and_what_did_is():
     views = [view_of(snapshot_of([RICH]))]
     exposition = Exposition(lambda: tuple(views), process_view)
-    first = exposition.render_spaces()
-    assert exposition.render_spaces() is first
+    first = exposition.render(TEXT).parts[0]
+    assert exposition.render(TEXT).parts[0] is first
     views[0] = replace(views[0], status=replace(views[0].status, up=False))
     assert b'har_up{space="acct/org"} 0.0' in exposition.render_spaces()
 
@@ -188,9 +210,12 @@ def test_a_page_is_what_a_renderer_without_memory_makes_of_the_same_spaces(seen)
     for views, accept in seen:
         now[:] = views
         generate = generate_openmetrics if "openmetrics" in accept else generate_text
-        whole = generate(FamilyCollector(SPACE_FAMILIES, lambda: now)).removesuffix(b"# EOF\n")
+        whole, of_probe = (
+            generate(FamilyCollector(families, lambda: now)).removesuffix(b"# EOF\n")
+            for families in ((*SPACE_FAMILIES, *LISTED_FAMILIES), SPACE_FAMILIES)
+        )
         assert exposition.render(accept).parts[0] == whole
-        assert b"".join(exposition.render_only(lambda: now, accept).parts).removesuffix(b"# EOF\n") == whole
+        assert b"".join(exposition.render_only(lambda: now, accept).parts).removesuffix(b"# EOF\n") == of_probe
 
 
 def test_a_space_that_did_not_change_is_not_rendered_for_another_that_did():

@@ -79,4 +79,4 @@ def free_port() -> int:
 
 
 def settings_for(upstream: Upstream, **more: str) -> dict[str, str]:
-    return {"base_url": upstream.url, "api_key": upstream.key, "spaces": upstream.space, **more}
+    return {"base_url": upstream.url, "api_key": upstream.key, "spaces": upstream.space, "sources": "off", **more}

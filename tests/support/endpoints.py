@@ -6,7 +6,6 @@ from contextlib import contextmanager
 
 import requests
 
-from exporter.config.sources import load
 from exporter.engine.probes import Probes, Targets
 from exporter.harness.counters import ApiCounters
 from exporter.harness.envelope import Rejected
@@ -21,6 +20,7 @@ from exporter.serving.server import Server
 from exporter.workers import Workers
 from tests.support import threads
 from tests.support.clocks import FakeClock
+from tests.support.settings import settings_of
 
 
 def snapshot() -> Snapshot:
@@ -45,8 +45,9 @@ class Running:
             lambda: tuple(SpaceView(status, 300.0, str) for status in refresher.statuses()),
             lambda: ProcessView("1", "r", ApiCounters().read(), refresher.cache_counts(), True, 1.0, 0, 1, 0),
         )
+        settings = settings_of(spaces="acct", api_key="pat.acct.id.key")
         probes = Probes(
-            Targets(load({}, {"HAR_EXPORTER_SPACES": "acct", "HAR_EXPORTER_API_KEY": "pat.acct.id.key"})), refresher,
+            Targets(settings, settings.configured), refresher,
             new_refresher=None, view=lambda _, status: SpaceView(status, 300.0, str), clock=self.clock,
             max_stale=3600.0,
         )  # fmt: skip

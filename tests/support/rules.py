@@ -4,8 +4,7 @@ import re
 
 import yaml
 
-from exporter.metrics.process_families import PROCESS_FAMILIES
-from exporter.metrics.space_families import SPACE_FAMILIES
+from exporter.metrics import exposition
 from tests.support.places import GRAFANA
 
 RULE_FILE = GRAFANA / "rules" / "har-exporter.rules.yaml"
@@ -13,7 +12,7 @@ RULES = yaml.safe_load(RULE_FILE.read_text())
 ALL = [rule for group in RULES["groups"] for rule in group["rules"]]
 ALERTS = {rule["alert"]: rule for rule in ALL if "alert" in rule}
 RECORDS = {rule["record"]: rule for rule in ALL if "record" in rule}
-FAMILIES = {family.name: family for family in (*SPACE_FAMILIES, *PROCESS_FAMILIES)}
+FAMILIES = {family.name: family for family in exposition.FAMILIES}
 
 
 def metrics_in(text: str) -> set[str]:

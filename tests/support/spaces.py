@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 from exporter.harness.envelope import Rejected
 from exporter.harness.errors import REASONS, AuthError, RequestTimeout
-from exporter.inventory.refresh import Failure, SpaceStatus
+from exporter.inventory.refresh import Failure, Status
 from exporter.inventory.snapshot import Finding, Inventory, RegistryKey, Snapshot
 from exporter.serving.endpoints import Endpoints
 from exporter.serving.listener import listen
@@ -47,7 +47,7 @@ def failed(error, ago):
 
 def status(space="acct", state="fresh", snapshot=None, failure=None):
     failures = dict.fromkeys(REASONS, 0)
-    return SpaceStatus(space, state, snapshot, failure is None, 1.0, failures, failure)
+    return Status(space, state, snapshot, failure is None, 1.0, failures, failure)
 
 
 REVOKED = failed(AuthError("the server returned 401: Token is not valid"), ago=125)

@@ -1,0 +1,221 @@
+"""Reads of one entry of `spaces`: its registries, their firewall modes, and the violations in them."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from http import HTTPStatus
+from typing import Generic, TypeVar
+
+from exporter.clock import Clock, Stopped
+from exporter.config.settings import OnReload, Settings
+from exporter.config.spaces import Space
+from exporter.engine.clients import Clients, SharedClient
+from exporter.harness.client import Source
+from exporter.harness.errors import BadShapeError, ForbiddenError, NotFoundError, RefreshError
+from exporter.inventory.firewall import FirewallModes, read_firewall_modes
+from exporter.inventory.registries import Registries, read_registries
+from exporter.inventory.sources import AskPage, Reading
+from exporter.inventory.violations import Violations, read_violations
+from exporter.labels import REGISTRIES, VIOLATIONS
+from exporter.workers import Workers
+
+FIREWALL_MODES_TTL = 60.0
+"""Seconds between two reads of firewall modes, each of which asks for those that are due."""
+
+_UNLIMITED = 10_000
+_FORBIDDEN = "name the spaces in spaces, or grant the key's service account artifact_artregistry_view on all of them"
+_NOT_AVAILABLE_FOR = 900.0
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Dated(Generic[T]):
+    """Data, and when it was asked for: seconds since the epoch."""
+
+    asked: float
+    data: T
+
+
+class EntryReads:
+    """Reads of one entry, each of them on one thread at a time."""
+
+    def __init__(
+        self,
+        entry: Space,
+        client: SharedClient,
+        settings: Settings,
+        clock: Clock,
+        registries: Callable[[], Registries | None],
+    ) -> None:
+        """Ask for nothing yet.
+
+        Args:
+            entry: the entry.
+            client: its client.
+            settings: the settings.
+            clock: source of time.
+            registries: returns the registries of the entry that were read last, if any.
+        """
+        self._entry = entry
+        self._shared = client  # which ends with the last reference to it
+        self._client = client.client
+        self._settings = settings
+        self._clock = clock
+        self._known = registries
+        self._placed_by: Registries | None = None
+        self._whole_until = 0.0
+
+    def registries(self, cancelled: threading.Event, _last: Dated[Registries] | None) -> Dated[Registries]:
+        """Return the registries.
+
+        Raises:
+            RefreshError: they could not be read.
+            Stopped: the read was cancelled.
+        """
+        asked = self._clock.time()
+        try:
+            listed = read_registries(
+                self.asker(cancelled),
+                self._entry.ref,
+                asked,
+                descendants=self._entry.descendants,
+                label=self._client.label,
+            )
+        except RefreshError as error:
+            raise self._of_registries(error) from None
+        return Dated(asked, listed)
+
+    def _of_registries(self, error: RefreshError) -> RefreshError:
+        # Without them the spaces below an entry are not seen: this is nothing to do without.
+        if not self._entry.descendants:
+            return _unavailable(error)
+        if isinstance(error, ForbiddenError):
+            error.hint = _FORBIDDEN
+        return error
+
+    def firewall_modes(self, cancelled: threading.Event, last: FirewallModes | None) -> FirewallModes:
+        """Return the firewall modes of the registries; asks for as many as are due, for a minute at most.
+
+        Raises:
+            RefreshError: they could not be read.
+            Stopped: the read was cancelled.
+        """
+        rate = self._settings.rate_limit
+        return read_firewall_modes(
+            self.asker(cancelled),
+            self._known() or self._none(),
+            last or {},
+            self._clock.monotonic,
+            fresh_for=self._settings.registries_ttl,
+            most=rate.tenth().requests if rate else _UNLIMITED,
+            label=self._client.label,
+        )
+
+    def violations(self, cancelled: threading.Event, last: Dated[Violations] | None) -> Dated[Violations]:
+        """Return the violations: all of them are read if the first page or the registries changed, or after a time.
+
+        Raises:
+            RefreshError: they could not be read.
+            Stopped: the read was cancelled.
+        """
+        registries, now, asked = self._known() or self._none(), self._clock.monotonic(), self._clock.time()
+        known = last.data if last and registries is self._placed_by and now < self._whole_until else None
+        try:
+            found = read_violations(
+                self.asker(cancelled),
+                registries,
+                asked,
+                findings_limit=self._settings.findings_limit,
+                registries_limit=self._settings.registries_limit,
+                last=known,
+                label=self._client.label,
+            )
+        except RefreshError as error:
+            raise _unavailable(error) from None
+        if found is not known:
+            self._placed_by, self._whole_until = registries, now + self._settings.registries_ttl
+        return Dated(asked, found)
+
+    def asker(self, cancelled: threading.Event) -> AskPage:
+        """Return a function that asks for pages until the event is set, within one `refresh_timeout`."""
+        deadline = self._clock.monotonic() + self._settings.refresh_timeout
+
+        def ask(source: Source, page: int, size: int) -> bytes:
+            if cancelled.is_set():
+                raise Stopped
+            self._client.wait_for_turn(deadline, source.source)
+            return self._client.page(source, page, size, deadline)
+
+        return ask
+
+    def _none(self) -> Registries:
+        return Registries(self._entry.ref, self._entry.descendants, {}, Reading())
+
+
+class Entries:
+    """Entries that are asked under one set of settings.
+
+    Attributes:
+        settings: the settings.
+        spaces: the entries by name as they were written.
+        registries: the read of the registries of each; empty if they are not wanted.
+        firewall_modes: the read of their firewall modes; likewise.
+        violations: the read of the violations of each; likewise.
+    """
+
+    def __init__(
+        self, settings: Settings, clients: Clients, clock: Clock, known: Callable[[str], Registries | None]
+    ) -> None:
+        """Ask for nothing yet.
+
+        Args:
+            settings: valid settings.
+            clients: the clients of all servers and keys.
+            clock: source of time.
+            known: returns the registries of an entry that were read last, if any.
+
+        Raises:
+            SettingsError: a key file can no longer be used.
+        """
+        self.settings = settings
+        self.spaces = {space.entry: space for space in settings.asked_for_sources}
+        reads = {
+            name: EntryReads(space, clients.of(space, settings), settings, clock, partial(known, name))
+            for name, space in self.spaces.items()
+        }
+        listed = reads if REGISTRIES in settings.sources else {}
+        self.registries = {name: read.registries for name, read in listed.items()}
+        self.firewall_modes = {name: read.firewall_modes for name, read in listed.items()}
+        wanted = reads if VIOLATIONS in settings.sources else {}
+        self.violations = {name: read.violations for name, read in wanted.items()}
+        self._clients = clients
+        # Kept, as the threads of a server and key end with the last reference to them.
+        self._workers: dict[tuple[str, str], Workers] = {}
+
+    def workers(self, source: str, entry: str) -> Workers:
+        """Return the thread that reads a source of an entry."""
+        return self._workers.setdefault((source, entry), self._clients.source_workers(self.spaces[entry], source))
+
+    def changed(self, before: "Entries", on_reload: OnReload) -> set[str]:
+        """Return the entries for which settings with one effect on reload differ from those before."""
+        return {
+            name
+            for name, space in self.spaces.items()
+            if name in before.spaces
+            and self.settings.values_of(space, on_reload) != before.settings.values_of(before.spaces[name], on_reload)
+        }
+
+
+def is_unavailable(error: RefreshError) -> bool:
+    """Return whether an error means that the server does not have a source at all, or not for this key."""
+    kind = isinstance(error, BadShapeError | ForbiddenError | NotFoundError)
+    return kind or error.status == HTTPStatus.NOT_IMPLEMENTED
+
+
+def _unavailable(error: RefreshError) -> RefreshError:
+    """Return an error with a long pause before the next try if a source is not available."""
+    if is_unavailable(error):
+        error.retry_after = max(error.retry_after or 0.0, _NOT_AVAILABLE_FOR)
+    return error

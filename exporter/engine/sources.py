@@ -1,0 +1,319 @@
+"""Sources: the registries and violations of the entries of `spaces`, refreshed in the same states as artifacts.
+
+The spaces below an entry that ends in `/**` are those that its registries name.
+"""
+
+import math
+import random
+import threading
+from collections.abc import Callable, Collection, Iterable, Mapping
+from concurrent.futures import Future, wait
+from dataclasses import replace
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
+
+import structlog
+
+from exporter.clock import Clock, Stopped
+from exporter.config.settings import OnReload, Settings
+from exporter.config.spaces import Found, Space
+from exporter.engine.clients import Clients
+from exporter.engine.entries import FIREWALL_MODES_TTL, Dated, Entries
+from exporter.harness.errors import error_of
+from exporter.inventory.firewall import FirewallModes
+from exporter.inventory.journal import Journal
+from exporter.inventory.listed import SpaceLists, lists_of
+from exporter.inventory.refresh import Read, Refresher, Status, Submit
+from exporter.inventory.registries import Registries
+from exporter.inventory.snapshot import RegistryKey
+from exporter.inventory.violations import Violations
+from exporter.labels import REGISTRIES, VIOLATIONS, clean
+from exporter.log import LoggedStates
+from exporter.metrics.source_families import SourceView
+from exporter.scopes import DESCENDANTS
+
+_log = structlog.get_logger()
+_MODES = "firewall-modes"
+
+T = TypeVar("T")
+
+
+class Lists(NamedTuple):
+    """What the sources listed, by entry as it was written; without what is too old to be served."""
+
+    registries: Mapping[str, Registries]
+    violations: Mapping[str, Violations]
+
+    def by_space(self, spaces: Iterable[Space], registries_limit: int) -> dict[str, SpaceLists]:
+        """Return what was listed of each space.
+
+        Args:
+            spaces: the spaces.
+            registries_limit: maximum number of registries and package types of their own for each space.
+        """
+        registries = _by_space({entry: listed.spaces for entry, listed in self.registries.items()})
+        violations = _by_space({entry: listed.spaces for entry, listed in self.violations.items()})
+        return {
+            space.ref: lists_of(
+                registries.get(space.ref.lower(), {}),
+                violations.get(space.ref.lower()),
+                wanted=partial(_passes, space),
+                limit=registries_limit,
+            )
+            for space in spaces
+        }
+
+
+class Sources:
+    """Registries and violations of all entries; safe to share between threads."""
+
+    def __init__(self, settings: Settings, clients: Clients, clock: Clock, on_found: Callable[[], None]) -> None:
+        """Read nothing yet.
+
+        Args:
+            settings: valid settings.
+            clients: the clients of all servers and keys.
+            clock: source of time.
+            on_found: called when other spaces were found below an entry than before.
+
+        Raises:
+            SettingsError: a key file can no longer be used.
+        """
+        self._clients, self._clock, self._on_found = clients, clock, on_found
+        self._lock = threading.Lock()
+        self._known: Mapping[str, Registries] = {}
+        self._found: Mapping[str, frozenset[str]] = {}
+        self._with_modes: Mapping[str, tuple[object, object, Registries]] = {}
+        self._tried: frozenset[str] = frozenset()
+        self._too_deep = LoggedStates()
+        self._journal = Journal[Dated[Registries]](clock, _registries_facts, source=REGISTRIES, repeat_after=math.inf)
+        violations = Journal[Dated[Violations]](clock, _violations_facts, source=VIOLATIONS, repeat_after=math.inf)
+        self._entries = entries = Entries(settings, clients, clock, self._known_of)
+        self._registries = self._refresher(REGISTRIES, entries.registries, settings.registries_ttl, self._listed)
+        self._modes = self._refresher(_MODES, entries.firewall_modes, FIREWALL_MODES_TTL, lambda _: None)
+        self._violations = self._refresher(VIOLATIONS, entries.violations, settings.violations_ttl, violations.record)
+
+    @property
+    def found(self) -> Found:
+        """The spaces below each entry that ends in `/**`; while reads fail, those that were found last."""
+        return self._found
+
+    def start(self) -> list[Future[None]]:
+        """Start the first read of everything, and return those that find spaces."""
+        if not self._entries.registries:
+            self._violations.start()
+        return self._registries.start()
+
+    def refresh(self) -> None:
+        """Start every read that is due; no scrape waits for it."""
+        self._registries.scrape(0.0)
+        # Before, there is nothing to place violations by.
+        for entry in self._tried:
+            self._follow(entry)
+        if not self._entries.registries:
+            self._violations.scrape(0.0)
+
+    def finish(self) -> None:
+        """Wait until everything was read once.
+
+        Raises:
+            Stopped: the process is shutting down.
+        """
+        wait(self._registries.scrape(math.inf))
+        wait([*self._violations.scrape(math.inf), *self._modes.scrape(math.inf)])
+        while any(map(self._lacks_modes, self._modes.statuses())):
+            self._clock.wait(FIREWALL_MODES_TTL)
+            wait(self._modes.scrape(math.inf))
+
+    def reload(self, settings: Settings) -> None:
+        """Apply other settings; what they do not change continues undisturbed.
+
+        Raises:
+            SettingsError: a key file can no longer be used.
+        """
+        before, after = self._entries, Entries(settings, self._clients, self._clock, self._known_of)
+        self._entries = after
+        with self._lock:
+            self._known = {name: known for name, known in self._known.items() if name in after.spaces}
+            self._found = {name: found for name, found in self._found.items() if name in after.spaces}
+        self._apply(self._registries, before, REGISTRIES, after.registries, settings.registries_ttl)
+        self._apply(self._modes, before, _MODES, after.firewall_modes, FIREWALL_MODES_TTL)
+        self._apply(self._violations, before, VIOLATIONS, after.violations, settings.violations_ttl)
+
+    def require(self, entry: str) -> None:
+        """Wait until the first read that finds the spaces below an entry has ended.
+
+        Args:
+            entry: an entry that ends in `/**`, as it was written.
+
+        Raises:
+            RefreshError: no read has succeeded yet.
+            Stopped: the read was cancelled.
+        """
+        # One below another that ends in /** is not asked itself.
+        if entry in self._found or entry not in self._entries.registries:
+            return
+        wait(self._registries.scrape(0.0, entry))
+        if entry not in self._found:
+            for status in self._registries.statuses(entry):
+                if status.last_failure:
+                    raise error_of(status.last_failure.reason, status.last_failure.message, status.last_failure.hint)
+            raise Stopped
+
+    def all_tried(self) -> bool:
+        """Return whether the first read of the registries of every entry has ended, successful or not."""
+        return self._tried >= self._entries.registries.keys()
+
+    def upstream(self, space: str) -> Collection[RegistryKey]:
+        """Return the registries of a space that are known to be UPSTREAM."""
+        listed = _by_space({entry: known.spaces for entry, known in self._known.items()}).get(space.lower(), {})
+        return {key for key, registry in listed.items() if registry.upstream}
+
+    def lists(self) -> Lists:
+        """Return what is served; the same objects while nothing changed."""
+        modes = {status.space: status.snapshot for status in self._modes.statuses()}
+        # Kept, so that unchanged lists stay the same object, and are not rendered again.
+        self._with_modes = {
+            status.space: self._merged(status.space, status.snapshot.data, modes.get(status.space))
+            for status in self._registries.statuses()
+            if status.snapshot
+        }
+        return Lists(
+            {entry: merged for entry, (_, _, merged) in self._with_modes.items()},
+            {status.space: status.snapshot.data for status in self._violations.statuses() if status.snapshot},
+        )
+
+    def views(self) -> tuple[SourceView, ...]:
+        """Return what is exported of every source of every entry."""
+        modes = {status.space: status for status in self._modes.statuses()}
+        of_registries = (
+            self._view_of_registries(status, modes[status.space])
+            for status in self._registries.statuses()
+            if status.space in modes
+        )
+        return (*of_registries, *(_view_of(VIOLATIONS, status) for status in self._violations.statuses()))
+
+    def _refresher(
+        self, source: str, reads: Mapping[str, Read[T]], ttl: float, on_refresh: Callable[[Status[T]], None]
+    ) -> Refresher[T]:
+        return Refresher(
+            reads,
+            submit=self._submit(source),
+            clock=self._clock,
+            cache_ttl=ttl,
+            max_stale=self._entries.settings.max_stale,
+            jitter=random.Random(),
+            on_refresh=on_refresh,
+        )
+
+    def _apply(
+        self, refresher: Refresher[T], before: Entries, source: str, reads: Mapping[str, Read[T]], ttl: float
+    ) -> None:
+        reset = self._entries.changed(before, OnReload.RESET)
+        refresher.reload(
+            reads,
+            submit=self._submit(source),
+            reset=reset,
+            outdated=self._entries.changed(before, OnReload.REFRESH) - reset,
+            cache_ttl=ttl,
+            max_stale=self._entries.settings.max_stale,
+        )
+
+    def _submit(self, source: str) -> Submit:
+        entries = self._entries
+        return lambda read, entry: entries.workers(source, entry).submit(read, entry)
+
+    def _known_of(self, entry: str) -> Registries | None:
+        return self._known.get(entry)
+
+    def _listed(self, status: Status[Dated[Registries]]) -> None:
+        """Take note of the registries of an entry after a read."""
+        self._journal.record(status)
+        if status.up and status.snapshot:
+            self._take(status.space, status.snapshot.data)
+        with self._lock:
+            self._tried |= {status.space}
+        self._follow(status.space)
+
+    def _take(self, entry: str, registries: Registries) -> None:
+        with self._lock:
+            before = self._found.get(entry, frozenset())
+            # A space is gone only if every page that could name it was read.
+            found = registries.found if registries.reading.complete else registries.found | before
+            self._known = {**self._known, entry: registries}
+            if registries.descendants:
+                self._found = {**self._found, entry: found}
+        if self._too_deep.is_new(entry, "too deep", registries.too_deep > 0) and registries.too_deep:
+            _log.warning("registries deeper than a project are left out", space=entry, registries=registries.too_deep)
+        if registries.descendants and found != before:
+            self._on_found()
+
+    def _follow(self, entry: str) -> None:
+        """Start the reads that need the registries of an entry, if they are due."""
+        if entry in self._known:
+            self._modes.scrape(0.0, entry)
+        self._violations.scrape(0.0, entry)
+
+    def _lacks_modes(self, status: Status[FirewallModes]) -> bool:
+        """Return whether there are firewall modes to ask for that were not asked for yet."""
+        known = self._known.get(status.space)
+        return known is not None and status.up and len(status.snapshot or ()) < len(dict(known.upstream()))
+
+    def _merged(
+        self, entry: str, registries: Registries, modes: FirewallModes | None
+    ) -> tuple[object, object, Registries]:
+        known = self._with_modes.get(entry)
+        if known and known[0] is registries and known[1] is modes:
+            return known
+        of_place = {place: mode.mode for place, mode in (modes or {}).items()}
+        return registries, modes, registries.with_firewall_modes(of_place)
+
+    def _view_of_registries(self, status: Status[Dated[Registries]], modes: Status[FirewallModes]) -> SourceView:
+        found = self._found.get(status.space)
+        return replace(
+            _view_of(REGISTRIES, status),
+            up=status.up and modes.last_failure is None,
+            failures={reason: number + modes.failures[reason] for reason, number in status.failures.items()},
+            spaces=None if found is None else len(found) - 1,
+        )
+
+
+def _by_space(entries: Mapping[str, Mapping[str, T]]) -> dict[str, T]:
+    """Return what was listed by space in lower case, as Harness does not distinguish scopes by case."""
+    # The last one counts: that of the nearest entry.
+    nearest_last = sorted(entries, key=lambda entry: entry.count("/") - 2 * entry.endswith(DESCENDANTS))
+    return {name.lower(): listed for entry in nearest_last for name, listed in entries[entry].items()}
+
+
+def _passes(space: Space, key: RegistryKey) -> bool:
+    """Return whether the filters of a space include a registry."""
+    registries, package_types = space.registries, space.package_types
+    return (not registries or key.registry in map(clean, registries)) and (
+        not package_types or key.package_type in map(clean, package_types)
+    )
+
+
+def _view_of(source: str, status: Status[Dated[T]]) -> SourceView:
+    return SourceView(
+        source=source,
+        entry=status.space,
+        up=status.up,
+        asked=status.snapshot.asked if status.snapshot else None,
+        seconds=status.refresh_seconds,
+        failures=status.failures,
+    )
+
+
+def _registries_facts(listed: Dated[Registries]) -> Mapping[str, Any]:
+    spaces = listed.data.spaces
+    return {
+        "registries": sum(map(len, spaces.values())),
+        "spaces": len(spaces),
+        "pages": listed.data.reading.pages,
+        "complete": listed.data.reading.complete,
+    }
+
+
+def _violations_facts(listed: Dated[Violations]) -> Mapping[str, Any]:
+    reading = listed.data.reading
+    return {"violations": reading.rows, "pages": reading.pages, "complete": reading.complete}

@@ -1,0 +1,364 @@
+"""Discovery, registries and violations over real HTTP."""
+
+import pytest
+from structlog.testing import capture_logs
+
+from exporter.config.sources import load
+from tests.support.apps import app_of, refreshed, settled
+from tests.support.commands import settings_for
+from tests.support.settings import settings_of
+from tests.support.sources import registry_row, violation_row
+from tests.support.upstream import ABSENT, Upstream, make_row, make_rows, reply
+from tests.support.whole import Scrape
+
+BOTH = "registries,violations"
+TTL, VIOLATIONS_TTL = 901, 61
+
+
+def is_listing(request, name):
+    return request.path.endswith(f"/+/{name}") or (name == "violations" and request.path.endswith("/v3/scans"))
+
+
+def refuse(name, status=403):
+    """Return a fault of one listing."""
+    return lambda request: reply(status, {"message": "no"}) if is_listing(request, name) else None
+
+
+def estate(*spaces, **knobs):
+    """Return an upstream with some artifacts in each space, and a registry with a violation."""
+    rows = {space: make_rows(number) for number, space in enumerate(spaces, 1)}
+    registries = [registry_row(number, path=f"{space}/registry-{number}") for number, space in enumerate(spaces)]
+    return Upstream(rows, registries=registries, **knobs)
+
+
+def app_for(upstream, clock, spaces="acct/**", **more):
+    return app_of(upstream, clock, **{"spaces": spaces, "sources": BOTH, "rate_limit": "off", **more})
+
+
+def scrape(app):
+    return Scrape(settled(app))
+
+
+def up(page):
+    """Return `har_up` of every space."""
+    start = 'har_up{space="'
+    return {
+        series.removeprefix(start).removesuffix('"}'): value
+        for series, value in page.items()
+        if series.startswith(start)
+    }
+
+
+def test_every_space_below_an_account_is_found_and_read_at_once(clock):
+    with estate("acct", "acct/org", "acct/org/p1", "acct/org/p2") as upstream:
+        page = scrape(app_for(upstream, clock))
+    assert up(page) == {"acct": 1, "acct/org": 1, "acct/org/p1": 1, "acct/org/p2": 1}
+    assert page['har_discovered_spaces{space="acct/**"}'] == 3
+    fetched = {space: page[f'har_snapshot_artifacts{{source="fetched",space="{space}"}}'] for space in up(page)}
+    assert fetched == {"acct": 1, "acct/org": 2, "acct/org/p1": 3, "acct/org/p2": 4}
+
+
+def test_an_organization_is_a_root_too_and_what_lies_beside_it_is_not_read(clock):
+    with estate("acct", "acct/org", "acct/org/p1", "acct/other") as upstream:
+        page = scrape(app_for(upstream, clock, "acct/org/**"))
+    assert up(page) == {"acct/org": 1, "acct/org/p1": 1}
+
+
+def test_the_root_is_a_space_without_a_registry_of_its_own(clock):
+    with estate("acct", "acct/org") as upstream:
+        upstream.registries = upstream.registries[1:]
+        assert up(scrape(app_for(upstream, clock))) == {"acct": 1, "acct/org": 1}
+
+
+def test_new_spaces_appear_and_gone_ones_go_after_each_discovery(clock):
+    with estate("acct", "acct/org", "acct/gone") as upstream:
+        app = app_for(upstream, clock)
+        assert set(up(scrape(app))) == {"acct", "acct/org", "acct/gone"}
+        upstream.spaces["acct/new"] = make_rows(7)
+        upstream.registries = [*upstream.registries[:2], registry_row(9, path="acct/new/registry-9")]
+        clock.tick(TTL - 2)
+        assert set(up(scrape(app))) == {"acct", "acct/org", "acct/gone"}
+        clock.tick(2)
+        page = scrape(app)
+    assert up(page) == {"acct": 1, "acct/org": 1, "acct/new": 1}
+    assert not page.of("acct/gone", "har_")
+
+
+@pytest.mark.parametrize("fault", [reply(500), reply(403), reply(200, {"status": "SUCCESS", "data": {}})])
+def test_a_discovery_that_fails_keeps_the_spaces_that_it_found_last(fault, clock):
+    with estate("acct", "acct/org") as upstream:
+        app = app_for(upstream, clock, max_stale="10s")
+        scrape(app)
+        upstream.fault = lambda request: fault if is_listing(request, "registries") else None
+        for _ in range(5):
+            clock.tick(TTL)
+            page = scrape(app)
+            assert up(page) == {"acct": 1, "acct/org": 1}
+            assert page['har_source_up{source="registries",space="acct/**"}'] == 0
+            assert page['har_discovered_spaces{space="acct/**"}'] == 1
+
+
+def test_a_space_goes_only_after_a_discovery_that_read_every_page(clock):
+    """A count that falls while pages are read may hide a registry."""
+    with estate("acct", *(f"acct/o{number:03}" for number in range(150))) as upstream:
+        app = app_for(upstream, clock)
+        assert len(up(scrape(app))) == 151
+        del upstream.registries[140]
+
+        def fall(request):
+            if is_listing(request, "registries") and request.query["page"] == ["1"] and len(upstream.registries) == 150:
+                del upstream.registries[0]
+
+        upstream.before = fall
+        clock.tick(TTL)
+        assert len(up(scrape(app))) == 151
+        clock.tick(TTL)
+        # Those of registry 140, and of the account, which stays as the root.
+        assert len(up(scrape(app))) == 150
+
+
+def test_a_key_that_may_not_view_the_root_fails_the_root_with_the_way_out(clock):
+    """And the root is read at once when the key may view it."""
+    with estate("acct", "acct/org", fault=refuse("registries")) as upstream:
+        app = app_for(upstream, clock)
+        page = scrape(app)
+        assert up(page) == {"acct": 0}
+        assert page.failures("acct") == {"forbidden": 1}
+        assert "name the spaces in spaces" in refreshed(app)["acct"].last_failure.hint
+        assert page['har_discovered_spaces{space="acct/**"}'] is None
+        assert not [request for request in upstream.requests if is_listing(request, "artifacts")]
+        upstream.fault = None
+        clock.tick(6)
+        assert up(scrape(app)) == {"acct": 1, "acct/org": 1}
+
+
+def test_an_entry_of_its_own_overrides_the_settings_of_a_space_that_is_found(clock, tmp_path):
+    with estate("acct", "acct/org", "acct/org/p") as upstream:
+        for space, rows in upstream.spaces.items():
+            rows[0]["registryIdentifier"] = f"first-of-{space.rpartition('/')[2]}"
+        app = app_for(upstream, clock, "acct/**")
+        scrape(app)
+        (tmp_path / "s.yaml").write_text(f"""
+base_url: {upstream.url}
+api_key: {upstream.key}
+sources: registries
+spaces:
+  - acct/**
+  - {{ref: acct/org, registries: [first-of-org], owner: payments}}
+""")
+        app.reload(lambda: load({"config": str(tmp_path / "s.yaml")}, {}))
+        page = scrape(app)
+    counts = {space: page[f'har_snapshot_artifacts{{source="fetched",space="{space}"}}'] for space in up(page)}
+    assert counts == {"acct": 1, "acct/org": 1, "acct/org/p": 3}
+    assert page['har_space_info{account="acct",org="org",owner="payments",project="",space="acct/org"}'] == 1
+
+
+def test_shards_each_discover_and_serve_their_own_spaces(clock):
+    spaces = ("acct", *(f"acct/o{number}" for number in range(12)))
+    with estate(*spaces) as upstream:
+        pages = [scrape(app_for(upstream, clock, shard=str(shard), shards="3")) for shard in range(3)]
+    assert sorted(space for page in pages for space in up(page)) == sorted(spaces)
+    assert {page['har_discovered_spaces{space="acct/**"}'] for page in pages} == {12}
+    infos = [set(page.of(space, "har_registry_info")) for page in pages for space in up(page)]
+    assert all(infos)
+
+
+def test_a_probe_may_ask_for_a_space_that_was_found(clock):
+    with estate("acct", "acct/org") as upstream:
+        app = app_for(upstream, clock)
+        assert app.probes.targets.asked(b"space=acct/org") is None
+        scrape(app)
+        assert app.probes.targets.asked(b"space=acct/org") is not None
+        assert app.probes.targets.asked(b"space=acct/other") is None
+
+
+def test_scopes_that_differ_in_case_only_are_one_space(clock):
+    with estate("acct", "acct/Org") as upstream:
+        upstream.spaces["acct/org"] = make_rows(3)
+        page = scrape(app_for(upstream, clock, "acct/**,acct/org"))
+    assert set(up(page)) == {"acct", "acct/org"}
+    assert page.of("acct/org", "har_registry_packages")
+
+
+def test_an_entry_below_one_of_the_same_key_is_not_asked_itself(clock):
+    with estate("acct", "acct/org", "acct/org/p") as upstream:
+        page = scrape(app_for(upstream, clock, "acct/**,acct/org/**,acct/org/p"))
+        asked = [request.path for request in upstream.requests if is_listing(request, "registries")]
+    assert asked == ["/har/api/v1/spaces/acct/+/registries"]
+    assert up(page) == {"acct": 1, "acct/org": 1, "acct/org/p": 1}
+
+
+@pytest.mark.parametrize("name", ["registries", "violations", "artifacts"])
+@pytest.mark.parametrize("status", [403, 404, 500, 501])
+def test_each_source_fails_alone(name, status, clock):
+    with estate("acct", "acct/org", violations=[violation_row(path="acct/registry-0")]) as upstream:
+        app = app_for(upstream, clock, "acct")
+        upstream.fault = refuse(name, status)
+        page = scrape(app)
+    expected = {"registries": 1, "violations": 1, "artifacts": 1} | {name: 0}
+    assert up(page) == {"acct": expected.pop("artifacts")}
+    assert {source: page[f'har_source_up{{source="{source}",space="acct"}}'] for source in expected} == expected
+    if name != "artifacts":
+        failures = page.of("acct", "har_source_failures_total")
+        assert sum(failures.values()) == 1
+        assert not page.of("acct", "har_registry_packages" if name == "registries" else "har_firewall_violations{")
+
+
+@pytest.mark.parametrize("status", [403, 404, 501])
+def test_a_source_that_is_not_available_is_logged_once_and_asked_again_after_long_pauses(status, clock):
+    with estate("acct") as upstream:
+        upstream.fault = refuse("violations", status)
+        app = app_for(upstream, clock, "acct")
+        with capture_logs() as logs:
+            for _ in range(60):
+                scrape(app)
+                clock.tick(60)
+        asked = [request for request in upstream.requests if is_listing(request, "violations")]
+    assert len(asked) == 4
+    assert [line["source"] for line in logs if line["event"] == "refresh failed"] == ["violations"]
+
+
+def test_a_source_that_fails_for_another_reason_is_asked_again_soon(clock):
+    with estate("acct") as upstream:
+        upstream.fault = refuse("violations", 400)
+        app = app_for(upstream, clock, "acct")
+        scrape(app)
+        upstream.fault = None
+        clock.tick(6)
+        assert scrape(app)['har_source_up{source="violations",space="acct"}'] == 1
+
+
+def test_a_source_that_is_off_is_not_asked_and_has_no_series(clock):
+    with estate("acct") as upstream:
+        for sources in ("registries", "violations", "off"):
+            before = len(upstream.requests)
+            page = scrape(app_for(upstream, clock, "acct", sources=sources))
+            asked = {request.path.rpartition("/")[2] for request in upstream.requests[before:]}
+            listings = {"registries": {"registries", "+"}, "violations": {"scans"}, "off": set()}[sources]
+            assert asked == {"artifacts"} | listings
+            shown = {label for label in ("registries", "violations") if f'source="{label}"' in page.text}
+            assert shown == ({sources} if sources != "off" else set())
+
+
+def test_a_reload_turns_sources_on_and_off(clock):
+    with estate("acct", violations=[violation_row(path="acct/registry-0")]) as upstream:
+        app = app_for(upstream, clock, "acct", sources="off")
+        for sources, up_of in (
+            ("off", {}),
+            (BOTH, {"registries": 1, "violations": 1}),
+            ("violations", {"violations": 1}),
+        ):
+            app.reload(lambda sources=sources: settings_of(**settings_for(upstream, sources=sources)))
+            page = scrape(app)
+            assert page.of("acct", "har_source_up") == {
+                f'har_source_up{{source="{source}",space="acct"}}': number for source, number in up_of.items()
+            }
+
+
+def test_violations_cost_one_request_a_minute_while_nothing_changes(clock):
+    """All pages are read if the first one changed, and once in `registries_ttl`: exemptions change without a trace."""
+    rows = [violation_row(number, registryId="uuid-0", path="acct/registry-0") for number in range(250)]
+    with estate("acct", violations=rows) as upstream:
+        app = app_for(upstream, clock, "acct")
+
+        def requests_of_a_minute():
+            before = len(upstream.requests)
+            clock.tick(VIOLATIONS_TTL)
+            page = scrape(app)
+            asked = [request for request in upstream.requests[before:] if is_listing(request, "violations")]
+            return len(asked), sum(page.of("acct", "har_firewall_violations{").values())
+
+        scrape(app)
+        # The first minute places violations by registries that were read at the same time.
+        requests_of_a_minute()
+        assert [requests_of_a_minute() for _ in range(10)] == [(1, 250)] * 10
+        upstream.violations = [*rows, violation_row(999, registryId="uuid-0", path="acct/registry-0")][::-1]
+        assert requests_of_a_minute() == (3, 251)
+        upstream.violations[50]["exemptionStatus"] = "APPROVED"
+        asked, _ = zip(*(requests_of_a_minute() for _ in range(15)), strict=True)
+    assert sorted(asked) == [1] * 14 + [3]
+
+
+def test_all_reads_of_a_source_take_a_tenth_of_the_rate_at_most(clock):
+    """Firewall modes cost a request each; those that were asked longest ago come first."""
+    modes = ["BLOCK", "WARN", "ALLOW"]
+    registries = [
+        registry_row(number, path=f"acct/registry-{number}", config={"firewallMode": modes[number % 3]})
+        for number in range(70)
+    ]
+    times, paths = [], []
+
+    def note(request):
+        if "regist" in request.path:
+            times.append(clock.monotonic())
+            paths.append(request.path)
+
+    with Upstream(make_rows(1), registries=registries, before=note) as upstream:
+        app = app_for(upstream, clock, "acct", rate_limit="300/m")
+        page = scrape(app)
+        assert len(page.of("acct", "har_registry_firewall")) == 70
+        assert (len(set(paths)), len(paths)) == (71, 71)
+        for _ in range(20):
+            clock.tick(61)
+            scrape(app)
+    assert max(sum(start <= time < start + 60 for time in times) for start in times) == 30
+    assert len(paths) == 142
+    asked = [path for path in paths if not path.endswith("/registries")]
+    assert asked[70:] == asked[:70]
+
+
+def test_rows_without_a_type_are_unscanned_where_the_registry_is_known_to_be_upstream(clock):
+    rows = [
+        make_row(0, scanStatus=ABSENT, registryType=ABSENT),
+        make_row(1, scanStatus=ABSENT, registryType=ABSENT, registryIdentifier="local"),
+    ]
+    registries = [
+        registry_row(0, identifier="npm-remote", path="acct/npm-remote"),
+        registry_row(1, identifier="local", type="VIRTUAL", path="acct/local"),
+    ]
+    with Upstream(rows, registries=registries) as upstream:
+        page = scrape(app_for(upstream, clock, "acct"))
+    seen = {series for series, number in page.of("acct", "har_artifacts{").items() if number}
+    assert {('registry="local"' in one, 'scan_status="UNSCANNED"' in one) for one in seen} == {
+        (True, False),
+        (False, True),
+    }
+
+
+def test_the_registries_source_describes_registries_and_empty_ones_too(clock):
+    registries = [
+        registry_row(0, identifier="npm-remote", uuid="new", type="VIRTUAL", path="acct/npm-remote"),
+        registry_row(1, identifier="empty", uuid="u1", path="acct/empty"),
+    ]
+    with Upstream(make_rows(1), registries=registries) as upstream:
+        page = scrape(app_for(upstream, clock, "acct", link_template=""))
+    assert set(page.of("acct", "har_registry_info")) == {
+        'har_registry_info{package_type="NPM",registry="npm-remote",registry_type="VIRTUAL",registry_uuid="new",space="acct",url=""}',
+        'har_registry_info{package_type="NPM",registry="empty",registry_type="UPSTREAM",registry_uuid="u1",space="acct",url=""}',
+    }
+
+
+def test_filters_apply_to_what_the_sources_list(clock):
+    registries = [registry_row(number, identifier=f"r{number}", path=f"acct/r{number}") for number in range(3)]
+    registries += [registry_row(3, identifier="r1", packageType="MAVEN", path="acct/r1")]
+    violations = [
+        violation_row(number, registryId=f"uuid-{number}", registryName=f"r{number}", path=f"acct/r{number}")
+        for number in range(3)
+    ]
+    with Upstream([], registries=registries, violations=violations) as upstream:
+        page = scrape(app_for(upstream, clock, "acct", registries="r1,r2", package_types="NPM"))
+    names = ("har_registry_packages", "har_registry_info", "har_firewall_violations{", "har_firewall_violation_info")
+    for name in names:
+        found = {series.partition('registry="')[2].partition('"')[0] for series in page.of("acct", name)}
+        assert found == {"r1", "r2"}
+        assert "MAVEN" not in str(page.of("acct", name))
+
+
+def test_registries_over_the_limit_are_one(clock):
+    registries = [registry_row(number, identifier=f"r{number}", path=f"acct/r{number}") for number in range(10)]
+    with Upstream([], registries=registries) as upstream:
+        page = scrape(app_for(upstream, clock, "acct", registries_limit="3"))
+    assert page.of("acct", "har_registry_packages") == {
+        f'har_registry_packages{{package_type="{kind}",registry="{name}",space="acct"}}': number
+        for kind, name, number in (("NPM", "r9", 9), ("NPM", "r8", 8), ("NPM", "r7", 7), ("(other)", "(other)", 21))
+    }
