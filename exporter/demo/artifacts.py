@@ -5,11 +5,9 @@ responses: fields that the API document requires are missing, some times are num
 quarantine reason, and the tags of an image share its uuid and its downloads.
 """
 
-import uuid
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 from urllib.parse import quote
-from zlib import crc32
 
 from exporter.demo.catalogue import (
     ABSENT,
@@ -20,10 +18,8 @@ from exporter.demo.catalogue import (
     PULL,
     PURL,
     PUSHED,
-    REGISTRIES,
     SCAN_AGES,
     SOFT_DELETED,
-    SPACES,
     STATES,
     TIMES_AS_NUMBERS,
     UNSCANNED_EVERY,
@@ -31,15 +27,12 @@ from exporter.demo.catalogue import (
     Key,
     RegistrySpec,
     State,
+    registries_at,
 )
+from exporter.demo.cycles import QUARANTINE
+from exporter.demo.derived import derived_number, derived_uuid
 
 Row = dict[str, Any]
-
-QUARANTINE_CYCLE = 600.0
-"""Seconds after which `CYCLING` is quarantined again, counted from the Unix epoch."""
-
-QUARANTINED_FOR = 360.0
-"""Seconds of each cycle in which `CYCLING` is quarantined; for the rest its status is WARN."""
 
 PUSH_INTERVAL = 60.0
 """Seconds between two pushes, on average."""
@@ -55,7 +48,6 @@ ZERO_TIME = "-62135596800000"
 
 _DAY = 86_400.0
 _EPOCH = 1_790_812_800.0  # 2026-10-01, when the growing downloads began to grow
-_NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "https://har-exporter.invalid/demo")
 
 
 class _Entry(NamedTuple):
@@ -77,12 +69,12 @@ def listing(space: str, now: float) -> list[Row] | None:
     Returns:
         Rows as the API writes them, new dictionaries each time; None for a space that does not exist.
     """
-    if space not in SPACES:
-        return None
-    return [row for registry in REGISTRIES if registry.space == space for row in _rows(registry, now)]
+    registries = [registry for registry in registries_at(now) if registry.space == space]
+    return [row for registry in registries for row in rows_of(registry, now)] if registries else None
 
 
-def _rows(registry: RegistrySpec, now: float) -> Iterator[Row]:
+def rows_of(registry: RegistrySpec, now: float) -> Iterator[Row]:
+    """Return the rows of one registry at a time, as in the listing of its space."""
     for entry in (*_kept(registry, now), *_pushed(registry, now)):
         yield from _fan_out(_row(registry, entry, now), entry.state.reasons)
 
@@ -108,7 +100,7 @@ def _catalogue(registry: RegistrySpec) -> Iterator[tuple[Key, float, int]]:
         head, _, rest = versions.partition("{")
         tails, _, end = rest.partition("}")
         newer = tails.count(",")
-        youth = 1 + _hash(registry.name, name) % 150  # whole days: some times are equal
+        youth = 1 + derived_number(registry.name, name) % 150  # whole days: some times are equal
         for tail in tails.split(","):
             yield Key(registry.name, name, head + tail + end), youth + 20.0 * newer, newer
             newer -= 1
@@ -119,21 +111,21 @@ def _pushes(registry: RegistrySpec, now: float) -> Iterator[tuple[Key, float]]:
     latest = int(now // PUSH_INTERVAL)
     # One more than is kept: the delay may move a push across the boundary.
     for number in range(latest - PUSHES_KEPT - 1, latest + 1):
-        pushed = number * PUSH_INTERVAL + _hash("delay", str(number)) % 45
-        target, name, version = PUSHED[_hash("target", str(number)) % len(PUSHED)]
+        pushed = number * PUSH_INTERVAL + derived_number("delay", str(number)) % 45
+        target, name, version = PUSHED[derived_number("target", str(number)) % len(PUSHED)]
         if target == registry.name and 0 <= now - pushed < PUSHES_KEPT * PUSH_INTERVAL:
             yield Key(target, name, version.format(number % 100_000)), pushed
 
 
 def _state(registry: RegistrySpec, key: Key, place: int, newer: int, now: float) -> State:
     if key == CYCLING:
-        quarantined = now % QUARANTINE_CYCLE < QUARANTINED_FOR
-        return State("BLOCKED", 2, 1, ("CVE-2022-42889: Text4Shell",)) if quarantined else State("WARN", 2, 1)
+        reasons = ("CVE-2022-42889: Text4Shell",) if QUARANTINE.includes(now) else ()
+        return State("BLOCKED" if reasons else "WARN", 2, 1, reasons)
     if key in STATES:
         return STATES[key]
     if registry.registry_type == "UPSTREAM":
         return State(_usual_status(place))
-    return State(None, _hash(*key) % 3 if newer == 1 else 0, 2 if newer == 0 else 0)
+    return State(None, derived_number(*key) % 3 if newer == 1 else 0, 2 if newer == 0 else 0)
 
 
 def _usual_status(place: int) -> str | None:
@@ -167,7 +159,7 @@ def _scan(registry: RegistrySpec, entry: _Entry) -> Row:
     if entry.state.status is None:
         return {}
     scanned = _time(registry, entry.scanned)
-    return {"scanStatus": entry.state.status, "scanId": _uuid("scan", *entry.key), "lastScannedAt": scanned}
+    return {"scanStatus": entry.state.status, "scanId": derived_uuid("scan", *entry.key), "lastScannedAt": scanned}
 
 
 def _common(registry: RegistrySpec, key: Key, now: float) -> Row:
@@ -182,8 +174,8 @@ def _common(registry: RegistrySpec, key: Key, now: float) -> Row:
         "registryIdentifier": registry.name,
         "registryPath": f"{registry.space}/{registry.name}",
         "registryType": registry.registry_type,
-        "registryUUID": _uuid(registry.name),
-        "uuid": _uuid(*_counted(registry, key)),
+        "registryUUID": derived_uuid(registry.name),
+        "uuid": derived_uuid(*_counted(registry, key)),
         "version": key.version,
     }
 
@@ -192,25 +184,25 @@ def _kind(registry: RegistrySpec, key: Key) -> Row:
     """Return the fields that only some package types have, including undocumented ones."""
     match registry.package_type:
         case "DOCKER":
-            digests = 1 + _hash(*key) % 2
+            digests = 1 + derived_number(*key) % 2
             return {"digestCount": digests, "scannedDigest": [], "metadata": {"tags": [key.version]}}
         case "HELM":
             return {"scannedDigest": []}
         case "HUGGINGFACE":
-            return {"artifactType": "model", "fileCount": 7 + _hash(*key) % 9}
+            return {"artifactType": "model", "fileCount": 7 + derived_number(*key) % 9}
         case "GENERIC":
-            return {"fileCount": 1 + _hash(*key) % 4, "labels": ["tool"]}
+            return {"fileCount": 1 + derived_number(*key) % 4, "labels": ["tool"]}
         case "TERRAFORM":
             return {"fileCount": 1}
         case package_type:
             name = quote(key.name.replace(":", "/"))
-            return {"purl": f"pkg:{PURL[package_type]}/{name}@{key.version}", "fileCount": 1 + _hash(*key) % 3}
+            return {"purl": f"pkg:{PURL[package_type]}/{name}@{key.version}", "fileCount": 1 + derived_number(*key) % 3}
 
 
 def _downloads(registry: RegistrySpec, key: Key, now: float) -> int:
     counted = _counted(registry, key)
     grown = max(0.0, now - _EPOCH) / GROWING[counted] if counted in GROWING else 0.0
-    return _hash("downloads", *counted) % 4000 + int(grown)
+    return derived_number("downloads", *counted) % 4000 + int(grown)
 
 
 def _counted(registry: RegistrySpec, key: Key) -> tuple[str, ...]:
@@ -221,12 +213,3 @@ def _counted(registry: RegistrySpec, key: Key) -> tuple[str, ...]:
 def _time(registry: RegistrySpec, seconds: float) -> int | str:
     milliseconds = int(seconds * 1000)
     return milliseconds if registry.name in TIMES_AS_NUMBERS else str(milliseconds)
-
-
-def _uuid(*parts: str) -> str:
-    return str(uuid.uuid5(_NAMESPACE, "\n".join(parts)))
-
-
-def _hash(*parts: str) -> int:
-    """Return a number that looks random and never changes."""
-    return crc32("\n".join(parts).encode())

@@ -2,8 +2,13 @@
 
 from typing import NamedTuple
 
+from exporter.demo.cycles import PREVIEW, WEAKENING
+
 SPACES = ("demo", "demo/platform", "demo/platform/checkout")
 """Scopes of the demo registry: an account, an organization and a project. Each lists only its own registries."""
+
+PREVIEWED = "demo/platform/preview"
+"""Project that comes and goes; only discovery finds it."""
 
 
 class Key(NamedTuple):
@@ -30,7 +35,7 @@ class RegistrySpec(NamedTuple):
     space: str
     name: str
     package_type: str
-    registry_type: str | None
+    registry_type: str
     firewall: str | None
     deployments: bool  # whether the API counts deployments
     artifacts: str  # `name@head{tail,tail}`: versions, oldest first
@@ -110,7 +115,7 @@ REGISTRIES = (
         """,
     ),
     RegistrySpec(
-        *("demo/platform", "generic-tools", "GENERIC", None, None, False),
+        *("demo/platform", "generic-tools", "GENERIC", "VIRTUAL", None, False),
         """
         build-report@{2026.07,2026.08,2026.09} terraform-cli@1.{7.5,8.5,9.8} license-list@{41,42,43}
         ca-bundle@{2026-06,2026-09} release-notes@{4.9,4.10,4.11} sbom-tool@2.{2.7,2.9}
@@ -118,7 +123,7 @@ REGISTRIES = (
         """,
     ),
     RegistrySpec(
-        *("demo/platform", "terraform-modules", "TERRAFORM", None, None, False),
+        *("demo/platform", "terraform-modules", "TERRAFORM", "VIRTUAL", None, False),
         """
         acme/vpc/aws@3.{1.0,2.0,2.1} acme/eks/aws@2.{8.0,9.1} acme/rds/aws@1.{14.0,15.0} acme/dns/google@0.{9.0,10.0}
         acme/labels/null@1.{0.0,1.0}
@@ -158,8 +163,30 @@ REGISTRIES = (
         acme/fraud-scoring@{2026.03,2026.06,2026.09} openai/whisper-small@v{20231117,20240930} intfloat/e5-base@v{1,2}
         """,
     ),
+    RegistrySpec(*("demo/platform/checkout", "swift-packages", "SWIFT", "VIRTUAL", None, False), artifacts=""),
 )
-"""Registries of all spaces."""
+"""Registries of `SPACES`; one has no artifacts."""
+
+PREVIEW_REGISTRIES = (
+    RegistrySpec(
+        *(PREVIEWED, "docker-preview", "DOCKER", "VIRTUAL", None, True),
+        "storefront@pr-{412,415,418} checkout-api@pr-{96,97}",
+    ),
+    RegistrySpec(
+        *(PREVIEWED, "npm-preview", "NPM", "UPSTREAM", "QUARANTINE", False),
+        "vite@6.0.{0,1,3} svelte@5.{1.0,2.7} rc@1.2.{8,9} nanoid@5.0.{7,8}",
+    ),
+)
+"""Registries of `PREVIEWED`."""
+
+WEAKENED = "pypi-remote"
+"""Registry whose firewall is WARN for a part of each cycle, and BLOCK otherwise."""
+
+PUBLIC = "generic-tools"
+"""Registry that anyone may read without a key."""
+
+UNTYPED = "swift-packages"
+"""Registry whose package type is missing in the listing of registries."""
 
 STATES = {
     ("npm-remote", "lodash", "4.17.20"): State("BLOCKED", 3, 2, ("CVE-2021-23337: command injection in template",)),
@@ -184,6 +211,7 @@ STATES = {
     ("nuget-org", "Newtonsoft.Json", "12.0.3"): State("BLOCKED", 4, 1),
     ("nuget-org", "System.Text.Encodings.Web", "4.5.0"): State("BLOCKED"),
     ("crates-io", "rustdecimal", "1.23.1"): State("BLOCKED"),
+    ("npm-preview", "rc", "1.2.9"): State("BLOCKED", reasons=("Malicious: steals passwords after installation",)),
     ("docker-prod", "payments-api", "3.4.1"): State(None, 2, 0, ("By hand: a credential in layer 4",)),
     ("docker-local", "legacy-worker", "1.0.3"): State(None, 0, 1, ("By hand: base image out of support",)),
 }
@@ -241,3 +269,13 @@ NEVER_MODIFIED = Key("terraform-modules", "acme/labels/null", "1.0.0")
 
 SCAN_AGES = (0.1, 1.0, 2.0, 0.5, 9.0, 3.0, 6.0, 41.0, 1.5, 4.0, 130.0)  # days before the last midnight (UTC)
 WARNED_EVERY, UNSCANNED_EVERY = 12, 17  # of the versions without a state of their own
+
+
+def registries_at(now: float) -> tuple[RegistrySpec, ...]:
+    """Return the registries of all spaces at a time, in seconds since the Unix epoch."""
+    registries = REGISTRIES + PREVIEW_REGISTRIES if PREVIEW.includes(now) else REGISTRIES
+    if not WEAKENING.includes(now):
+        return registries
+    return tuple(
+        registry._replace(firewall="WARN") if registry.name == WEAKENED else registry for registry in registries
+    )

@@ -4,10 +4,8 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from exporter.demo.artifacts import Row, listing
-
-
-def _none(_now: float) -> Sequence[Row]:
-    return ()
+from exporter.demo.registries import registries
+from exporter.demo.violations import violations
 
 
 class Estate(NamedTuple):
@@ -20,9 +18,9 @@ class Estate(NamedTuple):
     """
 
     artifacts: Callable[[str, float], Sequence[Row] | None]
-    registries: Callable[[float], Sequence[Row]] = _none
-    violations: Callable[[float], Sequence[Row]] = _none
+    registries: Callable[[float], Sequence[Row]]
+    violations: Callable[[float], Sequence[Row]]
 
 
-DEMO = Estate(listing)
+DEMO = Estate(listing, registries, violations)
 """The made-up estate."""

@@ -5,8 +5,7 @@ from collections import Counter
 import pytest
 import requests
 
-from exporter.demo.estate import Estate
-from exporter.demo.server import KEY, PREFIX, Registry
+from exporter.demo.server import KEY, PREFIX
 from exporter.harness.registries import RegistryConfiguration, decode_firewall_mode
 from exporter.inventory.registries import read_registries
 from exporter.inventory.violations import read_violations
@@ -149,8 +148,8 @@ def test_violations_come_in_the_order_that_is_asked_for(session, sort, order):
 
 def test_a_space_with_neither_has_empty_listings(session):
     """An estate that was given artifacts alone has no registries and no violations."""
-    with Registry(Estate(lambda space, _: [] if space == "acct" else None)) as registry:
-        ask = ask_page(session, registry)
+    with Upstream() as upstream:
+        ask = ask_page(session, upstream)
         registries = read_registries(ask, "acct", NOW, descendants=True)
         violations = read_violations(ask, registries, NOW, findings_limit=5, registries_limit=5)
     assert (registries.spaces, violations.spaces) == ({}, {})
