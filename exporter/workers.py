@@ -1,16 +1,17 @@
-"""Threads that do not delay the exit of the process: a pool, and one that repeats a call."""
+"""Threads that do not delay the exit of the process: a pool and its queue, and one that repeats a call."""
 
 import heapq
 import math
 import threading
 import weakref
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Collection
 from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
 from itertools import count
 from queue import SimpleQueue
-from typing import NamedTuple, ParamSpec, TypeVar
+from typing import Generic, NamedTuple, ParamSpec, TypeVar
 
 from exporter.clock import Clock, Stopped
 
@@ -18,8 +19,44 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
+class Lanes(Generic[T]):
+    """Queue of several lanes, which take turns while more than one has items; not safe to share between threads.
+
+    In a lane the most urgent item is first, and the oldest one of equally urgent items.
+    """
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self._waiting: dict[str, list[tuple[float, int, T]]] = {}
+        self._order = count(1)  # breaks ties of deadlines, as functions cannot be compared
+        self._served: Counter[str] = Counter()  # when each lane had its last turn
+
+    def put(self, lane: str, deadline: float, item: T) -> None:
+        """Add an item.
+
+        Args:
+            lane: name of the lane; a lane exists once it has an item.
+            deadline: items with an earlier one are more urgent.
+            item: the item.
+        """
+        heapq.heappush(self._waiting.setdefault(lane, []), (deadline, next(self._order), item))
+
+    def take(self, closed: Collection[str] = ()) -> T | None:
+        """Remove and return the first item of the lane whose last turn is the longest ago; None if there is none.
+
+        Args:
+            closed: lanes whose items stay.
+        """
+        lanes = [lane for lane, items in self._waiting.items() if items and lane not in closed]
+        if not lanes:
+            return None
+        lane = min(lanes, key=self._served.__getitem__)
+        self._served[lane] = next(self._order)
+        return heapq.heappop(self._waiting[lane])[-1]
+
+
 class Workers:
-    """Pool of daemon threads that runs the most urgent call first, and the oldest one of equally urgent calls.
+    """Pool of daemon threads; calls wait in lanes that take turns, and in a lane the most urgent one is first.
 
     When the pool is garbage-collected, its threads end after the calls that are queued.
     """
@@ -38,14 +75,15 @@ class Workers:
         self._calls = _Calls()
         for number in range(threads):
             threading.Thread(target=_work, args=(self._calls,), name=f"{name}-{number}", daemon=True).start()
-        weakref.finalize(self, _end, self._calls, threads).atexit = False
+        weakref.finalize(self, self._calls.end, threads).atexit = False
 
     def submit(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Queue a call that is not urgent; the future gets its result or exception."""
-        return self.submit_in_turn(math.inf, int, function, *args, **kwargs)
+        return self.submit_in_turn("", math.inf, int, function, *args, **kwargs)
 
     def submit_in_turn(
         self,
+        lane: str,
         deadline: float,
         wait: Callable[[], object],
         function: Callable[P, T],
@@ -53,9 +91,10 @@ class Workers:
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> Future[T]:
-        """Queue a call that begins after all more urgent ones have begun.
+        """Queue a call that begins after all more urgent ones of its lane have begun.
 
         Args:
+            lane: name of the lane; calls that wait in other lanes delay this one by a turn each.
             deadline: calls with an earlier one are more urgent; the call must enforce it itself.
             wait: returns when the call may begin; no other call of the pool begins meanwhile.
             function: the call.
@@ -67,7 +106,7 @@ class Workers:
         """
         future: Future[T] = Future()
         call = _Call(partial(_begin, future, wait), partial(_run, future, partial(function, *args, **kwargs)))
-        self._calls.put(deadline, call)
+        self._calls.put(lane, deadline, call)
         return future
 
 
@@ -79,20 +118,24 @@ class _Call(NamedTuple):
 
 
 class _Calls:
-    """Queue of the calls that wait for a thread; None ends the thread that gets it."""
+    """Queue of the calls that wait for a thread."""
 
     def __init__(self) -> None:
         self._turn = threading.Lock()
         # Reentrant: a signal handler may submit a call while it interrupts this code.
         self._lock = threading.RLock()
-        self._waiting: list[tuple[float, int, _Call | None]] = []
-        self._order = count()  # breaks ties of deadlines, as functions cannot be compared
+        self._lanes: Lanes[_Call] = Lanes()
         self._ready: SimpleQueue[None] = SimpleQueue()
 
-    def put(self, deadline: float, call: _Call | None) -> None:
+    def put(self, lane: str, deadline: float, call: _Call) -> None:
         with self._lock:
-            heapq.heappush(self._waiting, (deadline, next(self._order), call))
+            self._lanes.put(lane, deadline, call)
         self._ready.put(None)
+
+    def end(self, threads: int) -> None:
+        """Let so many threads get None once no call waits."""
+        for _ in range(threads):
+            self._ready.put(None)
 
     def next(self) -> _Call | None:
         """Return the most urgent call when it may run."""
@@ -105,7 +148,7 @@ class _Calls:
     def _pop(self) -> _Call | None:
         self._ready.get()
         with self._lock:
-            return heapq.heappop(self._waiting)[-1]
+            return self._lanes.take()
 
 
 def repeat(call: Callable[[], object], seconds: float, clock: Clock, *, name: str) -> None:
@@ -153,8 +196,3 @@ def _run(future: Future[T], function: Callable[[], T]) -> None:
         del future  # breaks the cycle of future, error and this frame, which only the garbage collector would free
     else:
         future.set_result(result)
-
-
-def _end(calls: _Calls, threads: int) -> None:
-    for _ in range(threads):
-        calls.put(math.inf, None)

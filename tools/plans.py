@@ -154,7 +154,7 @@ class Outcome:
 def turns(plan: Plan, timeline: Timeline, key: Key, space: str) -> Walk:
     """Return a walk through a space that only sends simulated requests."""
     return Turns(
-        key, timeline, plan.artifacts(space),
+        key, timeline, space, plan.artifacts(space),
         page_size=plan.page_size, concurrency=plan.concurrency, timeout=plan.refresh_timeout,
     )  # fmt: skip
 

@@ -1,12 +1,11 @@
 """Processes that share a registry of any size, over hours of virtual time.
 
-Refresher, throttle and paging rules are the exporter's own. A walk is as many turns of the throttle as it has requests:
-one page first, then several in flight, the first one again at the end; `tests/docs/test_simulation.py` compares it
-with the real walker. Threads, queues and pages in flight are as in `exporter/engine/clients.py`: each key has its own,
-but the number of pages in flight is that of the process.
+Refresher, throttle, queues and paging rules are the exporter's own. A walk is as many turns of the throttle as it has
+requests: one page first, then several in flight, the first one again at the end; `tests/docs/test_simulation.py`
+compares it with the real walker. Threads and pages in flight are as in `exporter/engine/clients.py`: each key has its
+own, but the number of pages in flight is that of the process.
 """
 
-import heapq
 import math
 import threading
 from array import array
@@ -15,8 +14,8 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
-from itertools import count
 
+from exporter.engine.walks import WalkQueue
 from exporter.harness.counters import ApiCounters
 from exporter.harness.envelope import Rejected
 from exporter.harness.errors import RefreshError, RequestTimeout
@@ -24,6 +23,7 @@ from exporter.harness.throttle import Throttle
 from exporter.inventory.paging import requests_of_walk
 from exporter.inventory.snapshot import Inventory, Snapshot
 from exporter.rates import Rate
+from exporter.workers import Lanes
 from tools.timeline import Task, Timeline
 
 MINUTE = 60.0
@@ -84,24 +84,23 @@ class Key:
         self._timeline = timeline
         self._slots = slots
         self._throttle = Throttle(Rate(rate, MINUTE), timeline, ApiCounters())
-        self._idle = self._walkers = concurrency
-        self._pages: list[tuple[float, int, Asked]] = []
-        self._order = count()
+        self._idle = concurrency
+        self._pages: Lanes[Asked] = Lanes()
         self._waiting: deque[Asked] = deque()
-        self._refreshes: deque[Callable[[], None]] = deque()
+        self._walks = WalkQueue(concurrency)
         self._last_start = -math.inf
         self._tasks: set[Task] = set()
 
-    def ask(self, deadline: float, answer: Answer) -> Asked:
+    def ask(self, space: str, page: int, deadline: float, answer: Answer) -> Asked:
         """Queue a page."""
         asked = Asked(deadline, answer)
-        heapq.heappush(self._pages, (deadline, next(self._order), asked))
+        self._pages.put(self._walks.lane(space, page), deadline, asked)
+        self._timeline.soon(self._walk)
         self._fetch()
         return asked
 
     def _fetch(self) -> None:
-        while self._idle and self._pages:
-            _, _, asked = heapq.heappop(self._pages)
+        while self._idle and (asked := self._pages.take()):
             if not asked.cancelled:
                 self._idle -= 1
                 self._waiting.append(asked)
@@ -138,18 +137,18 @@ class Key:
         if not asked.cancelled:
             asked.answer(error)
 
-    def submit(self, refresh: Callable[..., None], *args: object) -> Future[None]:
+    def submit(self, refresh: Callable[[str], None], space: str) -> Future[None]:
         """Queue a refresh, as the refresher wants it."""
         future: Future[None] = Future()
 
         def run() -> None:
-            refresh(*args)
+            refresh(space)
             future.set_result(None)
             self._tasks.discard(Task.current())
-            self._walkers += 1
+            self._walks.ended(space)
             self._timeline.soon(self._walk)
 
-        self._refreshes.append(run)
+        self._walks.put(space, run)
         self._timeline.soon(self._walk)
         return future
 
@@ -157,16 +156,15 @@ class Key:
         """Start a walk that may, unless one has just started: no two of them have the same deadline."""
         if self._timeline.monotonic() < self._last_start + _MOMENT:
             self._timeline.at(self._last_start + _MOMENT, self._walk)
-        elif self._walkers and self._refreshes:
-            self._walkers -= 1
+        elif run := self._walks.take():
             self._last_start = self._timeline.monotonic()
-            task = Task(self._refreshes.popleft())
+            task = Task(run)
             self._tasks.add(task)
             task.start()
+            self._timeline.soon(self._walk)
 
     def stop(self) -> None:
         """End the walks that go on."""
-        self._refreshes.clear()
         for task in tuple(self._tasks):
             task.stop()
 
@@ -175,9 +173,11 @@ class Turns:
     """A walk that asks for its pages and does not look at them."""
 
     def __init__(
-        self, key: Key, timeline: Timeline, artifacts: int, *, page_size: int, concurrency: int, timeout: float
-    ) -> None:
+        self, key: Key, timeline: Timeline, space: str, artifacts: int,
+        *, page_size: int, concurrency: int, timeout: float,
+    ) -> None:  # fmt: skip
         self._key = key
+        self._space = space
         self._timeline = timeline
         self._requests = requests_of(artifacts, page_size)
         self._concurrency = concurrency
@@ -208,7 +208,9 @@ class Turns:
         )
 
     def _ask(self) -> None:
-        self._asked.append(self._key.ask(self._deadline, partial(self._answer, len(self._asked))))
+        number = len(self._asked)
+        page = 0 if number == self._requests - 1 else number
+        self._asked.append(self._key.ask(self._space, page, self._deadline, partial(self._answer, number)))
 
     def _answer(self, number: int, error: RefreshError | None) -> None:
         """Read pages in their order: one that was refused ends the walk once those before it are there."""

@@ -83,7 +83,7 @@ def check_spaces(
         on_refresh=lambda _: on_answer(),
     )
     wait(refresher.start())
-    for asked in [workers[name].submit(question.open_registries) for name, question in questions.items()]:
+    for asked in [workers[name].submit(lambda name: questions[name].open_registries(), name) for name in questions]:
         asked.result()
     for question in questions.values():
         question.count_registries(sources)

@@ -11,6 +11,7 @@ from pydantic import SecretStr
 from exporter.clock import Clock
 from exporter.config.settings import Settings
 from exporter.config.spaces import Space
+from exporter.engine.walks import Walks
 from exporter.harness.client import Client, Listing
 from exporter.harness.counters import ApiCounters
 from exporter.harness.keys import FixedKey, KeyFile, KeySource, account_of
@@ -43,11 +44,13 @@ class SharedClient:
         client: asks for pages.
         key: source of the key.
         workers: threads that fetch pages; one server on hold keeps no other server waiting.
+        walks: threads that walk through its spaces.
     """
 
     client: Client
     key: KeySource
     workers: Workers
+    walks: Walks
 
 
 class Clients:
@@ -60,7 +63,8 @@ class Clients:
         self._lock = threading.Lock()
         # Weak, so that the threads and connections of a client that no walk uses any more end.
         self._opened: WeakValueDictionary[tuple[object, ...], SharedClient] = WeakValueDictionary()
-        self._walk_workers: WeakValueDictionary[tuple[object, ...], Workers] = WeakValueDictionary()
+        self._walks: WeakValueDictionary[tuple[object, ...], Walks] = WeakValueDictionary()
+        self._source_workers: WeakValueDictionary[tuple[object, ...], Workers] = WeakValueDictionary()
         self._logged = LoggedStates()
 
     def of(self, space: Space, settings: Settings) -> SharedClient:
@@ -82,17 +86,17 @@ class Clients:
         self._warn_of_other_account(space, account_of(client.key.current()))
         return client
 
-    def walk_workers(self, space: Space, settings: Settings) -> Workers:
+    def walk_workers(self, space: Space, settings: Settings) -> Walks:
         """Return the threads that walk through a space.
 
         Each server and key has its own, so that walks that wait for one server block no space of another.
         """
         identity = (*space.upstream, settings.concurrency)
         with self._lock:
-            workers = self._walk_workers.get(identity)
-            if workers is None:
-                self._walk_workers[identity] = workers = Workers(settings.concurrency, "walk")
-        return workers
+            walks = self._walks.get(identity)
+            if walks is None:
+                self._walks[identity] = walks = Walks(settings.concurrency)
+        return walks
 
     def source_workers(self, space: Space, source: str) -> Workers:
         """Return the thread that reads a source of all entries with the server and key of this one.
@@ -101,9 +105,9 @@ class Clients:
         """
         identity = (*space.upstream, source)
         with self._lock:
-            workers = self._walk_workers.get(identity)
+            workers = self._source_workers.get(identity)
             if workers is None:
-                self._walk_workers[identity] = workers = Workers(1, source)
+                self._source_workers[identity] = workers = Workers(1, source)
         return workers
 
     def keys_usable(self) -> bool:
@@ -133,7 +137,8 @@ class Clients:
             clock=self._clock,
             jitter=random.Random(),
         )
-        return SharedClient(client, key, Workers(settings.concurrency, "page"))
+        workers = Workers(settings.concurrency, "page")
+        return SharedClient(client, key, workers, self.walk_workers(space, settings))
 
 
 def listing_of(space: Space) -> Listing:

@@ -13,6 +13,7 @@ from exporter.config.spaces import Space
 from exporter.engine.clients import SharedClient, listing_of
 from exporter.engine.probes import Targets
 from exporter.engine.sources import Sources
+from exporter.engine.walks import Walks
 from exporter.inventory.listed import NOT_LISTED, SpaceLists
 from exporter.inventory.passes import PageQuery
 from exporter.inventory.refresh import SpaceStatus, Walk
@@ -22,7 +23,6 @@ from exporter.inventory.walk import FetchPage, Walker
 from exporter.labels import clean
 from exporter.metrics.links import RegistryLink
 from exporter.metrics.space_families import SpaceView
-from exporter.workers import Workers
 
 OnPage = Callable[[str, int, int | None], None]
 """Called after each page of a walk with the space, the rows so far, and the reported rows, if any."""
@@ -44,7 +44,7 @@ class Generation:
     spaces: Mapping[str, Space]
     targets: Targets
     walks: Mapping[str, Walk]
-    workers: Mapping[str, Workers]
+    workers: Mapping[str, Walks]
 
     @classmethod
     def of(
@@ -53,7 +53,7 @@ class Generation:
         sources: Sources,
         *,
         new_walk: Callable[[Space], Walk],
-        workers: Callable[[Space], Workers],
+        workers: Callable[[Space], Walks],
         before: "Generation | None" = None,
     ) -> "Generation":
         """Return the generation of some settings, with the spaces that were found.
@@ -164,10 +164,11 @@ def _fetch_page(client: SharedClient, space: Space) -> FetchPage:
 
     def fetch_page(query: PageQuery, deadline: float) -> Future[bytes]:
         listing = oldest_first if query.oldest_first else newest_first
-        # The oldest walk first: walks that shared the rate evenly would all end late, or all time out.
         wait = partial(client.client.wait_for_turn, deadline)
+        # The oldest walk first: walks that shared the rate evenly would all end late, or all time out.
+        lane = client.walks.lane(space.ref, query.page)
         return client.workers.submit_in_turn(
-            deadline, wait, client.client.page, listing, query.page, query.size, deadline
+            lane, deadline, wait, client.client.page, listing, query.page, query.size, deadline
         )
 
     return fetch_page

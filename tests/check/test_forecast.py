@@ -103,6 +103,7 @@ class FirstPageOf:
         walks = new_walker(
             SimpleNamespace(
                 workers=SimpleNamespace(submit_in_turn=lambda *_: fetched),
+                walks=SimpleNamespace(lane=lambda *_: ""),
                 client=SimpleNamespace(page=int, wait_for_turn=int, label=str),
             ),
             space,

@@ -16,12 +16,12 @@ from tools.timeline import Task
 class Page:
     """A page on its way to the real walker; stands in for the future that it waits for."""
 
-    def __init__(self, key: Key, body: bytes, deadline: float) -> None:
+    def __init__(self, key: Key, space: str, page: int, body: bytes, deadline: float) -> None:
         self._body = body
         self._task = None
         self._error = None
         self._there = False
-        self._asked = key.ask(deadline, self._arrive)
+        self._asked = key.ask(space, page, deadline, self._arrive)
 
     def _arrive(self, error):
         self._error, self._there = error, True
@@ -49,7 +49,7 @@ def walker(plan, timeline, key, space):
         page, size, _ = query
         listed = rows[page * size : (page + 1) * size]
         data = {"artifacts": listed, "itemCount": len(rows), "pageSize": size, "pageIndex": page}
-        return Page(key, json.dumps({"status": "SUCCESS", "data": data}).encode(), deadline)
+        return Page(key, space, page, json.dumps({"status": "SUCCESS", "data": data}).encode(), deadline)
 
     new_tally = partial(Tally, findings=(), findings_limit=0, registries_limit=500, stale_ages={})
     return Walker(

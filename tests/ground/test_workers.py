@@ -10,6 +10,7 @@ import pytest
 
 from exporter.config.sources import load
 from exporter.engine.generation import _fetch_page
+from exporter.engine.walks import Walks
 from exporter.inventory.passes import PageQuery
 from exporter.workers import Workers
 
@@ -33,16 +34,31 @@ def test_calls_run_by_their_deadlines_and_of_equal_ones_the_oldest_first(busy):
     calls = [
         workers.submit(ran.append, "last"),
         *(
-            workers.submit_in_turn(deadline, int, ran.append, name)
+            workers.submit_in_turn("", deadline, int, ran.append, name)
             for deadline, name in ((3.0, "c"), (1.0, "a"), (2.0, "b"))
         ),
-        workers.submit_in_turn(1.0, int, ran.append, "a again"),
+        workers.submit_in_turn("", 1.0, int, ran.append, "a again"),
         workers.submit(ran.append, "very last"),
     ]
     free.set()
     for call in calls:
         call.result(PATIENCE)
     assert ran == ["a", "a again", "b", "c", "last", "very last"]
+
+
+def test_lanes_take_turns_beginning_with_the_one_that_had_none_for_the_longest_time(busy):
+    workers, free = busy
+    ran = []
+    lanes = {"a": range(5), "b": range(2), "c": range(1)}
+    calls = [
+        workers.submit_in_turn(lane, float(number), int, ran.append, (lane, number))
+        for lane, numbers in lanes.items()
+        for number in numbers
+    ]
+    free.set()
+    for call in calls:
+        call.result(PATIENCE)
+    assert ran == [("a", 0), ("b", 0), ("c", 0), ("a", 1), ("b", 1), ("a", 2), ("a", 3), ("a", 4)]
 
 
 def test_a_call_that_was_cancelled_does_not_run(busy):
@@ -72,7 +88,7 @@ def test_calls_begin_one_by_one_in_order_and_then_run_side_by_side():
         sum(range(500_000))  # long enough for other threads to begin meanwhile
         begun.append(number)
 
-    calls = [workers.submit_in_turn(0.0, partial(wait, number), together.wait, PATIENCE) for number in range(4)]
+    calls = [workers.submit_in_turn("", 0.0, partial(wait, number), together.wait, PATIENCE) for number in range(4)]
     for call in calls:
         call.result(PATIENCE)
     assert begun == [0, 0, 1, 1, 2, 2, 3, 3]
@@ -80,7 +96,7 @@ def test_calls_begin_one_by_one_in_order_and_then_run_side_by_side():
 
 def test_an_error_of_the_wait_is_the_futures_and_the_call_does_not_run():
     workers, ran = Workers(1, "test"), []
-    call = workers.submit_in_turn(0.0, lambda: 1 / 0, ran.append, "never")
+    call = workers.submit_in_turn("", 0.0, lambda: 1 / 0, ran.append, "never")
     with pytest.raises(ZeroDivisionError):
         call.result(PATIENCE)
     assert workers.submit(lambda: 7).result(PATIENCE) == 7
@@ -117,7 +133,7 @@ def test_the_pages_of_the_walk_that_began_first_go_first(busy):
     client = SimpleNamespace(
         page=lambda listing, page, _size, _deadline: asked.append((listing.space, page)), wait_for_turn=int
     )
-    upstream = SimpleNamespace(workers=workers, client=client)
+    upstream = SimpleNamespace(workers=workers, client=client, walks=Walks(1))
     old, young = (_fetch_page(upstream, space) for space in load({}, MINIMUM).served)
     pages = [
         fetch(PageQuery(page, 100, oldest_first=False), deadline)
@@ -151,7 +167,7 @@ def _hang(*_):
 def test_a_signals_handler_may_submit_while_the_thread_that_it_interrupts_does(busy):
     workers, free = busy
     by_handler = []
-    workers._calls._order = _Interrupting(workers._calls._order)
+    workers._calls._lanes._order = _Interrupting(workers._calls._lanes._order)
     handlers = {
         signal.SIGUSR1: lambda *_: by_handler.append(workers.submit(lambda: "by the handler")),
         signal.SIGALRM: _hang,
