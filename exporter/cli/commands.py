@@ -8,7 +8,7 @@ import getpass
 import json
 import socket
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -225,13 +225,44 @@ def dump(settings: Settings, output: str | None) -> int:
 
     # Checked before the refresh, which may take an hour.
     check_output(output)
-    with console.RefreshBars(len(settings.served)) as bars:
+    with console.RefreshBars() as bars:
         # Within the bars, so that log lines are printed above them.
         log.configure(_quieter(settings.log_level), settings.log_format)
-        dumped = dump_spaces(settings, SystemClock(), on_page=bars.on_page, on_end=bars.on_end)
+        dumped = dump_spaces(settings, SystemClock(), on_page=bars.on_page, on_end=bars.on_end, on_start=bars.on_start)
     write_output(output, dumped.exposition)
     console.print_dump_summary(dumped)
     return DONE if dumped.whole else SPACE_FAILED
+
+
+def findings(settings: Settings, output: str | None, wanted: Mapping[str, Collection[str]]) -> int:
+    """Refresh every space once, and print everything that someone must act on.
+
+    Args:
+        settings: valid settings.
+        output: `csv` or `json`; None for a table.
+        wanted: what to print, as the attributes of `Filters`.
+
+    Raises:
+        SettingsError: a key file can no longer be used.
+    """
+    from exporter.cli import console  # noqa: PLC0415 - see the docstring of the module
+    from exporter.cli.findings import Filters, as_csv, as_json, rows_of  # noqa: PLC0415
+    from exporter.engine.once import read_once  # noqa: PLC0415
+
+    unlimited = settings.model_copy(update={"findings_limit": sys.maxsize})
+    with console.RefreshBars() as bars:
+        log.configure(_quieter(settings.log_level), settings.log_format)
+        app = read_once(unlimited, SystemClock(), on_page=bars.on_page, on_end=bars.on_end, on_start=bars.on_start)
+    rows, statuses = rows_of(app.views(), Filters(**wanted)), app.refresher.statuses()
+    if output == "csv":
+        print(as_csv(rows), end="")
+    elif output == "json":
+        print(as_json(rows, statuses))
+    else:
+        console.print_findings(rows)
+    sys.stdout.flush()
+    console.print_failures(statuses)
+    return DONE if all(status.up for status in statuses) else SPACE_FAILED
 
 
 def hash_password() -> int:

@@ -25,12 +25,14 @@ from rich.text import Text
 
 from exporter.check.report import Report, Verdict
 from exporter.cli.dump import Dump
+from exporter.cli.findings import Row, totals
 from exporter.cli.messages import WIDE, console_on, print_text, say
 from exporter.inventory.refresh import Failure, SpaceStatus
 from exporter.scopes import first_of, without_scope
 from exporter.texts import format_duration
 
 _HEADS = ("SPACE", "VERDICT", "ARTIFACTS", "SERIES", "REQUESTS", "REFRESH", "LATENCY")
+_FINDING_HEADS = ("FINDING", "SPACE", "REGISTRY", "ARTIFACT", "VERSION", "PROD", "NONPROD", "WHY")
 _INCOMPLETE = "incomplete: the listing changed during the refresh, or the API miscounts it (har_snapshot_complete 0)"
 
 
@@ -49,6 +51,22 @@ def print_report(report: Report) -> None:
 def _print_spaces(verdicts: Sequence[Verdict]) -> None:
     console = console_on(sys.stdout)
     table = _table(verdicts, with_hints=not console.is_terminal)
+    lists = [
+        (verdict.space, zip(_HEADS[1:], _cells(verdict)[1:], strict=True), _style(verdict)) for verdict in verdicts
+    ]
+    _print_table(console, table, lists)
+    if console.is_terminal:
+        _print_hints(console, verdicts)
+
+
+def _print_table(console: Console, table: Table, lists: Iterable[tuple[str, Iterable[tuple[str, str]], str]]) -> None:
+    """Print a table; on a terminal that is too narrow for it, lists of the same content.
+
+    Args:
+        console: where to.
+        table: the table.
+        lists: name, pairs of head and figure, and style of each row.
+    """
     if not console.is_terminal:
         with console.capture() as captured:
             console.print(table)
@@ -56,11 +74,12 @@ def _print_spaces(verdicts: Sequence[Verdict]) -> None:
         print(*(line.rstrip() for line in captured.get().splitlines()), sep="\n")
     elif console.measure(table, options=console.options.update_width(WIDE)).maximum <= console.width:
         console.print(table)
-        _print_hints(console, verdicts)
     else:
-        for verdict in verdicts:
-            _print_as_list(console, verdict)
-        _print_hints(console, verdicts)
+        for name, figures, style in lists:
+            print_text(console, name, style)
+            for head, figure in figures:
+                if figure:
+                    print_text(console, f"  {head.lower():<9}  {figure}")
 
 
 def _print_hints(console: Console, verdicts: Sequence[Verdict]) -> None:
@@ -92,15 +111,6 @@ def _table(verdicts: Sequence[Verdict], *, with_hints: bool) -> Table:
         hints = [verdict.images, "; ".join(_hints(verdict))] if with_hints else []
         table.add_row(*map(Text, [*_cells(verdict), *hints]), style=_style(verdict))
     return table
-
-
-def _print_as_list(console: Console, verdict: Verdict) -> None:
-    """Print a space on a terminal that is too narrow for the table: one line per figure."""
-    space, *figures = _cells(verdict)
-    print_text(console, space, _style(verdict))
-    for head, figure in zip(_HEADS[1:], figures, strict=True):
-        if figure:
-            print_text(console, f"  {head.lower():<9}  {figure}")
 
 
 def _cells(verdict: Verdict) -> tuple[str, ...]:
@@ -164,12 +174,8 @@ class RefreshBars:
     The callbacks may be called from any thread.
     """
 
-    def __init__(self, spaces: int) -> None:
-        """Show nothing yet.
-
-        Args:
-            spaces: how many spaces there are.
-        """
+    def __init__(self) -> None:
+        """Show nothing yet."""
         self._progress = _progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(),
@@ -177,7 +183,7 @@ class RefreshBars:
             _Rate(),
             TimeRemainingColumn(),
         )
-        self._all = self._progress.add_task("spaces", total=spaces, unit="spaces", visible=spaces > 1)
+        self._all = self._progress.add_task("spaces", total=None, unit="spaces", visible=False)
         self._tasks: dict[str, TaskID] = {}
 
     def __enter__(self) -> Self:
@@ -186,6 +192,10 @@ class RefreshBars:
 
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
+
+    def on_start(self, spaces: int) -> None:
+        """Show how many spaces there are."""
+        self._progress.update(self._all, total=spaces, visible=spaces > 1)
 
     def on_page(self, space: str, rows: int, reported: int | None) -> None:
         """Show the rows of a space so far, and the reported rows, if any."""
@@ -206,11 +216,40 @@ class _Rate(ProgressColumn):
         return Text(f"{task.speed:,.0f} {unit}/s" if task.speed and unit == "artifacts" else "")
 
 
-def print_dump_summary(dump: Dump) -> None:
-    """Print why each failed space failed, and on a terminal a summary."""
-    failures = [(status.space, _failure_text(status.last_failure)) for status in dump.statuses if status.last_failure]
+def print_failures(statuses: Sequence[SpaceStatus]) -> None:
+    """Print why each failed space failed."""
+    failures = [(status.space, _failure_text(status.last_failure)) for status in statuses if status.last_failure]
     for spaces, text in _by_text(failures):
         say(f"{spaces}: {text}", style="red")
+
+
+def print_findings(rows: Sequence[Row]) -> None:
+    """Print what someone must act on, and on a terminal how much that is."""
+    console = console_on(sys.stdout)
+    table = Table(box=None, pad_edge=False)
+    for head in _FINDING_HEADS:
+        table.add_column(head, no_wrap=True, justify="right" if head in {"PROD", "NONPROD"} else "left")
+    lists = []
+    for row in rows:
+        cells, style = _finding_cells(row), "red" if row.prod else ""
+        table.add_row(*map(Text, cells), style=style)
+        lists.append((f"{row.artifact} {row.version}".rstrip(), zip(_FINDING_HEADS, cells, strict=True), style))
+    if rows:
+        _print_table(console, table, lists)
+    if sys.stderr.isatty():
+        found = ", ".join(f"{number:,} {name}" for name, number in totals(rows).items() if name != "all")
+        say(f"{len(rows):,} to act on: {found}" if rows else "nothing to act on")
+
+
+def _finding_cells(row: Row) -> tuple[str, ...]:
+    environments = (_figure(row.prod), _figure(row.nonprod))
+    why = row.reason or "; ".join(filter(None, (row.categories, row.policy_sets)))
+    return row.finding, row.space, row.registry, row.artifact, row.version, *environments, why
+
+
+def print_dump_summary(dump: Dump) -> None:
+    """Print why each failed space failed, and on a terminal a summary."""
+    print_failures(dump.statuses)
     if sys.stderr.isatty():
         incomplete = [status.space for status in dump.statuses if status.snapshot and not status.snapshot.complete]
         if incomplete:

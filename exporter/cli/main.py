@@ -3,19 +3,25 @@
 What the commands do is imported when one runs, so that `--help` is fast.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import click
 
 from exporter import __version__
 from exporter.cli.arguments import INTERRUPTED, Choice, Group, refuse, unexpected, with_settings
 from exporter.config.sources import load
+from exporter.labels import FINDINGS
+
+_Names = tuple[str, ...]
+_TO = ("prod", "nonprod")
+_KINDS = (*FINDINGS, "violation")
 
 _EPILOG = """\
 A flag has precedence over the environment variable HAR_EXPORTER_<NAME> in capitals, which has precedence over the YAML
 file of --config, which has precedence over the default. `har-exporter serve --help` lists the settings.
 
-Exit codes: 0 success; 1 a space failed (check, dump); 2 invalid settings.
+Exit codes: 0 success; 1 a space failed (check, dump, findings); 2 invalid settings.
 """
 
 
@@ -87,6 +93,34 @@ def dump(output: str | None, **flags: str | None) -> int:
     return commands.dump(load(_given(flags)), output)
 
 
+def _with_filters(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the flags of `findings` that are no settings."""
+    kinds = ", ".join(_KINDS)
+    options = (
+        click.option("--output", type=Choice(["csv", "json"]), metavar="csv|json", help="Print CSV or JSON."),
+        click.option("--space", multiple=True, metavar="SPACE", help="Only those in this space; may be repeated."),
+        click.option("--registry", multiple=True, metavar="NAME", help="Only those in this registry; likewise."),
+        click.option("--finding", multiple=True, type=Choice(_KINDS), metavar="KIND", help=f"Only these: {kinds}."),
+        click.option("--deployed", multiple=True, type=Choice(_TO), metavar="TO", help="Only in prod or nonprod."),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@program.command()
+@_with_filters
+@with_settings
+def findings(
+    *, output: str | None, space: _Names, registry: _Names, finding: _Names, deployed: _Names, **flags: str | None
+) -> int:
+    """List everything that someone must act on."""
+    from exporter.cli import commands
+
+    wanted = {"space": space, "registry": registry, "finding": finding, "deployed": deployed}
+    return commands.findings(load(_given(flags)), output, wanted)
+
+
 @demo.command("check")
 @_AS_JSON
 @with_settings
@@ -107,6 +141,20 @@ def demo_dump(output: str | None, **flags: str | None) -> int:
 
     with commands.demo_settings(_given(flags)) as settings:
         return commands.dump(settings, output)
+
+
+@demo.command("findings")
+@_with_filters
+@with_settings
+def demo_findings(
+    *, output: str | None, space: _Names, registry: _Names, finding: _Names, deployed: _Names, **flags: str | None
+) -> int:
+    """Like findings, of the demo registry."""
+    from exporter.cli import commands
+
+    wanted = {"space": space, "registry": registry, "finding": finding, "deployed": deployed}
+    with commands.demo_settings(_given(flags)) as settings:
+        return commands.findings(settings, output, wanted)
 
 
 @program.group("web-config", cls=Group, no_args_is_help=False)

@@ -92,7 +92,7 @@ class App:
         self._now = self._generation(settings)
         self._listed: _Listed | None = None
         self.refresher = self._refresher(self._now.walks, self._now.submit, self._refreshed)
-        self.exposition = Exposition(self._space_views, self._process_view, self.sources.views)
+        self.exposition = Exposition(self.views, self._process_view, self.sources.views)
         self.probes = Probes(
             self._now.targets,
             self.refresher,
@@ -240,7 +240,8 @@ class App:
 
         return walk
 
-    def _space_views(self) -> tuple[SpaceView, ...]:
+    def views(self) -> tuple[SpaceView, ...]:
+        """Return what is exported of every space of /metrics."""
         with self._lock:
             generation, statuses = self._now, self.refresher.statuses()
         listed = self._lists_of(generation)

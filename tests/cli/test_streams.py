@@ -51,11 +51,12 @@ def test_messages_that_cannot_be_written_change_nothing_else(errors, command, co
     assert (done.returncode, bool(done.stdout), done.stderr) == (code, code == 0, "")
 
 
-@pytest.mark.parametrize("command", ["check", "dump", "help"])
+@pytest.mark.parametrize("command", ["check", "dump", "findings --output csv", "help"])
 def test_a_reader_that_has_enough_ends_any_command_without_a_word(command):
     read, write = os.pipe()
     os.close(read)
-    done = run_process(*command.split(), stdout=write, spaces="acct", base_url="http://127.0.0.1:1", api_key="a" * 12)
+    settings = {"spaces": "acct", "sources": "off", "base_url": "http://127.0.0.1:1", "api_key": "a" * 12}
+    done = run_process(*command.split(), stdout=write, **settings)
     os.close(write)
     assert (done.returncode, done.stderr) == (141, "")
 

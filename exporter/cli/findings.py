@@ -1,0 +1,191 @@
+"""`har-exporter findings`: everything that someone must act on, without a limit."""
+
+import csv
+import io
+import json
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
+
+from exporter.inventory.refresh import SpaceStatus
+from exporter.inventory.snapshot import Finding
+from exporter.inventory.violations import NamedViolation
+from exporter.metrics.space_families import SpaceView
+
+VIOLATION = "violation"
+"""Kind of a violation of the dependency firewall."""
+
+_FORMULA = ("=", "+", "-", "@")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Artifact or package version that someone must act on; the attributes are the columns of CSV and the keys of JSON.
+
+    Attributes:
+        space: its space.
+        owner: who answers for the space; may be empty.
+        registry: its registry.
+        package_type: its package type.
+        artifact: its name.
+        version: its version.
+        finding: the kinds of `FINDINGS` that apply, separated by commas, or `VIOLATION`.
+        prod: environments for production that it is deployed to; None if that is not known.
+        nonprod: other environments; likewise.
+        downloads: downloads so far; None if that is not known.
+        scan_status: as the API writes it.
+        firewall_mode: as the API writes it; empty for a violation.
+        exemption: of a violation, as the API writes it; else empty.
+        categories: of a violation, separated by commas; else empty.
+        policy_sets: of a violation, separated by commas; else empty.
+        reason: of a quarantine; may be empty.
+        purl: the package URL; may be empty.
+        url: the page of the registry in Harness; may be empty.
+    """
+
+    space: str
+    owner: str
+    registry: str
+    package_type: str
+    artifact: str
+    version: str
+    finding: str
+    prod: int | None
+    nonprod: int | None
+    downloads: int | None
+    scan_status: str
+    firewall_mode: str
+    exemption: str
+    categories: str
+    policy_sets: str
+    reason: str
+    purl: str
+    url: str
+
+
+class Filters(NamedTuple):
+    """Which rows are wanted; an empty one means all.
+
+    Attributes:
+        space: these spaces.
+        registry: these registries.
+        finding: rows of one of these kinds.
+        deployed: rows deployed to one of these, `prod` and `nonprod`.
+    """
+
+    space: Collection[str] = ()
+    registry: Collection[str] = ()
+    finding: Collection[str] = ()
+    deployed: Collection[str] = ()
+
+    def include(self, row: Row) -> bool:
+        """Return whether a row is wanted."""
+        deployed = {to for to, number in (("prod", row.prod), ("nonprod", row.nonprod)) if number}
+        return (
+            (not self.space or row.space in self.space)
+            and (not self.registry or row.registry in self.registry)
+            and (not self.finding or not {*row.finding.split(",")}.isdisjoint(self.finding))
+            and (not self.deployed or not deployed.isdisjoint(self.deployed))
+        )
+
+
+def rows_of(views: Sequence[SpaceView], filters: Filters) -> list[Row]:
+    """Return the rows of some spaces: production first, then by kind of finding, then by name."""
+    rows = [row for view in views for row in (*_findings(view), *_violations(view)) if filters.include(row)]
+    return sorted(rows, key=_urgency)
+
+
+def as_csv(rows: Sequence[Row]) -> str:
+    """Return rows as CSV with a head; no cell is a formula to a spreadsheet."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(Row.__dataclass_fields__)
+    writer.writerows([_cell(value) for value in asdict(row).values()] for row in rows)
+    return text.getvalue()
+
+
+def as_json(rows: Sequence[Row], statuses: Sequence[SpaceStatus]) -> str:
+    """Return rows as one JSON object, with totals and the spaces that failed."""
+    return json.dumps({"failed": _failed(statuses), "totals": totals(rows), "findings": [*map(asdict, rows)]}, indent=2)
+
+
+def totals(rows: Sequence[Row]) -> dict[str, int]:
+    """Return the number of rows, of those in production, and of each kind; a row can have two kinds."""
+    kinds = Counter(kind for row in rows for kind in row.finding.split(","))
+    return {"all": len(rows), "prod": sum(bool(row.prod) for row in rows), **dict(sorted(kinds.items()))}
+
+
+def _failed(statuses: Sequence[SpaceStatus]) -> list[Mapping[str, Any]]:
+    return [
+        {"space": status.space, "reason": failure.reason, "message": failure.message, "hint": failure.hint}
+        for status in statuses
+        if (failure := status.last_failure)
+    ]
+
+
+def _cell(value: object) -> object:
+    # A spreadsheet would run it.
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+
+
+def _urgency(row: Row) -> tuple[object, ...]:
+    # In the order of FINDINGS, which is that of the alphabet but for the first; violations come last.
+    kinds = ("quarantined", "blocked", "warn", VIOLATION)
+    kind = kinds.index(row.finding.partition(",")[0])
+    return not row.prod, kind, row.space, row.registry, row.package_type, row.artifact, row.version
+
+
+def _findings(view: SpaceView) -> Iterator[Row]:
+    for snapshot in view.snapshots:
+        for finding in snapshot.inventory.findings:
+            yield _finding(view, finding)
+
+
+def _finding(view: SpaceView, finding: Finding) -> Row:
+    return Row(
+        view.space,
+        view.owner,
+        *finding.key,
+        finding.artifact,
+        finding.version,
+        ",".join(finding.kinds),
+        finding.environments.get("prod"),
+        finding.environments.get("nonprod"),
+        finding.downloads,
+        finding.scan_status,
+        finding.firewall_mode,
+        exemption="",
+        categories="",
+        policy_sets="",
+        reason=finding.reason,
+        purl=finding.purl,
+        url=view.link(finding.key.registry),
+    )
+
+
+def _violations(view: SpaceView) -> Iterator[Row]:
+    for violation in view.listed.violations.named if view.listed.violations else ():
+        yield _violation(view, violation)
+
+
+def _violation(view: SpaceView, violation: NamedViolation) -> Row:
+    return Row(
+        view.space,
+        view.owner,
+        *violation.key,
+        violation.artifact,
+        violation.version,
+        VIOLATION,
+        prod=None,
+        nonprod=None,
+        downloads=None,
+        scan_status=violation.verdict.scan_status,
+        firewall_mode="",
+        exemption=violation.verdict.exemption,
+        categories=violation.categories,
+        policy_sets=violation.policy_sets,
+        reason="",
+        purl=violation.purl,
+        url=view.link(violation.key.registry),
+    )

@@ -1,0 +1,41 @@
+"""One refresh of every space and one read of every source, for commands that end."""
+
+from collections.abc import Callable
+from concurrent.futures import wait
+from math import inf
+
+from exporter.clock import Clock
+from exporter.config.settings import Settings
+from exporter.engine.app import App
+from exporter.engine.generation import OnPage
+from exporter.inventory.refresh import SpaceStatus
+
+
+def read_once(
+    settings: Settings,
+    clock: Clock,
+    *,
+    on_page: OnPage = lambda *_: None,
+    on_end: Callable[[SpaceStatus], None] = lambda _: None,
+    on_start: Callable[[int], None] = lambda _: None,
+) -> App:
+    """Refresh every space, several at once, and return the exporter that holds what was read.
+
+    Args:
+        settings: valid settings.
+        clock: source of time.
+        on_page: called after each page.
+        on_end: called with each space after its refresh, successful or not.
+        on_start: called with the number of spaces, once those below entries were found.
+
+    Raises:
+        SettingsError: a key file can no longer be used.
+        Stopped: the process is shutting down.
+    """
+    # The data of the first space must not expire while the last space is refreshed.
+    app = App(settings.model_copy(update={"max_stale": inf}), clock, on_page, on_refresh=on_end)
+    wait(app.sources.start())
+    on_start(len(app.refresher.statuses()))
+    wait(app.refresher.scrape(inf))
+    app.sources.finish()
+    return app

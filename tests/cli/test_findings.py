@@ -1,0 +1,118 @@
+"""`har-exporter findings`: what its table, its CSV and its JSON list, and in which order."""
+
+import csv
+import io
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.cli.findings import Row, as_csv
+from exporter.labels import clean
+from tests.support.commands import run, settings_for
+from tests.support.sources import registry_row, violation_row
+from tests.support.terminal import on_terminal
+from tests.support.upstream import Upstream, make_row, make_rows
+
+KEY = "pat.acct.id.secret"
+IN_PROD = {"deploymentMetadata": {"prodEnvCount": 2, "nonProdEnvCount": 0}}
+
+
+def estate():
+    """Return two spaces with one finding of each kind, one of them in production, and a violation."""
+    rows = [
+        make_row(0, isQuarantined=True, quarantineReason="by hand"),
+        make_row(1, scanStatus="BLOCKED"),
+        make_row(2, scanStatus="BLOCKED", **IN_PROD),
+        make_row(3, scanStatus="WARN"),
+        make_row(4, isQuarantined=True, scanStatus="BLOCKED", registryIdentifier="other"),
+    ]
+    return Upstream(
+        {"acct": rows, "acct/org": make_rows(2)},
+        registries=[registry_row(0, path="acct/npm-remote"), registry_row(1, path="acct/org/r")],
+        violations=[violation_row(0, registryName="npm-remote", path="acct/org/r", registryId="uuid-1")],
+        key=KEY,
+    )
+
+
+def listed(*arguments, **more):
+    """Return the findings of `--output json` by name of the artifact."""
+    with estate() as upstream:
+        settings = settings_for(upstream, spaces="acct/**", sources="registries,violations", **more)
+        done = run("findings", "--output", "json", *arguments, **settings)
+    assert (done.returncode, done.stderr) == (0, "")
+    return [(row["artifact"][-1], row["finding"]) for row in json.loads(done.stdout)["findings"]]
+
+
+def test_production_comes_first_then_what_is_worse_then_names_and_violations_last():
+    assert listed() == [
+        ("2", "blocked"),
+        ("0", "quarantined"),
+        ("4", "quarantined,blocked"),
+        ("1", "blocked"),
+        ("0", "violation"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "found"),
+    [
+        (["--space", "acct/org"], [("0", "violation")]),
+        (["--registry", "other"], [("4", "quarantined,blocked")]),
+        (["--registry", "other", "--registry", "x"], [("4", "quarantined,blocked")]),
+        (["--finding", "quarantined"], [("0", "quarantined"), ("4", "quarantined,blocked")]),
+        (["--finding", "violation"], [("0", "violation")]),
+        (["--deployed", "prod"], [("2", "blocked")]),
+        (["--deployed", "nonprod"], []),
+        (["--finding", "quarantined", "--deployed", "prod"], []),
+        (["--findings", "warn", "--finding", "warn"], [("3", "warn")]),
+    ],
+)
+def test_filters_choose_what_is_listed(arguments, found):
+    assert listed(*arguments) == found
+
+
+def test_no_limit_applies():
+    with Upstream(make_rows(1_200, isQuarantined=True), key=KEY) as upstream:
+        done = run("findings", "--output", "json", **settings_for(upstream, findings_limit="1"))
+    document = json.loads(done.stdout)
+    assert document["totals"] == {"all": 1_200, "prod": 0, "quarantined": 1_200}
+    assert len({row["artifact"] for row in document["findings"]}) == 1_200
+
+
+def test_a_space_that_fails_is_told_and_the_rest_is_listed():
+    with estate() as upstream:
+        done = run("findings", "--output", "json", **settings_for(upstream, spaces="acct,nowhere"))
+    assert done.returncode == 1
+    assert "nowhere: client_error" in done.stderr
+    document = json.loads(done.stdout)
+    assert [one["space"] for one in document["failed"]] == ["nowhere"]
+    assert document["totals"] == {"all": 4, "prod": 1, "blocked": 3, "quarantined": 2}
+
+
+def test_the_table_has_a_line_for_each():
+    with estate() as upstream:
+        done = run("findings", **settings_for(upstream))
+    head, first, *rest = done.stdout.splitlines()
+    assert head.split() == ["FINDING", "SPACE", "REGISTRY", "ARTIFACT", "VERSION", "PROD", "NONPROD", "WHY"]
+    assert first.split() == ["blocked", "acct", "npm-remote", "artifact-000002", "1.0.0", "2", "0"]
+    assert len(rest) == 3
+    assert rest[0].endswith("by hand")
+
+
+@pytest.mark.parametrize("columns", [60, 200])
+def test_a_terminal_shows_every_finding_and_how_many_there_are(columns):
+    with estate() as upstream, on_terminal("findings", columns=columns, **settings_for(upstream)) as screen:
+        assert screen.end() == 0
+    for number in (0, 1, 2, 4):
+        assert f"artifact-00000{number}" in screen.text
+    assert "4 to act on: 1 prod, 3 blocked, 2 quarantined" in " ".join(screen.text.split())
+
+
+@given(cells=st.lists(st.text().map(clean), min_size=18, max_size=18))
+def test_csv_holds_what_was_listed_and_no_cell_is_a_formula(cells):
+    """Whatever the texts of the API are: quotes, commas, line breaks, signs that begin a formula."""
+    head, row = csv.reader(io.StringIO(as_csv([Row(*cells)]), newline=""))
+    assert head == [*Row.__dataclass_fields__]
+    assert row == [f"'{cell}" if cell[:1] in {"=", "+", "-", "@"} else cell for cell in cells]
