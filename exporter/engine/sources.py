@@ -91,7 +91,7 @@ class Sources:
         self._entries = entries = Entries(settings, clients, clock, self._known_of)
         self._registries = self._refresher(REGISTRIES, entries.registries, settings.registries_ttl, self._listed)
         self._modes = self._refresher(_MODES, entries.firewall_modes, FIREWALL_MODES_TTL, lambda _: None)
-        self._violations = self._refresher(VIOLATIONS, entries.violations, settings.violations_ttl, violations.record)
+        self._violations = self._refresher(VIOLATIONS, entries.violations, _fresh_for(settings), violations.record)
 
     @property
     def found(self) -> Found:
@@ -104,14 +104,20 @@ class Sources:
             self._violations.start()
         return self._registries.start()
 
-    def refresh(self) -> None:
-        """Start every read that is due; no scrape waits for it."""
+    def refresh(self, budget: float = 0.0) -> list[Future[None]]:
+        """Start every read that is due, and return those that a scrape should wait for.
+
+        These are the short reads of violations: someone must act on them.
+
+        Args:
+            budget: seconds that the scrape has.
+        """
         self._registries.scrape(0.0)
         # Before, there is nothing to place violations by.
-        for entry in self._tried:
-            self._follow(entry)
+        reads = [read for entry in self._tried for read in self._follow(entry, budget)]
         if not self._entries.registries:
-            self._violations.scrape(0.0)
+            reads += self._violations.scrape(budget)
+        return reads
 
     def finish(self) -> None:
         """Wait until everything was read once.
@@ -138,7 +144,7 @@ class Sources:
             self._found = {name: found for name, found in self._found.items() if name in after.spaces}
         self._apply(self._registries, before, REGISTRIES, after.registries, settings.registries_ttl)
         self._apply(self._modes, before, _MODES, after.firewall_modes, FIREWALL_MODES_TTL)
-        self._apply(self._violations, before, VIOLATIONS, after.violations, settings.violations_ttl)
+        self._apply(self._violations, before, VIOLATIONS, after.violations, _fresh_for(settings))
 
     def require(self, entry: str) -> None:
         """Wait until the first read that finds the spaces below an entry has ended.
@@ -248,11 +254,11 @@ class Sources:
         if registries.descendants and found != before:
             self._on_found()
 
-    def _follow(self, entry: str) -> None:
-        """Start the reads that need the registries of an entry, if they are due."""
+    def _follow(self, entry: str, budget: float = 0.0) -> list[Future[None]]:
+        """Start the reads that need the registries of an entry, if due, and return those a scrape should wait for."""
         if entry in self._known:
             self._modes.scrape(0.0, entry)
-        self._violations.scrape(0.0, entry)
+        return self._violations.scrape(budget, entry)
 
     def _lacks_modes(self, status: Status[FirewallModes]) -> bool:
         """Return whether there are firewall modes to ask for that were not asked for yet."""
@@ -317,3 +323,9 @@ def _registries_facts(listed: Dated[Registries]) -> Mapping[str, Any]:
 def _violations_facts(listed: Dated[Violations]) -> Mapping[str, Any]:
     reading = listed.data.reading
     return {"violations": reading.rows, "pages": reading.pages, "complete": reading.complete}
+
+
+def _fresh_for(settings: Settings) -> float:
+    """Return how long violations count as fresh, for scrapes that come `violations_ttl` after each other."""
+    # A read begins a moment after its scrape, so the next scrape would find it a moment too young.
+    return 0.9 * settings.violations_ttl

@@ -38,6 +38,7 @@ _TIMEOUT_HEADER = b"x-prometheus-scrape-timeout-seconds"
 _DEFAULT_TIMEOUT = 10.0  # Prometheus's default
 _LONGEST_TIMEOUT = 300.0  # clients that ask for more must not hold the places of others
 _READY_AFTER = 30.0  # so that a slow first refresh does not keep the other spaces from being scraped
+_STILL_SLOW = 0.9  # of a page that took long: those between in which nothing changed are rendered fast
 _SCRAPES = 64  # that wait at a time; each costs tasks and timers
 _PIECE = 131_072
 
@@ -105,6 +106,7 @@ class Endpoints:
         # A single thread, because a Gzip is not safe to share between threads.
         self._renderer = Workers(1, "render")
         self._gzips: dict[str, Gzip] = {}
+        self._rendering = 0.0  # seconds that a page may take, which no scrape may spend on waiting
         self._routes = self._all_routes()
 
     def _all_routes(self) -> dict[str, Route]:
@@ -200,13 +202,15 @@ class Endpoints:
         gzips: dict[str, Gzip],
     ) -> Response:
         """Start the refreshes that are due, wait for them within the budget, and return the current data."""
-        budget = _budget(header_values(scope, _TIMEOUT_HEADER), self._offset())
-        if self._sources:
-            self._sources.refresh()
-        await self._wait(start(budget), budget, receive)
+        budget = max(0.0, _budget(header_values(scope, _TIMEOUT_HEADER), self._offset()) - self._rendering)
+        reads = self._sources.refresh(budget) if self._sources else []
+        await self._wait([*reads, *start(budget)], budget, receive)
         content_type = OPENMETRICS if accepts_openmetrics(scope) else TEXT
         gzip = gzips.setdefault(content_type, Gzip()) if accepts_gzip(scope) else None
-        return await asyncio.wrap_future(self._renderer.submit(_page, render, content_type, gzip))
+        began = self._clock.monotonic()
+        page = await asyncio.wrap_future(self._renderer.submit(_page, render, content_type, gzip))
+        self._rendering = max(self._clock.monotonic() - began, self._rendering * _STILL_SLOW)
+        return page
 
     async def _wait(self, refreshes: Sequence[Future[None]], budget: float, receive: Receive) -> None:
         """Wait until the refreshes end, the budget is spent, the client leaves or the shutdown starts.

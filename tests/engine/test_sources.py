@@ -4,6 +4,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from exporter.config.sources import load
+from exporter.metrics.exposition import TEXT
 from tests.support.apps import app_of, refreshed, settled
 from tests.support.commands import settings_for
 from tests.support.settings import settings_of
@@ -277,6 +278,22 @@ def test_violations_cost_one_request_a_minute_while_nothing_changes(clock):
         upstream.violations[50]["exemptionStatus"] = "APPROVED"
         asked, _ = zip(*(requests_of_a_minute() for _ in range(15)), strict=True)
     assert sorted(asked) == [1] * 14 + [3]
+
+
+def test_a_scrape_each_minute_waits_for_new_violations(clock):
+    """Each scrape comes a moment sooner after the read than `violations_ttl`, because that began after its scrape."""
+    with estate("acct", violations=[]) as upstream:
+        app = app_for(upstream, clock, "acct")
+        scrape(app)
+        for number in range(1, 4):
+            clock.tick(59.9)
+            upstream.violations = [
+                violation_row(row, registryId="uuid-0", path="acct/registry-0") for row in range(number)
+            ]
+            (read,) = app.sources.refresh(9.5)
+            read.result(20)
+            page = Scrape(b"".join(app.exposition.render(TEXT).parts).decode())
+            assert len(page.of("acct", "har_firewall_violation_info")) == number
 
 
 def test_all_reads_of_a_source_take_a_tenth_of_the_rate_at_most(clock):

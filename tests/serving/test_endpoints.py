@@ -44,6 +44,20 @@ def test_a_scrape_is_answered_before_its_timeout_though_the_walk_hangs(timeout, 
     assert time.monotonic() - began < 2
 
 
+def test_a_scrape_leaves_the_time_that_a_page_takes(running, monkeypatch):
+    """The longest time is remembered for a while: a page in which little changed is rendered fast."""
+    scrape, render, budgets = running.refresher.scrape, running.endpoints._exposition.render, []
+    seconds = iter([3.0, 0.0, 0.0])
+    monkeypatch.setattr(running.refresher, "scrape", lambda budget: budgets.append(budget) or scrape(budget))
+    monkeypatch.setattr(
+        running.endpoints._exposition, "render", lambda form: running.clock.tick(next(seconds)) or render(form)
+    )
+    running.go.set()
+    for _ in range(3):
+        assert running.get(headers={TIMEOUT: "10"}).ok
+    assert budgets == pytest.approx([9.5, 6.5, 9.5 - 2.7])
+
+
 HOSTILE_TIMEOUTS = r"""
 NaN nan -nan Inf +Inf -Inf infinity -1 -0 0 0.0 1e309 -1e309 1e308 1e-400 text 10s 1,5 1;5 0x10 0b1 1_0 1e e1 . --1 1e+
 %31 '1' "1" null True [1] {} $1 1/2 \u0031
