@@ -26,6 +26,8 @@ from exporter.demo.catalogue import SPACES
 from exporter.demo.server import KEY, PREFIX, Registry
 from exporter.engine.app import App
 from exporter.engine.reload import Reloader, Source
+from exporter.labels import REGISTRIES
+from exporter.scopes import DESCENDANTS
 from exporter.serving import descriptors, listener, server
 from exporter.serving.endpoints import Endpoints
 from exporter.texts import SettingsError
@@ -156,13 +158,13 @@ def demo(flags: Mapping[str, str]) -> int:
     with Registry() as registry:
         settings = load(flags, pinned=_pointing_to(registry))
         front = _front(settings)
-        source = Source(flags, _pointing_to(registry) | _linking_to(front.url, settings))
+        source = Source(flags, _pointing_to(registry) | _suiting(front.url, settings))
         return _serve(source.load(), source, SystemClock(), front, _greet)
 
 
 def _greet(url: str) -> None:
     print(f"""\
-Demo: made-up artifacts in {len(SPACES)} spaces, from a registry in this process. Press Ctrl-C to stop.
+Demo: made-up artifacts of an account, from a registry in this process. Press Ctrl-C to stop.
 
   status page  {url}/
   metrics      {url}/metrics
@@ -179,18 +181,25 @@ def demo_settings(flags: Mapping[str, str]) -> Iterator[Settings]:
     with Registry() as registry:
         settings = load(flags, pinned=_pointing_to(registry))
         url = _url(settings, settings.listen_address.port)
-        yield load(flags, pinned=_pointing_to(registry) | _linking_to(url, settings))
+        yield load(flags, pinned=_pointing_to(registry) | _suiting(url, settings))
 
 
 def _pointing_to(registry: Registry) -> dict[str, str]:
     return {"base_url": registry.url, "api_prefix": PREFIX, "api_key": KEY, "spaces": ",".join(SPACES)}
 
 
-def _linking_to(url: str, settings: Settings) -> dict[str, str]:
-    """Return the setting that lets links lead to the demo's own page, as it has no Harness UI."""
-    if "link_template" in settings.model_fields_set:
-        return {}
-    return {"link_template": f"{url}/#/account/{{account}}/orgs/{{org}}/projects/{{project}}/registries/{{registry}}"}
+def _suiting(url: str, settings: Settings) -> dict[str, str]:
+    """Return values of settings that suit the demo, unless others were given.
+
+    Links lead to the demo's own page, as it has no Harness UI, and its registries change every few minutes. Its spaces are
+    found, if registries are read.
+    """
+    spaces = {"spaces": SPACES[0] + DESCENDANTS} if REGISTRIES in settings.sources else {}
+    suiting = {
+        "link_template": f"{url}/#/account/{{account}}/orgs/{{org}}/projects/{{project}}/registries/{{registry}}",
+        "registries_ttl": "1m",
+    }
+    return {name: value for name, value in suiting.items() if name not in settings.model_fields_set} | spaces
 
 
 def check(settings: Settings, *, as_json: bool) -> int:

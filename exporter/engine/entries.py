@@ -25,6 +25,12 @@ FIREWALL_MODES_TTL = 60.0
 
 _UNLIMITED = 10_000
 _FORBIDDEN = "name the spaces in spaces, or grant the key's service account artifact_artregistry_view on all of them"
+_OF_ARTIFACTS = frozenset(
+    {"registries", "package_types", "latest_version", "deployed_artifact", "search_term"}
+    | {"findings", "findings_limit", "registries_limit", "stale_scan_after"}
+)
+"""Settings that do not change what is asked of the sources."""
+
 _NOT_AVAILABLE_FOR = 900.0
 
 T = TypeVar("T")
@@ -199,13 +205,16 @@ class Entries:
         return self._workers.setdefault((source, entry), self._clients.source_workers(self.spaces[entry], source))
 
     def changed(self, before: "Entries", on_reload: OnReload) -> set[str]:
-        """Return the entries for which settings with one effect on reload differ from those before."""
+        """Return the entries that are asked otherwise, because settings with one effect on reload changed."""
         return {
             name
-            for name, space in self.spaces.items()
-            if name in before.spaces
-            and self.settings.values_of(space, on_reload) != before.settings.values_of(before.spaces[name], on_reload)
+            for name in self.spaces.keys() & before.spaces.keys()
+            if self._asked_with(name, on_reload) != before._asked_with(name, on_reload)  # noqa: SLF001 - same class
         }
+
+    def _asked_with(self, entry: str, on_reload: OnReload) -> dict[str, object]:
+        values = self.settings.values_of(self.spaces[entry], on_reload)
+        return {name: value for name, value in values.items() if name not in _OF_ARTIFACTS}
 
 
 def is_unavailable(error: RefreshError) -> bool:

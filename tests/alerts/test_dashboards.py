@@ -189,7 +189,7 @@ def filled(expr, others=".+", **variables):
 
 def scraped(server):
     """Return whether there were six scrapes with data, and API requests between them."""
-    return server.query("count(count_over_time(har_up[1m]) >= 6) == 6") and server.query(
+    return server.query("count(count_over_time(har_up[1m]) >= 6) >= 6") and server.query(
         'increase(har_exporter_api_requests_total{code="200"}[10s]) > 0'
     )
 

@@ -134,7 +134,7 @@ def test_a_swap_of_the_symlink_that_leads_to_the_file_is_noticed(upstream, tmp_p
         found = wait_for(url, lambda found: found.get('har_up{space="acct/org"}') == 1)
         served_since = 'har_snapshot_timestamp_seconds{space="acct"}'
         assert found[served_since] == before[served_since]
-        assert len([request for request in upstream.requests if "/org/" not in request.path]) == 1
+        assert len([request for request in upstream.requests if request.path.endswith("/acct/+/artifacts")]) == 1
 
 
 def resources(process):
