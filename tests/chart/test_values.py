@@ -4,10 +4,13 @@ import base64
 
 import pytest
 
+from exporter.config.settings import default_text
 from exporter.config.sources import load
 from tests.chart.charts import MINIMUM, at, changes, flat, leaves, merged, only, pod, render, settings
 from tests.chart.value_cases import CASES, KINDS, WHOLE
 from tools.chart import default, described
+
+OWN_KEY = {"existingSecret": {"name": ""}, "spaces": {"my_account": {"name": "own"}}}
 
 
 @pytest.mark.parametrize(("path", "value", "expected", "given"), CASES, ids=[case[0] for case in CASES])
@@ -70,6 +73,27 @@ def test_shards_are_pods_of_a_stateful_set_that_know_their_number_by_their_name(
     loaded = [load({}, given | {"HAR_EXPORTER_SHARD": name}) for name in pods]
     assert [(one.shard, one.shards) for one in loaded] == [(0, 2), (1, 2)]
     assert sorted(space.ref for one in loaded for space in one.served) == ["a", "b", "c", "d", "e"]
+
+
+@pytest.mark.parametrize(
+    ("values", "limit"),
+    [
+        ({}, None),
+        ({"replicaCount": 2}, "150/m"),
+        ({"replicaCount": 7}, "42/m"),
+        ({"replicaCount": 2, "config": {"rate_limit": "90/m"}}, "90/m"),
+        ({"sharding": {"enabled": True}}, "150/m"),
+        ({"sharding": {"enabled": True, "shards": 400}}, "1/m"),
+        ({"sharding": {"enabled": True}, "config": {"rate_limit": "off"}}, "off"),
+        ({"sharding": {"enabled": True}, "apiKey": OWN_KEY}, None),
+        ({"replicaCount": 2, "apiKey": OWN_KEY}, "150/m"),
+    ],
+    ids=str,
+)
+def test_pods_that_share_a_key_share_its_default_limit(values, limit):
+    """A space with a key of its own is on one shard, but on every replica."""
+    assert settings(render(merged(MINIMUM, values))).get("rate_limit") == limit
+    assert default_text("rate_limit") == "300/m"
 
 
 def test_a_service_monitor_finds_each_pod_of_a_stateful_set_once():

@@ -136,13 +136,24 @@ CASES = [
         {f"{SERVICE_MONITOR}.basicAuth.username.name": "s", f"{SERVICE_MONITOR}.basicAuth.username.key": "u"},
         WEB,
     ),
-    ("replicaCount", 3, {f"{DEPLOYMENT}.replicas": 3}, {}),
+    (
+        "replicaCount",
+        3,
+        {
+            f"{DEPLOYMENT}.replicas": 3,
+            f"{DEPLOYMENT}.template.metadata.annotations.checksum/config": ...,
+            "settings rate_limit": "100/m",
+        },
+        {},
+    ),
     (
         "sharding.shards",
         5,
         {
             "StatefulSet r-har-exporter spec.replicas": 5,
             "StatefulSet r-har-exporter spec.template.spec.containers[0].env[2].value": "5",
+            "StatefulSet r-har-exporter spec.template.metadata.annotations.checksum/config": ...,
+            "settings rate_limit": "60/m",
         },
         at("sharding.enabled", True),
     ),

@@ -1,5 +1,6 @@
 """Shards: which spaces each one serves, and that together they export what one process would."""
 
+from bisect import bisect_left
 from collections import Counter
 from concurrent.futures import wait
 from itertools import chain
@@ -53,6 +54,24 @@ def test_one_more_shard_takes_its_even_share(shards):
     assert moved == pytest.approx(share, rel=0.1)
     spread = Counter(shard_of(ref, shards + 1) for ref in refs)
     assert spread == pytest.approx(dict.fromkeys(range(shards + 1), share), rel=0.1)
+
+
+@pytest.mark.parametrize(
+    "pods", [[{}] * 2, [{"shard": str(number), "shards": "3"} for number in range(3)]], ids=["replicas", "shards"]
+)
+def test_pods_that_divide_the_rate_limit_among_them_cause_no_429(pods):
+    """As the Helm chart divides it: together they send no more than the default, well below what the API allows."""
+    clock, times = FakeClock(), []
+    limit = settings_of(spaces="acct", api_key="pat.acct.id.key").rate_limit.requests
+    rows = dict.fromkeys(["acct", "acct/org", "acct/a/b"], make_rows(1_500))
+    with Upstream(rows, before=lambda _: times.append(clock.monotonic())) as upstream:
+        share = {"rate_limit": f"{limit // len(pods)}/m", "page_size": "10", "refresh_timeout": "10h"}
+        apps = [app_of(upstream, clock, spaces=",".join(rows), **share, **pod) for pod in pods]
+        wait([refresh for app in apps for refresh in app.refresher.start()], timeout=60)
+        assert all(status.up for app in apps for status in app.refresher.statuses())
+    assert len(times) > 400
+    times.sort()
+    assert max(bisect_left(times, time + 60) - number for number, time in enumerate(times)) <= limit
 
 
 SPACES = {ref: make_rows(rows) for rows, ref in enumerate(("acct", "acct/org", "acct/a/b", "b", "c/d", "e", "f"), 98)}

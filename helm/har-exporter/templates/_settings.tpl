@@ -1,6 +1,6 @@
 {{/*
-Settings file: config, with the paths of the mounted files added. The key file of a space is named after the space, with ~
-instead of /, because the name of a space cannot contain ~.
+Settings file: config, with the paths of the mounted files added, and rate_limit divided among the pods that share a key.
+The key file of a space is named after the space, with ~ instead of /, because the name of a space cannot contain ~.
 */}}
 {{- define "har-exporter.settings" -}}
 {{- $settings := deepCopy .Values.config -}}
@@ -9,6 +9,11 @@ instead of /, because the name of a space cannot contain ~.
 {{- if include "har-exporter.caVolume" . -}}{{- $_ := set $settings "ca_file" "/etc/har-exporter/ca/ca.crt" -}}{{- end -}}
 {{- if .Values.webConfig.existingSecret.name -}}
 {{- $_ := set $settings "web_config_file" (printf "/etc/har-exporter/web/%s" .Values.webConfig.existingSecret.key) -}}
+{{- end -}}
+{{- $pods := include "har-exporter.pods" . | int -}}
+{{- $shared := or (not .Values.sharding.enabled) (include "har-exporter.keySecret" .) -}}
+{{- if and $shared (gt $pods 1) (not (hasKey $settings "rate_limit")) -}}
+{{- $_ := set $settings "rate_limit" (printf "%d/m" (div 300 $pods | max 1)) -}}
 {{- end -}}
 {{- $spaces := list -}}
 {{- range $settings.spaces -}}
