@@ -191,8 +191,8 @@ def _pointing_to(registry: Registry) -> dict[str, str]:
 def _suiting(url: str, settings: Settings) -> dict[str, str]:
     """Return values of settings that suit the demo, unless others were given.
 
-    Links lead to the demo's own page, as it has no Harness UI, and its registries change every few minutes. Its spaces are
-    found, if registries are read.
+    Links lead to the demo's own page, as it has no Harness UI, and its registries change every few minutes. Where
+    registries are read, its spaces are found.
     """
     spaces = {"spaces": SPACES[0] + DESCENDANTS} if REGISTRIES in settings.sources else {}
     suiting = {

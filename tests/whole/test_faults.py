@@ -3,6 +3,7 @@
 Every case of `faults.py` runs against the whole exporter, over real sockets: first a good walk, then the fault.
 """
 
+import contextlib
 import re
 import time
 from pathlib import Path
@@ -11,9 +12,10 @@ import pytest
 
 from exporter.cli import commands
 from exporter.cli.main import main
+from exporter.harness.errors import REASONS
 from tests.support import whole
 from tests.support.clocks import FakeClock, SkippingClock
-from tests.support.faults import FAILURES, GOOD, ODDITIES, good_tls, lists, pages, says
+from tests.support.faults import FAILURES, GOOD, ODDITIES, PAGING, REJECTS, good_tls, lists, pages, says
 from tests.support.places import DOCS, TESTS
 from tests.support.rawserver import RawServer, hangs, sends
 from tests.support.upstream import make_rows
@@ -21,6 +23,8 @@ from tests.support.upstream import make_rows
 TABLE = DOCS / "faults.md"
 
 UP = 'har_up{space="acct"}'
+FAILED = 'har_source_failures_total{{reason="{reason}",source="{source}",space="acct"}}'
+OF_ARTIFACTS = (*PAGING, *REJECTS)
 OTHER_UP = 'har_up{space="other"}'
 BEGAN = 'har_snapshot_timestamp_seconds{space="acct"}'
 
@@ -50,17 +54,29 @@ class Spoiled:
 
 
 @pytest.fixture
-def spoiled(request, front, clock, tmp_path, authority, elsewhere):
+def run_over(front, clock, tmp_path, authority, elsewhere):
+    """Run the exporter over a server of raw bytes, with what a case needs."""
+
+    @contextlib.contextmanager
+    def run_over(case, behave, context, **settings):
+        settings |= case.settings
+        if case.tls:
+            authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+            settings["ca_file"] = str(tmp_path / "ca.pem")
+        with RawServer(behave, context) as server:
+            server.elsewhere = elsewhere.address
+            scheme = "https" if case.tls else "http"
+            with whole.running(front, clock, tmp_path, f"{scheme}://{server.address}", **settings) as exporter:
+                yield server, exporter
+
+    return run_over
+
+
+@pytest.fixture
+def spoiled(request, run_over, clock, authority):
     case = request.param
-    settings = dict(case.settings)
-    if case.tls:
-        authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
-        settings["ca_file"] = str(tmp_path / "ca.pem")
-    with RawServer(says(GOOD), good_tls(authority) if case.tls else None) as server:
-        server.elsewhere = elsewhere.address
-        scheme = "https" if case.tls else "http"
-        with whole.running(front, clock, tmp_path, f"{scheme}://{server.address}", **settings) as exporter:
-            yield case, Spoiled(case, server, exporter, clock, authority)
+    with run_over(case, says(GOOD), good_tls(authority) if case.tls else None) as (server, exporter):
+        yield case, Spoiled(case, server, exporter, clock, authority)
 
 
 @pytest.mark.parametrize("spoiled", FAILURES, ids=str, indirect=True)
@@ -79,6 +95,24 @@ def test_a_fault_fails_the_refresh_and_the_old_snapshot_stays(spoiled):
     assert len(line) < 1000
     assert spoiled.connections == case.requests
     assert spoiled.seconds < 5
+
+
+@pytest.mark.parametrize("case", [case for case in FAILURES if case.name != "data of a wrong type"], ids=str)
+def test_the_other_sources_fail_for_the_same_reason_and_for_themselves(case, run_over, authority):
+    """What only a list of artifacts can have is another shape to them."""
+    context = case.tls(authority) if case.tls else None
+    with run_over(case, case.behave, context, sources="registries,violations") as (_, exporter):
+        exporter.app.sources.refresh()
+        exporter.app.sources.finish()
+        page = exporter.scrape()
+    # The pause that a server asks for holds the whole key.
+    others = {"bad_shape"} if case in OF_ARTIFACTS else {"rate_limited"} if "Retry-After" in case.row else set()
+    for source in ("registries", "violations"):
+        found = {reason: page[FAILED.format(reason=reason, source=source)] for reason in REASONS}
+        assert {reason for reason, number in found.items() if number} <= {case.reason} | others
+        assert sum(found.values()) == 1
+        assert page[f'har_source_up{{source="{source}",space="acct"}}'] == 0
+        assert page[f'har_source_up{{source="{source}",space="other"}}'] == 1
 
 
 @pytest.mark.parametrize("spoiled", ODDITIES, ids=str, indirect=True)
