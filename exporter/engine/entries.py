@@ -169,6 +169,7 @@ class Entries:
         registries: the read of the registries of each; empty if they are not wanted.
         firewall_modes: the read of their firewall modes; likewise.
         violations: the read of the violations of each; likewise.
+        at_once: whether the rate allows a request for each of them at once.
     """
 
     def __init__(
@@ -196,6 +197,8 @@ class Entries:
         self.firewall_modes = {name: read.firewall_modes for name, read in listed.items()}
         wanted = reads if VIOLATIONS in settings.sources else {}
         self.violations = {name: read.violations for name, read in wanted.items()}
+        rate = settings.rate_limit
+        self.at_once = rate is None or len(wanted) <= rate.tenth().requests
         self._clients = clients
         # Kept, as the threads of a server and key end with the last reference to them.
         self._workers: dict[tuple[str, str], Workers] = {}

@@ -117,7 +117,8 @@ class Sources:
         reads = [read for entry in self._tried for read in self._follow(entry, budget)]
         if not self._entries.registries:
             reads += self._violations.scrape(budget)
-        return reads
+        # Those of more entries than the share of a source allows at once end one after the other, for minutes.
+        return reads if self._entries.at_once else []
 
     def finish(self) -> None:
         """Wait until everything was read once.
