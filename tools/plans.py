@@ -1,37 +1,26 @@
-"""Plans for one large estate: the formulas for their duration and the age of data, and a simulation of each."""
+"""Plans: spaces that share a key, with their settings, and a simulation of what a scraper sees of them."""
 
 import gc
+import math
 import random
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
-from typing import Any
+from typing import NamedTuple
 
 from exporter.inventory.refresh import SpaceRefresher, Walk
-from exporter.scopes import shard_of
-from tools.simulation import LATENCY, MINUTE, Key, Slots, Turns, requests_of
+from tools.simulation import LATENCY, MINUTE, Key, Turns, requests_of
 from tools.timeline import Timeline
 
 HOUR = 60 * MINUTE
-LIMIT = 400
-"""Requests per minute that the API allows a key."""
 
 _SCRAPE_BUDGET = 9.5
-
-
-def _estate() -> Iterator[tuple[str, int]]:
-    """Yield spaces with their sizes: 10 large ones hold almost half of the artifacts, 900 small ones a tenth."""
-    for number in range(1_000):
-        sizes = {0: 460_000} if number % 100 == 0 else {0: 50_000}
-        yield f"acct/org_{number // 50}/project_{number}", sizes.get(number % 10, 1_000)
-
-
-ESTATE: Mapping[str, int] = dict(_estate())
-"""Artifacts by space: 1,000 spaces, 10 million artifacts."""
+_CHANGES = 1_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,63 +28,38 @@ class Plan:
     """Settings of a plan, in seconds; the defaults are those of the exporter.
 
     Attributes:
-        keys: number of keys that the spaces are distributed over; several shards use one each.
-        shards: number of processes.
-        rate: requests per minute for a key, in each process that uses it.
-        kept: share of the artifacts that filters keep.
-        probed: Prometheus probes each space separately, distributed over the interval.
+        estate: artifacts by space.
+        rate: requests per minute.
     """
 
-    keys: int = 1
-    shards: int = 1
+    estate: Mapping[str, int]
     rate: int = 300
     page_size: int = 100
-    kept: float = 1.0
     concurrency: int = 4
     cache_ttl: float = 45.0
     max_stale: float = HOUR
     refresh_timeout: float = HOUR
-    scrape_interval: float = 2 * MINUTE
-    probed: bool = False
-    estate: Mapping[str, int] = field(default_factory=lambda: ESTATE)
+    scrape_interval: float = MINUTE
 
     @cached_property
     def requests(self) -> Mapping[str, int]:
         """Requests of a walk, by space."""
-        return {space: requests_of(self.artifacts(space), self.page_size) for space in self.estate}
-
-    def artifacts(self, space: str) -> int:
-        """Return the number of artifacts of a space that the filters keep."""
-        return round(self.estate[space] * self.kept)
-
-    @cached_property
-    def placed(self) -> Mapping[tuple[int, int], list[str]]:
-        """Spaces by process and key: shards are assigned by hash, keys of one process by the smallest load."""
-        placed: defaultdict[tuple[int, int], list[str]] = defaultdict(list)
-        load = Counter(dict.fromkeys(range(self.keys), 0))
-        for space in sorted(self.estate, key=lambda space: (-self.requests[space], space)):
-            shard = shard_of(space, self.shards)
-            key = shard % self.keys if self.shards > 1 else min(load, key=lambda key: (load[key], key))
-            load[key] += self.requests[space]
-            placed[shard, key].append(space)
-        # By name, as in a usual configuration.
-        return {where: sorted(spaces) for where, spaces in placed.items()}
+        return {space: requests_of(artifacts, self.page_size) for space, artifacts in self.estate.items()}
 
     @cached_property
     def lap(self) -> float:
-        """Longest time that all walks of a key in a process take, one after the other."""
-        return max(self._time_of(sum(self.requests[space] for space in spaces)) for spaces in self.placed.values())
+        """Time that all walks take, one after the other."""
+        return self._time_of(sum(self.requests.values()))
 
     @cached_property
     def walk(self) -> float:
-        """Longest time of one walk, if all concurrent walks are as long as the longest one."""
-        longest = self._time_of(self.concurrency * max(self.requests.values()))
-        return min(longest, self.lap)
+        """Longest time of one walk, if as many run as may be of large spaces, all as long as the longest one."""
+        return min(self._time_of(max(1, self.concurrency - 1) * max(self.requests.values())), self.lap)
 
     @property
-    def warm_up(self) -> float:
-        """Time until every space has been read, or the data of the first one has expired."""
-        return min(self.lap, self.max_stale) + self.scrape_interval
+    def fits(self) -> bool:
+        """Whether each walk ends within `refresh_timeout`, with a third in reserve."""
+        return 1.5 * self.walk <= self.refresh_timeout
 
     @property
     def promised(self) -> float:
@@ -105,7 +69,21 @@ class Plan:
     def _time_of(self, requests: int) -> float:
         """Return the seconds that requests take, if the first window is already used up."""
         # Requests that wait neither for a window nor for another request take their latency.
-        return MINUTE * -(-requests // self.rate) + 3 * LATENCY
+        return MINUTE * (requests // self.rate) + LATENCY * (requests % self.rate / self.concurrency + 3)
+
+
+class Seen(NamedTuple):
+    """Data of a space that a scrape showed.
+
+    Attributes:
+        time: when the scrape ended.
+        began: when the walk began.
+        seconds: how long the walk took.
+    """
+
+    time: float
+    began: float
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -113,80 +91,68 @@ class Outcome:
     """Outcome of a simulated plan.
 
     Attributes:
-        sent: times of the requests of each key, in order.
-        ages: ages of the data of each space at the scrapes after the warm-up; None if there was no data.
-        alarming: number of ages above the limit of HarnessARSnapshotStale.
+        sent: times of the requests, in order.
+        seen: what the scrapes showed of each space.
+        gaps: scrapes of a space after the first lap that showed nothing.
         failed: failed refreshes by reason.
+        since: the end of the first lap.
         hours: duration of the simulation.
     """
 
-    sent: Mapping[int, list[float]]
-    ages: Mapping[str, list[float | None]]
-    alarming: int
+    sent: Sequence[float]
+    seen: Mapping[str, Sequence[Seen]]
+    gaps: int
     failed: Counter[str]
+    since: float
     hours: float
 
     @cached_property
     def most_a_minute(self) -> int:
-        """Largest number of requests of a key in any minute."""
-        return max(
-            number - bisect_left(sent, time - MINUTE + 1e-6) + 1
-            for sent in self.sent.values()
-            for number, time in enumerate(sent)
-        )
+        """Largest number of requests in any minute."""
+        return max(number - bisect_left(self.sent, time - MINUTE + 1e-6) + 1 for number, time in enumerate(self.sent))
 
     @cached_property
     def requests_an_hour(self) -> float:
-        return sum(map(len, self.sent.values())) / self.hours
+        return len(self.sent) / self.hours
 
-    @cached_property
-    def gaps(self) -> float:
-        """Share of spaces and scrapes without data."""
-        ages = list(chain.from_iterable(self.ages.values()))
-        return ages.count(None) / len(ages)
+    def known_within(self, share: float) -> float:
+        """Return the seconds within which this share of changes is known, at random moments, spaces and rows.
 
-    def age(self, quantile: float) -> float:
-        """Return a quantile of the ages, without scrapes that found no data."""
-        ages = sorted(age for age in chain.from_iterable(self.ages.values()) if age is not None)
-        return ages[min(int(quantile * len(ages)), len(ages) - 1)]
+        A walk reads its rows evenly over its time.
+        """
+        known = sorted(chain.from_iterable(map(self._known, self.seen)))
+        return known[math.ceil(share * len(known)) - 1]
+
+    def _known(self, space: str) -> Iterator[float]:
+        dice, seen = random.Random(space), self.seen[space]
+        for _ in range(_CHANGES):
+            change, position = dice.uniform(self.since, seen[-1].began - seen[-1].seconds), dice.random()
+            yield next(one.time for one in seen if one.began + position * one.seconds >= change) - change
 
 
 def turns(plan: Plan, timeline: Timeline, key: Key, space: str) -> Walk:
     """Return a walk through a space that only sends simulated requests."""
     return Turns(
-        key, timeline, space, plan.artifacts(space),
+        key, timeline, space, plan.estate[space],
         page_size=plan.page_size, concurrency=plan.concurrency, timeout=plan.refresh_timeout,
     )  # fmt: skip
 
 
 def run(plan: Plan, walk_of: Callable[[Plan, Timeline, Key, str], Walk] = turns) -> Outcome:
-    """Simulate a plan: the warm-up, and then the time in which data reaches its maximum age."""
+    """Simulate a plan: the first lap, and then several more."""
     timeline = Timeline()
-    keys: list[tuple[int, Key]] = []
-    scrapers: list[Scraper] = []
-    slots = {shard: Slots(plan.concurrency) for shard in range(plan.shards)}
-    for (shard, number), spaces in plan.placed.items():
-        key = Key(timeline, slots[shard], plan.rate, plan.concurrency)
-        keys.append((number, key))
-        groups = [[space] for space in spaces] if plan.probed else [spaces]
-        for position, group in enumerate(groups):
-            refresher = _refresher(plan, timeline, key, {space: walk_of(plan, timeline, key, space) for space in group})
-            offset = plan.scrape_interval * position / len(groups)
-            scrapers.append(Scraper(timeline, refresher, plan, offset))
-            if not plan.probed:
-                refresher.start()
-    end = plan.warm_up + plan.cache_ttl + min(plan.warm_up, 2 * plan.walk) + plan.scrape_interval
+    key = Key(timeline, plan.rate, plan.concurrency)
+    refresher = _refresher(plan, timeline, key, {space: walk_of(plan, timeline, key, space) for space in plan.estate})
+    scraper = Scraper(timeline, refresher, plan)
+    refresher.start()
+    since = plan.lap + plan.scrape_interval
+    end = since + 4 * max(since, 5 * MINUTE)
     with _no_cycles():
         timeline.run(end)
-        for _, key in keys:
-            key.stop()
-    sent: defaultdict[int, list[float]] = defaultdict(list)
-    for number, key in keys:
-        sent[number] = sorted([*sent[number], *key.sent])
-    ages = {space: ages for scraper in scrapers for space, ages in scraper.ages.items()}
-    failed = sum((scraper.failed for scraper in scrapers), Counter())
-    alarming = sum(scraper.alarming for scraper in scrapers)
-    return Outcome(sent=sent, ages=ages, alarming=alarming, failed=failed, hours=end / HOUR)
+        key.stop()
+    gaps = scraper.gaps
+    failed = sum((Counter(status.failures) for status in refresher.statuses()), Counter())
+    return Outcome(key.sent, scraper.seen, gaps, failed, since, hours=end / HOUR)
 
 
 @contextmanager
@@ -211,63 +177,45 @@ def _refresher(plan: Plan, timeline: Timeline, key: Key, walks: Mapping[str, Wal
 
 
 class Scraper:
-    """Scraper that records the ages of all data.
+    """Scraper that records what it sees.
 
     Attributes:
-        ages: ages of the data of each space at the scrapes after the warm-up; None if there was no data.
-        alarming: number of ages above the limit of HarnessARSnapshotStale.
+        seen: the data that each scrape showed, by space.
+        gaps: scrapes of a space after the first lap that showed nothing.
     """
 
-    def __init__(self, timeline: Timeline, refresher: SpaceRefresher, plan: Plan, offset: float) -> None:
-        self.ages: defaultdict[str, list[float | None]] = defaultdict(list)
-        self.alarming = 0
+    def __init__(self, timeline: Timeline, refresher: SpaceRefresher, plan: Plan) -> None:
+        self.seen: defaultdict[str, list[Seen]] = defaultdict(list)
+        self.gaps = 0
         self._timeline = timeline
         self._refresher = refresher
         self._plan = plan
-        timeline.at(offset, self._scrape)
-
-    @property
-    def failed(self) -> Counter[str]:
-        """Failed refreshes by reason."""
-        return sum((Counter(status.failures) for status in self._refresher.statuses()), Counter())
+        timeline.at(0.0, self._scrape)
 
     def _scrape(self) -> None:
         now = self._timeline.monotonic()
-        waits = self._refresher.scrape(_SCRAPE_BUDGET)
-        self._timeline.at(now + _SCRAPE_BUDGET if waits else now, self._read)
+        refreshes = self._refresher.scrape(_SCRAPE_BUDGET)
+        pending, answers = set(refreshes), [self._read]
+
+        def answer() -> None:
+            if answers:
+                answers.pop()()
+
+        def ended(refresh: Future[None]) -> None:
+            pending.discard(refresh)
+            if not pending:
+                self._timeline.soon(answer)
+
+        for refresh in refreshes:
+            refresh.add_done_callback(ended)
+        self._timeline.at(now + _SCRAPE_BUDGET if refreshes else now, answer)
         self._timeline.at(now + self._plan.scrape_interval, self._scrape)
 
     def _read(self) -> None:
-        if self._timeline.monotonic() < self._plan.warm_up:
-            return
-        now = self._timeline.time()
+        now = self._timeline.monotonic()
         for status in self._refresher.statuses():
-            age = now - status.snapshot.began if status.snapshot else None
-            self.ages[status.space].append(age)
-            limit = max(3 * self._plan.cache_ttl + 2 * (status.refresh_seconds or 0.0), 10 * MINUTE)
-            self.alarming += age is not None and age > limit
-
-
-_SHARDED: dict[str, Any] = {"keys": 8, "shards": 8}
-_FILTERED = {**_SHARDED, "kept": 0.2}
-
-PLANS = {
-    "defaults": Plan(),
-    "one key, long `cache_ttl`": Plan(
-        cache_ttl=6 * HOUR, max_stale=24 * HOUR, refresh_timeout=3 * HOUR, scrape_interval=5 * MINUTE
-    ),
-    "one key, pages of 1,000": Plan(page_size=1_000, cache_ttl=45 * MINUTE, max_stale=4 * HOUR),
-    "8 shards share one key, pages of 1,000": Plan(
-        shards=8, rate=37, page_size=1_000, cache_ttl=70 * MINUTE, max_stale=6 * HOUR, refresh_timeout=2 * HOUR
-    ),
-    "8 keys in one process": Plan(
-        keys=8, concurrency=20, cache_ttl=45 * MINUTE, max_stale=4 * HOUR, refresh_timeout=2 * HOUR
-    ),
-    "8 shards, one key each": Plan(**_SHARDED, cache_ttl=80 * MINUTE, max_stale=7 * HOUR, refresh_timeout=2 * HOUR),
-    "as above, filters keep a fifth": Plan(**_FILTERED, cache_ttl=20 * MINUTE, max_stale=2 * HOUR),
-    "as above, pages of 1,000": Plan(**_FILTERED, page_size=1_000, cache_ttl=5 * MINUTE),
-    "as above, probed every 5 minutes": Plan(
-        **_FILTERED, page_size=1_000, cache_ttl=4 * MINUTE, scrape_interval=5 * MINUTE, probed=True
-    ),
-}
-"""Plans by name; all except the first can read the estate."""
+            if status.snapshot:
+                began = status.snapshot.began_monotonic
+                self.seen[status.space].append(Seen(now, began, status.refresh_seconds or 0.0))
+            else:
+                self.gaps += now > self._plan.lap + self._plan.scrape_interval

@@ -4,18 +4,35 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
-from exporter.config.settings import Settings, default_text
-from tools.plans import ESTATE, HOUR, PLANS, Outcome, Plan, run
-from tools.simulation import MINUTE, requests_of
+from tools.plans import HOUR, Outcome, Plan, run
+from tools.simulation import MINUTE
 from tools.tables import render, table
 
 PAGE = Path(__file__).parent.parent / "docs" / "scaling.md"
 
-RATE = 300
 SERIES_OF_SPACE = 35
 SERIES_OF_REGISTRY = 23
 SERIES_OF_CELL = 2
 SERIES_OF_FINDING = 5
+BYTES_OF_ARTIFACT = 230
+BASE_MEBIBYTES = 75
+
+PAGE_SIZES = (1_000, 100)
+
+
+def _equal(spaces: int, artifacts: int) -> Mapping[str, int]:
+    return {f"account/org/project_{number}": artifacts for number in range(spaces)}
+
+
+ESTATES: Mapping[str, Mapping[str, int]] = {
+    "10,000 in one space": _equal(1, 10_000),
+    "10,000 in 200 spaces": _equal(200, 50),
+    "100,000 in one space": _equal(1, 100_000),
+    "1,000,000 in one space": _equal(1, 1_000_000),
+    "1,000,000 in 10 spaces": _equal(10, 100_000),
+    "10,000,000 in 10 spaces": _equal(10, 1_000_000),
+}
+"""Artifacts by space, all with the same key, by the name of the row."""
 
 
 def series_of_space(cells: Sequence[int], findings: int = 0, second_reasons: int = 0) -> int:
@@ -30,117 +47,48 @@ def series_of_space(cells: Sequence[int], findings: int = 0, second_reasons: int
     return SERIES_OF_SPACE + registries + SERIES_OF_FINDING * findings + second_reasons
 
 
+def plan_of(estate: str, page_size: int) -> Plan:
+    """Return the plan of a row with the default settings."""
+    return Plan(estate=ESTATES[estate], page_size=page_size)
+
+
 @cache
-def outcome_of(name: str) -> Outcome:
-    """Return the outcome of a plan, simulated once."""
-    return run(PLANS[name])
+def outcome_of(estate: str, page_size: int) -> Outcome:
+    """Return the outcome of a row, simulated once."""
+    return run(plan_of(estate, page_size))
+
+
+def mebibytes_of(plan: Plan) -> float:
+    """Return the memory that a process needs at most: as many walks as run at the same time, of the largest spaces."""
+    largest = sorted(plan.estate.values(), reverse=True)[: plan.concurrency]
+    return BASE_MEBIBYTES + BYTES_OF_ARTIFACT * sum(largest) / 2**20
 
 
 def _time(seconds: float) -> str:
-    minutes = seconds / MINUTE
-    if seconds < 1:
-        return "< 1 s"
-    if minutes < 1:
+    if seconds < 2 * MINUTE:
         return f"{seconds:.0f} s"
-    return f"{minutes:.0f} min" if minutes < 120 else f"{seconds / HOUR:.1f} h"
+    return f"{seconds / MINUTE:.0f} min" if seconds < 2 * HOUR else f"{seconds / HOUR:.1f} h"
 
 
-def walks() -> str:
-    sizes = (100, 500, 1_000)
+def sizes() -> str:
+    def cells(estate: str, page_size: int) -> Iterator[str]:
+        plan = plan_of(estate, page_size)
+        requests = f"{sum(plan.requests.values()):,}"
+        if not plan.fits:
+            yield from ("too old", requests, "")
+            return
+        outcome = outcome_of(estate, page_size)
+        yield from (_time(outcome.known_within(0.95)), requests, f"{outcome.requests_an_hour:,.0f}")
 
-    def cell(artifacts: int, size: int) -> str:
-        requests = requests_of(artifacts, size)
-        return f"{requests:,}: {_time(requests / RATE * MINUTE)}"
+    def row(estate: str) -> Iterator[str]:
+        yield estate
+        for page_size in PAGE_SIZES:
+            yield from cells(estate, page_size)
+        yield f"{mebibytes_of(plan_of(estate, 100)):,.0f} MiB"
 
-    artifacts = (0, 99, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000)
-    head = ("artifacts", *(f"`page_size` {size:,}" for size in sizes))
-    return table(head, ((f"{number:,}", *(cell(number, size) for size in sizes)) for number in artifacts))
-
-
-def laps() -> str:
-    """Return the minimum settings for a lap, rounded up."""
-
-    def rows() -> Iterator[tuple[str, ...]]:
-        for artifacts in (10_000, 50_000, 100_000, 500_000, 1_000_000, 5_000_000):
-            spaces = {str(number): artifacts // 10 for number in range(10)}
-            plan = Plan(estate=spaces)
-            ttl = max(5 * MINUTE, _up(plan.lap, 5 * MINUTE))
-            stale = ttl + 2 * (plan.scrape_interval + plan.lap + plan.walk) + 5 * MINUTE
-            timeout = max(HOUR, _up(1.5 * plan.walk, HOUR))
-            requests = sum(plan.requests.values())
-            yield (
-                f"{artifacts:,}", f"{requests:,}", _time(plan.lap), _time(plan.walk),
-                _time(ttl), _time(_up(stale, HOUR)), _time(timeout),
-            )  # fmt: skip
-
-    return table(
-        ("artifacts of a key", "requests", "lap", "walk", "`cache_ttl`", "`max_stale`", "`refresh_timeout`"), rows()
-    )
-
-
-def _up(seconds: float, step: float) -> float:
-    return step * -(-seconds // step)
-
-
-_MEASURES: tuple[tuple[str, dict[str, float], str], ...] = (
-    ("nothing", {}, "data may be one or two laps old"),
-    ("`latest_version: true`, keeps a fifth", {"kept": 0.2}, "old versions need no alert"),
-    ("`registries` or `package_types`, keep half", {"kept": 0.5}, "whole registries need no alert"),
-    ("`page_size` 500", {"page_size": 500}, "the server gives them; see `har_snapshot_page_size`"),
-    ("`page_size` 1,000", {"page_size": 1_000}, "as above"),
-    ("8 keys in one process", {"keys": 8, "concurrency": 20}, "you can create several service accounts"),
-    ("8 keys, 8 shards", {"keys": 8, "shards": 8}, "as above, and one process is not enough"),
-    ("8 shards, one key, 37/m each", {"shards": 8, "rate": 37}, "never to save time: the key is the limit"),
-)  # fmt: skip
-
-
-def measures() -> str:
-    def rows() -> Iterator[tuple[str, str, str, str]]:
-        for name, changes, when in _MEASURES:
-            plan = Plan(**changes)  # type: ignore[arg-type]
-            yield name, f"{sum(plan.requests.values()):,}", _time(plan.lap), when
-
-    return table(("measure", "requests of a lap", "longest lap of a key", "when"), rows())
-
-
-def plans() -> str:
-    def rows() -> Iterator[tuple[str, ...]]:
-        for name, plan in PLANS.items():
-            outcome = outcome_of(name)
-            yield (
-                name, _settings(plan), _time(plan.lap), str(outcome.most_a_minute), f"{outcome.requests_an_hour:,.0f}",
-                _time(outcome.age(0.5)), _time(outcome.age(0.95)), _time(outcome.age(1)), _time(plan.promised),
-                f"{outcome.gaps:.0%}",
-            )  # fmt: skip
-
-    return table(
-        (
-            "plan", "settings", "lap", "maximum requests of a key in a minute", "requests per hour, all keys",
-            "age, median", "age, p95", "age, maximum", "promised", "without data",
-        ),
-        rows(),
-    )  # fmt: skip
-
-
-def _settings(plan: Plan) -> str:
-    """Return the settings that differ from the defaults, and the scrape interval."""
-    values = {
-        "rate_limit": f"{plan.rate}/m",
-        "page_size": str(plan.page_size),
-        "concurrency": str(plan.concurrency),
-        "cache_ttl": _duration(plan.cache_ttl),
-        "max_stale": _duration(plan.max_stale),
-        "refresh_timeout": _duration(plan.refresh_timeout),
-    }
-    assert values.keys() <= Settings.model_fields.keys()
-    changed = [f"`{name}: {value}`" for name, value in values.items() if value != default_text(name)]
-    return ", ".join([*changed, f"scraped every {_duration(plan.scrape_interval)}"])
-
-
-def _duration(seconds: float) -> str:
-    if seconds % MINUTE:
-        return f"{seconds:.0f}s"
-    return f"{seconds / HOUR:.0f}h" if seconds % HOUR == 0 else f"{seconds / MINUTE:.0f}m"
+    heads = ("{:,} per page: known within", "requests of a lap", "an hour")
+    head = ("artifacts", *(head.format(size) for size in PAGE_SIZES for head in heads), "memory")
+    return table(head, map(row, ESTATES))
 
 
 def series() -> str:
@@ -156,20 +104,7 @@ def series() -> str:
     return table(("spaces", "series", "samples per second at 1m", "disk for 15 days"), rows())
 
 
-def estate() -> str:
-    sizes = sorted(set(ESTATE.values()), reverse=True)
-    counts = {size: sum(artifacts == size for artifacts in ESTATE.values()) for size in sizes}
-    return table(("spaces", "artifacts per space"), ((str(counts[size]), f"{size:,}") for size in sizes))
-
-
-PARTS: Mapping[str, Callable[[], str]] = {
-    "walks": walks,
-    "laps": laps,
-    "measures": measures,
-    "estate": estate,
-    "plans": plans,
-    "series": series,
-}
+PARTS: Mapping[str, Callable[[], str]] = {"sizes": sizes, "series": series}
 
 if __name__ == "__main__":
     PAGE.write_text(render(PAGE, PARTS))

@@ -1,9 +1,8 @@
-"""Processes that share a registry of any size, over hours of virtual time.
+"""Process that reads a registry of any size, over hours of virtual time.
 
 Refresher, throttle, queues and paging rules are the exporter's own. A walk is as many turns of the throttle as it has
 requests: one page first, then several in flight, the first one again at the end; `tests/docs/test_simulation.py`
-compares it with the real walker. Threads and pages in flight are as in `exporter/engine/clients.py`: each key has its
-own, but the number of pages in flight is that of the process.
+compares it with the real walker. All spaces have the same key.
 """
 
 import math
@@ -27,7 +26,7 @@ from exporter.workers import Lanes
 from tools.timeline import Task, Timeline
 
 MINUTE = 60.0
-LATENCY = 0.5
+LATENCY = 0.2
 _AHEAD = 2
 _MOMENT = 1e-6
 _NOTHING = Inventory(registries={}, findings=(), findings_dropped=0, artifacts=0)
@@ -40,29 +39,6 @@ def requests_of(artifacts: int, page_size: int) -> int:
     return requests_of_walk(artifacts, min(artifacts, page_size), page_size)
 
 
-class Slots:
-    """How many requests a process may have in flight; first come, first served."""
-
-    def __init__(self, free: int) -> None:
-        self._free = free
-        self._waiting: deque[Callable[[], None]] = deque()
-
-    def take(self, send: Callable[[], None]) -> None:
-        """Send at once, or when a slot is given back."""
-        if self._free:
-            self._free -= 1
-            send()
-        else:
-            self._waiting.append(send)
-
-    def give(self) -> None:
-        """Give a slot back."""
-        if self._waiting:
-            self._waiting.popleft()()
-        else:
-            self._free += 1
-
-
 @dataclass(slots=True)
 class Asked:
     """A page that is asked for."""
@@ -73,16 +49,15 @@ class Asked:
 
 
 class Key:
-    """One key in one process: its throttle, and the threads that fetch its pages and walk its spaces.
+    """One key: its throttle, and the threads that fetch its pages and walk its spaces.
 
     Attributes:
         sent: when each request was sent.
     """
 
-    def __init__(self, timeline: Timeline, slots: Slots, rate: int, concurrency: int) -> None:
+    def __init__(self, timeline: Timeline, rate: int, concurrency: int) -> None:
         self.sent = array("d")
         self._timeline = timeline
-        self._slots = slots
         self._throttle = Throttle(Rate(rate, MINUTE), timeline, ApiCounters())
         self._idle = concurrency
         self._pages: Lanes[Asked] = Lanes()
@@ -122,14 +97,7 @@ class Key:
                 self._timeline.soon(partial(self._end, asked, error))
             else:
                 self.sent.append(now)
-                self._slots.take(partial(self._send, asked))
-
-    def _send(self, asked: Asked) -> None:
-        self._timeline.at(self._timeline.monotonic() + LATENCY, partial(self._receive, asked))
-
-    def _receive(self, asked: Asked) -> None:
-        self._slots.give()
-        self._end(asked, None)
+                self._timeline.at(now + LATENCY, partial(self._end, asked, None))
 
     def _end(self, asked: Asked, error: RefreshError | None) -> None:
         self._idle += 1

@@ -1,5 +1,6 @@
 """The benchmarks measure what they say, on listings so small that nothing is timed."""
 
+import re
 import shutil
 import sys
 from itertools import chain
@@ -8,7 +9,7 @@ import pytest
 import requests
 
 from benchmarks import __main__ as bench
-from benchmarks import decoding, growth, scraping, walks
+from benchmarks import changing, decoding, freshness, growth, scraping, walks
 from benchmarks.contest import Spread, turn_of
 from benchmarks.listing import Listing
 from benchmarks.process import running
@@ -101,17 +102,52 @@ def test_a_table_is_written_between_its_marks_and_nowhere_else():
     assert "### Title\n\n| measurement |" in block
     assert "| a / b | 1 x |  | at most 2 x | reached |\n\nOmitted: c." in block
     document = f"before\n{bench.BEGIN}old\n{bench.END}after\n"
-    once = bench.written(document, block)
+    once = bench.written(document, bench.BEGIN, block)
     assert once == f"before\n{bench.BEGIN}\n{block}\n{bench.END}after\n"
-    assert bench.written(once, block) == once
+    assert bench.written(once, bench.BEGIN, block) == once
 
 
 def test_the_document_keeps_a_whole_table():
-    table = bench.DOCUMENT.read_text().partition(bench.BEGIN)[2].partition(bench.END)[0]
+    fresh = bench.between(bench.DOCUMENT.read_text(), bench.BEGIN_FRESHNESS)
+    assert set(re.findall(r"^### (.*)$", fresh, re.MULTILINE)) >= {
+        course.title for course in freshness.COURSES.values() if course.target
+    }
+    table = bench.between(bench.DOCUMENT.read_text(), bench.BEGIN)
     for course in walks.COURSES:
         assert f"### {course.title}\n" in table
     for title in ("CPU time", "Growth", "/metrics with", "/metrics during", "Start"):
         assert f"### {title}" in table
+
+
+def test_only_the_measured_courses_of_freshness_are_replaced():
+    first, second = (course.title for course in [*freshness.COURSES.values()][:2])
+    row = Row("a", Spread(1, 1, 1), "s")
+    block = bench.updated("", [Section(second, (row,)), Section(first, (row,))])
+    again = bench.updated(f"\n{block}\n", [Section(second, (Row("b", Spread(2, 2, 2), "s"),))])
+    assert again.index(first) < again.index("| a | 1 s |") < again.index(second) < again.index("| b | 2 s |")
+    assert again.count("| a |") == 1
+
+
+FAST = {"minutes": 0.03, "changes": 4, "scrape_interval": 0.5, "cache_ttl": "1s", "violations_ttl": "1s"}
+
+
+@pytest.mark.parametrize(
+    "course",
+    [freshness.Course(250, 100, spaces=2, **FAST), freshness.Course(250, 100, violations=True, **FAST)],
+    ids=["artifacts", "violations"],
+)
+def test_changes_become_known_by_scrapes_of_a_real_process(course):
+    seconds, refused, failed = freshness.measured(course)
+    assert (len(seconds), refused, failed) == (4, 0, 0)
+    assert all(0 < known < 20 for known in seconds)
+
+
+def test_the_changing_upstream_refuses_the_401st_request_in_a_minute_and_counts_it():
+    limiter = changing.Limiter()
+    assert all(limiter.allows(100.0) for _ in range(400))
+    assert not limiter.allows(159.0)
+    assert limiter.allows(160.0)
+    assert [limiter.refused(), limiter.refused()] == [1, 0]
 
 
 def test_a_turn_that_comes_to_the_wrong_number_ends_the_run():
