@@ -125,7 +125,6 @@ def test_the_numbers_of_readme_and_command_line_are_those_of_the_code():
     rows = [(space, row) for space in SPACES for row in listing(space, 1_800_000_000.0)]
     assert len({(space, row["registryIdentifier"]) for space, row in rows}) == 12
     assert "made-up artifact versions in twelve registries" in commands
-    assert f"in {len(SPACES)} spaces" in readme
     assert f"At most {web._SCRAPES} scrapes and probes wait for a refresh" in commands
     assert f"at most {signature(Server).parameters['connections'].default:,} connections" in commands
 
