@@ -49,12 +49,10 @@ def main() -> int:
     courses = [course for name, course in _FRESHNESS.items() if {name, "freshness"} & set(options.parts)]
     fresh = list(freshness.sections(courses)) if courses else []
     _print([*sections, *fresh])
-    document = DOCUMENT.read_text()
     if options.write and sections:
-        document = written(document, BEGIN, f"{_machine()}\n\n{markdown(sections)}\n")
+        _write(BEGIN, f"{_machine()}\n\n{markdown(sections)}\n")
     if options.write and fresh:
-        document = written(document, BEGIN_FRESHNESS, f"{updated(between(document, BEGIN_FRESHNESS), fresh)}\n")
-    DOCUMENT.write_text(document)
+        _write(BEGIN_FRESHNESS, f"{updated(between(DOCUMENT.read_text(), BEGIN_FRESHNESS), fresh)}\n")
     return 0 if all(row.reached for section in (*sections, *fresh) for row in section.rows) else 1
 
 
@@ -64,6 +62,10 @@ def _measured(parts: Iterable[str]) -> Iterator[Section]:
         began = time.monotonic()
         yield from _PARTS[name]()
         errors.print(f"{name}: {time.monotonic() - began:.0f} s")
+
+
+def _write(begin: str, block: str) -> None:
+    DOCUMENT.write_text(written(DOCUMENT.read_text(), begin, block))
 
 
 def between(document: str, begin: str) -> str:

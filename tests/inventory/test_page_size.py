@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from exporter.harness.errors import BadJsonError, ConnectError, RequestTimeout, ServerError, TooLargeError
+from exporter.harness.errors import BadJsonError, ClientError, ConnectError, RequestTimeout, ServerError, TooLargeError
 from tests.support.memoryserver import Server, rows, walker
 from tests.support.tiedserver import TiedServer
 
@@ -28,6 +28,7 @@ SERVERS = {
     "caps silently at 100": {"cap": 100},
     "caps silently at 100 and does not say so": {"cap": 100, "tell_size": False},
     "answers 500 above 994": {"refuses_above": 994},
+    "answers 400 above 100": {"refuses_above": 100, "error": ClientError("no", status=400)},
     "is too slow above 100": {"refuses_above": 100, "error": RequestTimeout("no")},
     "sends too much above 100": {"refuses_above": 100, "error": TooLargeError("no")},
     "breaks off above 100": {"refuses_above": 100, "error": ConnectError("no")},
