@@ -26,6 +26,7 @@ from exporter.inventory.listed import SpaceLists, lists_of
 from exporter.inventory.refresh import Read, Refresher, Status, Submit
 from exporter.inventory.registries import Registries
 from exporter.inventory.snapshot import RegistryKey
+from exporter.inventory.sources import Reading
 from exporter.inventory.violations import Violations
 from exporter.labels import REGISTRIES, VIOLATIONS, clean
 from exporter.log import LoggedStates
@@ -89,7 +90,7 @@ class Sources:
         self._journal = Journal[Dated[Registries]](clock, _registries_facts, source=REGISTRIES, repeat_after=math.inf)
         violations = Journal[Dated[Violations]](clock, _violations_facts, source=VIOLATIONS, repeat_after=math.inf)
         self._entries = entries = Entries(settings, clients, clock, self._known_of)
-        self._registries = self._refresher(REGISTRIES, entries.registries, settings.registries_ttl, self._listed)
+        self._registries = self._refresher(REGISTRIES, self._taken(entries), settings.registries_ttl, self._listed)
         self._modes = self._refresher(_MODES, entries.firewall_modes, FIREWALL_MODES_TTL, lambda _: None)
         self._violations = self._refresher(VIOLATIONS, entries.violations, _fresh_for(settings), violations.record)
 
@@ -143,7 +144,7 @@ class Sources:
         with self._lock:
             self._known = {name: known for name, known in self._known.items() if name in after.spaces}
             self._found = {name: found for name, found in self._found.items() if name in after.spaces}
-        self._apply(self._registries, before, REGISTRIES, after.registries, settings.registries_ttl)
+        self._apply(self._registries, before, REGISTRIES, self._taken(after), settings.registries_ttl)
         self._apply(self._modes, before, _MODES, after.firewall_modes, FIREWALL_MODES_TTL)
         self._apply(self._violations, before, VIOLATIONS, after.violations, _fresh_for(settings))
 
@@ -233,11 +234,24 @@ class Sources:
     def _known_of(self, entry: str) -> Registries | None:
         return self._known.get(entry)
 
+    def _taken(self, entries: Entries) -> Mapping[str, Read[Dated[Registries]]]:
+        """Return reads of the registries whose results are taken note of before the read counts as ended."""
+
+        def taking(entry: str, read: Read[Dated[Registries]]) -> Read[Dated[Registries]]:
+            def read_and_take(cancelled: threading.Event, last: Dated[Registries] | None) -> Dated[Registries]:
+                listed = read(cancelled, last)
+                if cancelled.is_set():
+                    raise Stopped
+                self._take(entry, listed.data)
+                return listed
+
+            return read_and_take
+
+        return {entry: taking(entry, read) for entry, read in entries.registries.items()}
+
     def _listed(self, status: Status[Dated[Registries]]) -> None:
-        """Take note of the registries of an entry after a read."""
+        """Start the reads that need the registries of an entry, after they were read."""
         self._journal.record(status)
-        if status.up and status.snapshot:
-            self._take(status.space, status.snapshot.data)
         with self._lock:
             self._tried |= {status.space}
         self._follow(status.space)
@@ -316,14 +330,17 @@ def _registries_facts(listed: Dated[Registries]) -> Mapping[str, Any]:
     return {
         "registries": sum(map(len, spaces.values())),
         "spaces": len(spaces),
-        "pages": listed.data.reading.pages,
-        "complete": listed.data.reading.complete,
+        **_reading_facts(listed.data.reading),
     }
 
 
 def _violations_facts(listed: Dated[Violations]) -> Mapping[str, Any]:
     reading = listed.data.reading
-    return {"violations": reading.rows, "pages": reading.pages, "complete": reading.complete}
+    return {"violations": reading.rows, **_reading_facts(reading)}
+
+
+def _reading_facts(reading: Reading) -> Mapping[str, Any]:
+    return {"pages": reading.pages, "rejected": reading.rejected.rows, "complete": reading.complete}
 
 
 def _fresh_for(settings: Settings) -> float:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
+from exporter.harness.errors import TooLargeError
 from exporter.harness.registries import RegistriesListing, RegistryConfiguration, RegistryRow, decode_registries
 from exporter.inventory.snapshot import RegistryKey
 from exporter.inventory.sources import PAGE_SIZE, AskPage, Reading, read_pages
@@ -12,6 +13,8 @@ from exporter.labels import Label, clean
 from exporter.scopes import is_below, parse_scope
 
 _UPSTREAM = "UPSTREAM"
+_MOST_REGISTRIES = 20_000  # of an account; each takes up to 2 KB, and each space that they name some 10 KB
+_NAME_SPACES = "name the spaces in spaces, instead of an entry that ends in /**"
 _DEEPEST = 2  # slashes in the name of a project
 
 
@@ -136,7 +139,11 @@ class _Tally:
         self._places_of: defaultdict[str, set[tuple[str, RegistryKey]]] = defaultdict(set)
 
     def add(self, rows: Iterable[RegistryRow]) -> int:
-        """Add rows, and return how many of them are new."""
+        """Add rows, and return how many of them are new.
+
+        Raises:
+            TooLargeError: there are more registries than are kept.
+        """
         before = len(self._seen)
         for row in rows:
             number = len(self._seen)
@@ -144,6 +151,8 @@ class _Tally:
             self._seen.add(hash(((row.space or "").lower(), row.identifier, row.package_type)))
             if len(self._seen) > number and not row.deleted:
                 self._keep(row)
+        if len(self._seen) > _MOST_REGISTRIES:
+            raise TooLargeError(f"there are more than {_MOST_REGISTRIES:,} registries", hint=_NAME_SPACES)
         return len(self._seen) - before
 
     def registries(self, reading: Reading) -> Registries:

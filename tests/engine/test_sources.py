@@ -379,3 +379,15 @@ def test_registries_over_the_limit_are_one(clock):
         f'har_registry_packages{{package_type="{kind}",registry="{name}",space="acct"}}': number
         for kind, name, number in (("NPM", "r9", 9), ("NPM", "r8", 8), ("NPM", "r7", 7), ("(other)", "(other)", 21))
     }
+
+
+def test_registries_deeper_than_a_project_are_left_out_and_logged_once(clock):
+    with estate("acct", "acct/o/p") as upstream:
+        upstream.registries.append(registry_row(9, path="acct/o/p/deeper/registry-9"))
+        app = app_for(upstream, clock)
+        with capture_logs() as logs:
+            for _ in range(3):
+                assert up(scrape(app)) == {"acct": 1, "acct/o/p": 1}
+                clock.tick(TTL)
+    (line,) = [line for line in logs if "deeper" in line["event"]]
+    assert (line["space"], line["registries"]) == ("acct/**", 1)

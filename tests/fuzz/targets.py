@@ -2,7 +2,7 @@
 
 from tests.support.places import TESTS
 
-TARGETS = ("page", "settings", "webconfig", "heads")
+TARGETS = ("page", "listings", "settings", "webconfig", "heads")
 
 CORPUS = TESTS / "fuzz" / "corpus"
 """Folder with a folder for each target: inputs that together reach all code that was ever reached."""

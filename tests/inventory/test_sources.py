@@ -6,12 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.harness.errors import BadShapeError
-from exporter.inventory.registries import Place, Registries, is_below, read_registries
+from exporter.harness.errors import BadShapeError, TooLargeError
+from exporter.inventory.registries import Place, Registries, read_registries
 from exporter.inventory.snapshot import OTHERS, RegistryKey
 from exporter.inventory.sources import Reading
 from exporter.inventory.violations import NamedViolation, Verdict, read_violations
 from exporter.labels import OTHER
+from exporter.scopes import is_below
 from tests.support.sources import ABSENT, NOW, registries_body, registry_row, violation_row, violations_body
 
 NPM0 = RegistryKey("registry-0", "NPM")
@@ -410,3 +411,11 @@ def test_violations_equal_a_plain_count(number, picks, count):
 
 def test_a_result_of_its_own_has_no_uuids():
     assert Registries("acct", descendants=False, spaces={}, reading=Reading()).by_uuid == {}
+
+
+def test_a_listing_of_registries_without_end_is_refused_before_it_fills_the_memory():
+    def ask(_source, page, size):
+        return registries_body([registry_row(page * size + number) for number in range(size)])
+
+    with pytest.raises(TooLargeError, match="more than 20,000 registries"):
+        read_registries(ask, "acct", NOW, descendants=True)
