@@ -36,6 +36,10 @@ def _decoded(decode):
     try:
         return decode()
     except (BadJsonError, BadShapeError, PaginationError, TooLargeError) as error:
-        assert str(error).isprintable(), ascii(str(error))
-        assert len(str(error)) < 3 * MAX_LENGTH, str(error)
+        _check_message(str(error))
         return None
+
+
+def _check_message(message):
+    assert message.isprintable(), ascii(message)
+    assert len(message) < 3 * MAX_LENGTH, message
