@@ -41,6 +41,7 @@ def serving(url: str, spaces: str, **settings: str) -> Iterator[Served]:
         "rate_limit": "off",
         "concurrency": "8",
         "page_size": "1000",
+        "sources": "off",
         **settings,
     }
     variables = {f"HAR_EXPORTER_{name.upper()}": value for name, value in settings.items()}

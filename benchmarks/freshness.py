@@ -155,7 +155,7 @@ def section(course: Course) -> Section:
 def measured(course: Course) -> tuple[list[float], int, int]:
     """Return the seconds until each change was known, and how many requests were refused and scrapes failed since."""
     upstream = [sys.executable, "-m", "benchmarks.changing", str(course.page), str(_LATENCY), course.space(0)]
-    defaults = {"page_size": "auto", "concurrency": "4", "rate_limit": "300/m"}
+    defaults = {"page_size": "auto", "concurrency": "4", "rate_limit": "300/m", "sources": "registries,violations"}
     settings = {**defaults, "cache_ttl": course.cache_ttl, "violations_ttl": course.violations_ttl}
     with running(upstream) as process, serving(process.line().strip(), course.entries, **settings) as exporter:
         scrapes = _scrapes(exporter.port, course.scrape_interval)

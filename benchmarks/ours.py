@@ -23,6 +23,7 @@ def settings(url: str, space: str, size: int, connections: int) -> Settings:
         "page_size": str(size),
         "concurrency": str(connections),
         "rate_limit": "off",
+        "sources": "off",
     }
     return load(flags, {"HAR_EXPORTER_API_KEY": KEY})
 
