@@ -105,6 +105,13 @@ class Sources:
             self._violations.start()
         return self._registries.start()
 
+    def find(self) -> list[Future[None]]:
+        """Start the first read of every entry whose spaces were not found yet, and return those that run."""
+        unknown = (
+            entry for entry, space in self._entries.spaces.items() if space.descendants and entry not in self._found
+        )
+        return [read for entry in unknown for read in self._registries.scrape(0.0, entry)]
+
     def refresh(self, budget: float = 0.0) -> list[Future[None]]:
         """Start every read that is due, and return those that a scrape should wait for.
 

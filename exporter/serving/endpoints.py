@@ -203,7 +203,13 @@ class Endpoints:
     ) -> Response:
         """Start the refreshes that are due, wait for them within the budget, and return the current data."""
         budget = max(0.0, _budget(header_values(scope, _TIMEOUT_HEADER), self._offset()) - self._rendering)
-        reads = self._sources.refresh(budget) if self._sources else []
+        deadline = self._clock.monotonic() + budget
+        reads: list[Future[None]] = []
+        if self._sources:
+            # A scrape that finds nothing read yet shows the spaces that are found meanwhile, too.
+            await self._wait(self._sources.find(), budget, receive)
+            budget = max(0.0, deadline - self._clock.monotonic())
+            reads = self._sources.refresh(budget)
         await self._wait([*reads, *start(budget)], budget, receive)
         content_type = OPENMETRICS if accepts_openmetrics(scope) else TEXT
         gzip = gzips.setdefault(content_type, Gzip()) if accepts_gzip(scope) else None

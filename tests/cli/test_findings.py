@@ -116,3 +116,10 @@ def test_csv_holds_what_was_listed_and_no_cell_is_a_formula(cells):
     head, row = csv.reader(io.StringIO(as_csv([Row(*cells)]), newline=""))
     assert head == [*Row.__dataclass_fields__]
     assert row == [f"'{cell}" if cell[:1] in {"=", "+", "-", "@"} else cell for cell in cells]
+
+
+def test_the_demo_has_findings_without_any_setting():
+    done = run("demo", "findings", "--output", "csv", "--deployed", "prod", "--space", "demo")
+    names = [row["artifact"] for row in csv.DictReader(io.StringIO(done.stdout))]
+    assert (done.returncode, names[0]) == (0, "payments-api")
+    assert done.stderr == ""

@@ -1,5 +1,8 @@
 """Discovery, registries and violations over real HTTP."""
 
+import threading
+from concurrent.futures import wait
+
 import pytest
 from structlog.testing import capture_logs
 
@@ -391,3 +394,25 @@ def test_registries_deeper_than_a_project_are_left_out_and_logged_once(clock):
                 clock.tick(TTL)
     (line,) = [line for line in logs if "deeper" in line["event"]]
     assert (line["space"], line["registries"]) == ("acct/**", 1)
+
+
+@pytest.mark.parametrize("registries", [3, 150])
+def test_a_read_that_a_reload_made_useless_ends_and_finds_nothing(registries, clock):
+    """Neither its next page is asked for, nor does the root wait for it for ever."""
+    with estate("acct", *(f"acct/o{number}" for number in range(registries - 1))) as upstream:
+        upstream.hold = threading.Event()
+        app = app_for(upstream, clock)
+        reads, (walk,) = app.sources.start(), app.refresher.start()
+        upstream.wait_for_requests(1)
+        app.reload(lambda: settings_of(**settings_for(upstream, spaces="acct")))
+        upstream.hold.set()
+        wait([*reads, walk], timeout=20)
+        assert set(up(scrape(app))) == {"acct"}
+        assert [request for request in upstream.requests if is_listing(request, "registries")][1:] == []
+
+
+def test_the_walk_of_a_root_finds_its_spaces_if_nothing_else_did(clock):
+    with estate("acct", "acct/org") as upstream:
+        app = app_for(upstream, clock)
+        refreshed(app)
+        assert refreshed(app).keys() == {"acct", "acct/org"}
