@@ -12,6 +12,7 @@ from exporter.check.ask import check_spaces
 from exporter.check.report import CheckedSpace, as_document, report_on
 from exporter.clock import SystemClock
 from exporter.config.settings import Settings
+from exporter.demo.catalogue import PREVIEWED
 from exporter.demo.catalogue import SPACES as DEMO_SPACES
 from exporter.harness.errors import REASONS, RefreshError
 from exporter.inventory.paging import requests_of_walk
@@ -25,7 +26,6 @@ from tests.support.terminal import on_terminal
 from tests.support.upstream import ABSENT, Upstream, capped, cut, make_row, make_rows, redirect, reply
 
 KEY = "pat.acct.id.secret"
-COMING = "demo/platform/preview"
 RATE_LIMIT = "or rate_limit (Harness allows 400 requests a minute per key)"
 DOCUMENT = DOCS / "check.md"
 
@@ -540,11 +540,11 @@ def test_the_demo_can_be_checked_without_any_setting():
     assert (done.returncode, done.stderr) == (0, "")
     told = [line.split()[:2] for line in done.stdout.splitlines()[1:]]
     # A space comes and goes.
-    assert [line for line in told if line[0] != COMING] == [[space, "ok"] for space in DEMO_SPACES]
+    assert [line for line in told if line[0] != PREVIEWED] == [[space, "ok"] for space in DEMO_SPACES]
 
 
 def test_a_check_of_the_demo_honours_settings_but_those_of_the_upstream():
     done = run("demo", "check", "--output", "json", "--registries", "nowhere", base_url="ftp://nowhere", spaces="///")
     spaces = json.loads(done.stdout)["spaces"]
-    assert [space["space"] for space in spaces if space["space"] != COMING] == list(DEMO_SPACES)
+    assert [space["space"] for space in spaces if space["space"] != PREVIEWED] == list(DEMO_SPACES)
     assert all(space["unlisted_registries"] == ["nowhere"] for space in spaces)

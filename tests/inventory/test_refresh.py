@@ -272,6 +272,8 @@ def test_start_begins_one_refresh_of_every_space_and_no_second_one():
     walks.finish()
     walks.finish()
     assert walks.walked == ["a", "b"]
+    walks.clock.tick(2 * TTL)
+    assert walks.refresher.start() == []
 
 
 def test_all_are_tried_once_every_first_refresh_has_ended_well_or_not():

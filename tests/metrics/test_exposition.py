@@ -122,6 +122,14 @@ def test_every_family_is_exported_and_has_the_labels_of_the_table():
             assert set(sample.labels) - {"le"} == set(row.labels)
 
 
+def test_violations_of_unknown_times_have_no_newest_one():
+    totals = replace(LISTED.violations.registries[KEY], newest=None)
+    listed = replace(LISTED, violations=replace(LISTED.violations, registries={KEY: totals}))
+    text = exposition_of(replace(view_of(None), listed=listed)).render_spaces()
+    assert samples(text, "har_firewall_violation_newest_timestamp_seconds{") == {}
+    assert len(samples(text, "har_firewall_violations{")) == 1
+
+
 def test_without_a_snapshot_only_what_needs_none_is_there():
     text = exposition_of(view_of(None)).render_spaces().decode()
     names = {line.partition("{")[0] for line in text.splitlines() if not line.startswith("#")}
