@@ -16,9 +16,10 @@ from exporter.config.settings import OnReload, Settings
 from exporter.config.spaces import Space
 from exporter.engine.clients import Clients
 from exporter.engine.generation import Generation, OnPage, new_walker, view_of
+from exporter.engine.listed import Lists
 from exporter.engine.memory import return_large_blocks
 from exporter.engine.probes import MOST_TARGETS, Probes
-from exporter.engine.sources import Lists, Sources
+from exporter.engine.sources import Sources
 from exporter.harness.counters import ApiCounters
 from exporter.harness.errors import AuthError
 from exporter.inventory.journal import Journal, facts_of
@@ -189,7 +190,7 @@ class App:
 
     def _new_walk(self, settings: Settings, space: Space) -> Walk:
         client = self.clients.of(space, settings)
-        upstream = partial(self.sources.upstream, space.ref)
+        upstream = partial(self.sources.discovery.upstream, space.ref)
         return new_walker(client, space, settings, self._clock, self._on_page, upstream=upstream).walk
 
     def _refreshed(self, status: SpaceStatus) -> None:

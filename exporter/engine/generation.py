@@ -68,7 +68,7 @@ class Generation:
         Raises:
             SettingsError: a key file can no longer be used.
         """
-        configured = settings.configured_and(sources.found)
+        configured = settings.configured_and(sources.discovery.found)
         spaces = {space.ref: space for space in configured if settings.serves(space)}
         # Kept, because a walk remembers what the server's answers have shown.
         walks = (

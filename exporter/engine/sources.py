@@ -6,32 +6,28 @@ The spaces below an entry that ends in `/**` are those that its registries name.
 import math
 import random
 import threading
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, wait
 from dataclasses import replace
-from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import structlog
 
 from exporter.clock import Clock, Stopped
 from exporter.config.settings import OnReload, Settings
-from exporter.config.spaces import Found, Space
 from exporter.engine.clients import Clients
+from exporter.engine.discovery import Discovery
 from exporter.engine.entries import FIREWALL_MODES_TTL, Dated, Entries
+from exporter.engine.listed import Lists
 from exporter.harness.errors import error_of
 from exporter.inventory.firewall import FirewallModes
 from exporter.inventory.journal import Journal
-from exporter.inventory.listed import SpaceLists, lists_of
 from exporter.inventory.refresh import Read, Refresher, Status, Submit
 from exporter.inventory.registries import Registries
-from exporter.inventory.snapshot import RegistryKey
 from exporter.inventory.sources import Reading
 from exporter.inventory.violations import Violations
-from exporter.labels import REGISTRIES, VIOLATIONS, clean
-from exporter.log import LoggedStates
+from exporter.labels import REGISTRIES, VIOLATIONS
 from exporter.metrics.source_families import SourceView
-from exporter.scopes import DESCENDANTS
 
 _log = structlog.get_logger()
 _MODES = "firewall-modes"
@@ -39,34 +35,12 @@ _MODES = "firewall-modes"
 T = TypeVar("T")
 
 
-class Lists(NamedTuple):
-    """What the sources listed, by entry as it was written; without what is too old to be served."""
-
-    registries: Mapping[str, Registries]
-    violations: Mapping[str, Violations]
-
-    def by_space(self, spaces: Iterable[Space], registries_limit: int) -> dict[str, SpaceLists]:
-        """Return what was listed of each space.
-
-        Args:
-            spaces: the spaces.
-            registries_limit: maximum number of registries and package types of their own for each space.
-        """
-        registries = _by_space({entry: listed.spaces for entry, listed in self.registries.items()})
-        violations = _by_space({entry: listed.spaces for entry, listed in self.violations.items()})
-        return {
-            space.ref: lists_of(
-                registries.get(space.ref.lower(), {}),
-                violations.get(space.ref.lower()),
-                wanted=partial(_passes, space),
-                limit=registries_limit,
-            )
-            for space in spaces
-        }
-
-
 class Sources:
-    """Registries and violations of all entries; safe to share between threads."""
+    """Registries and violations of all entries; safe to share between threads.
+
+    Attributes:
+        discovery: the spaces that the registries name; while reads fail, those that were found last.
+    """
 
     def __init__(self, settings: Settings, clients: Clients, clock: Clock, on_found: Callable[[], None]) -> None:
         """Read nothing yet.
@@ -80,24 +54,17 @@ class Sources:
         Raises:
             SettingsError: a key file can no longer be used.
         """
-        self._clients, self._clock, self._on_found = clients, clock, on_found
+        self.discovery = Discovery(on_found)
+        self._clients, self._clock = clients, clock
         self._lock = threading.Lock()
-        self._known: Mapping[str, Registries] = {}
-        self._found: Mapping[str, frozenset[str]] = {}
         self._with_modes: Mapping[str, tuple[object, object, Registries]] = {}
         self._tried: frozenset[str] = frozenset()
-        self._too_deep = LoggedStates()
         self._journal = Journal[Dated[Registries]](clock, _registries_facts, source=REGISTRIES, repeat_after=math.inf)
         violations = Journal[Dated[Violations]](clock, _violations_facts, source=VIOLATIONS, repeat_after=math.inf)
-        self._entries = entries = Entries(settings, clients, clock, self._known_of)
+        self._entries = entries = Entries(settings, clients, clock, self.discovery.registries)
         self._registries = self._refresher(REGISTRIES, self._taken(entries), settings.registries_ttl, self._listed)
         self._modes = self._refresher(_MODES, entries.firewall_modes, FIREWALL_MODES_TTL, lambda _: None)
         self._violations = self._refresher(VIOLATIONS, entries.violations, _fresh_for(settings), violations.record)
-
-    @property
-    def found(self) -> Found:
-        """The spaces below each entry that ends in `/**`; while reads fail, those that were found last."""
-        return self._found
 
     def start(self) -> list[Future[None]]:
         """Start the first read of everything, and return those that find spaces."""
@@ -107,9 +74,8 @@ class Sources:
 
     def find(self) -> list[Future[None]]:
         """Start the first read of every entry whose spaces were not found yet, and return those that run."""
-        unknown = (
-            entry for entry, space in self._entries.spaces.items() if space.descendants and entry not in self._found
-        )
+        roots = (entry for entry, space in self._entries.spaces.items() if space.descendants)
+        unknown = (entry for entry in roots if entry not in self.discovery.found)
         return [read for entry in unknown for read in self._registries.scrape(0.0, entry)]
 
     def refresh(self, budget: float = 0.0) -> list[Future[None]]:
@@ -146,11 +112,9 @@ class Sources:
         Raises:
             SettingsError: a key file can no longer be used.
         """
-        before, after = self._entries, Entries(settings, self._clients, self._clock, self._known_of)
+        before, after = self._entries, Entries(settings, self._clients, self._clock, self.discovery.registries)
         self._entries = after
-        with self._lock:
-            self._known = {name: known for name, known in self._known.items() if name in after.spaces}
-            self._found = {name: found for name, found in self._found.items() if name in after.spaces}
+        self.discovery.keep(after.spaces)
         self._apply(self._registries, before, REGISTRIES, self._taken(after), settings.registries_ttl)
         self._apply(self._modes, before, _MODES, after.firewall_modes, FIREWALL_MODES_TTL)
         self._apply(self._violations, before, VIOLATIONS, after.violations, _fresh_for(settings))
@@ -166,10 +130,10 @@ class Sources:
             Stopped: the read was cancelled.
         """
         # One below another that ends in /** is not asked itself.
-        if entry in self._found or entry not in self._entries.registries:
+        if entry in self.discovery.found or entry not in self._entries.registries:
             return
         wait(self._registries.scrape(0.0, entry))
-        if entry not in self._found:
+        if entry not in self.discovery.found:
             for status in self._registries.statuses(entry):
                 if status.last_failure:
                     raise error_of(status.last_failure.reason, status.last_failure.message, status.last_failure.hint)
@@ -178,11 +142,6 @@ class Sources:
     def all_tried(self) -> bool:
         """Return whether the first read of the registries of every entry has ended, successful or not."""
         return self._tried >= self._entries.registries.keys()
-
-    def upstream(self, space: str) -> Collection[RegistryKey]:
-        """Return the registries of a space that are known to be UPSTREAM."""
-        listed = _by_space({entry: known.spaces for entry, known in self._known.items()}).get(space.lower(), {})
-        return {key for key, registry in listed.items() if registry.upstream}
 
     def lists(self) -> Lists:
         """Return what is served; the same objects while nothing changed."""
@@ -238,9 +197,6 @@ class Sources:
         entries = self._entries
         return lambda read, entry: entries.workers(source, entry).submit(read, entry)
 
-    def _known_of(self, entry: str) -> Registries | None:
-        return self._known.get(entry)
-
     def _taken(self, entries: Entries) -> Mapping[str, Read[Dated[Registries]]]:
         """Return reads of the registries whose results are taken note of before the read counts as ended."""
 
@@ -249,7 +205,7 @@ class Sources:
                 listed = read(cancelled, last)
                 if cancelled.is_set():
                     raise Stopped
-                self._take(entry, listed.data)
+                self.discovery.take(entry, listed.data)
                 return listed
 
             return read_and_take
@@ -263,28 +219,15 @@ class Sources:
             self._tried |= {status.space}
         self._follow(status.space)
 
-    def _take(self, entry: str, registries: Registries) -> None:
-        with self._lock:
-            before = self._found.get(entry, frozenset())
-            # A space is gone only if every page that could name it was read.
-            found = registries.found if registries.reading.complete else registries.found | before
-            self._known = {**self._known, entry: registries}
-            if registries.descendants:
-                self._found = {**self._found, entry: found}
-        if self._too_deep.is_new(entry, "too deep", registries.too_deep > 0) and registries.too_deep:
-            _log.warning("registries deeper than a project are left out", space=entry, registries=registries.too_deep)
-        if registries.descendants and found != before:
-            self._on_found()
-
     def _follow(self, entry: str, budget: float = 0.0) -> list[Future[None]]:
         """Start the reads that need the registries of an entry, if due, and return those a scrape should wait for."""
-        if entry in self._known:
+        if self.discovery.registries(entry):
             self._modes.scrape(0.0, entry)
         return self._violations.scrape(budget, entry)
 
     def _lacks_modes(self, status: Status[FirewallModes]) -> bool:
         """Return whether there are firewall modes to ask for that were not asked for yet."""
-        known = self._known.get(status.space)
+        known = self.discovery.registries(status.space)
         return known is not None and status.up and len(status.snapshot or ()) < len(dict(known.upstream()))
 
     def _merged(
@@ -297,28 +240,13 @@ class Sources:
         return registries, modes, registries.with_firewall_modes(of_place)
 
     def _view_of_registries(self, status: Status[Dated[Registries]], modes: Status[FirewallModes]) -> SourceView:
-        found = self._found.get(status.space)
+        found = self.discovery.found.get(status.space)
         return replace(
             _view_of(REGISTRIES, status),
             up=status.up and modes.last_failure is None,
             failures={reason: number + modes.failures[reason] for reason, number in status.failures.items()},
             spaces=None if found is None else len(found) - 1,
         )
-
-
-def _by_space(entries: Mapping[str, Mapping[str, T]]) -> dict[str, T]:
-    """Return what was listed by space in lower case, as Harness does not distinguish scopes by case."""
-    # The last one counts: that of the nearest entry.
-    nearest_last = sorted(entries, key=lambda entry: entry.count("/") - 2 * entry.endswith(DESCENDANTS))
-    return {name.lower(): listed for entry in nearest_last for name, listed in entries[entry].items()}
-
-
-def _passes(space: Space, key: RegistryKey) -> bool:
-    """Return whether the filters of a space include a registry."""
-    registries, package_types = space.registries, space.package_types
-    return (not registries or key.registry in map(clean, registries)) and (
-        not package_types or key.package_type in map(clean, package_types)
-    )
 
 
 def _view_of(source: str, status: Status[Dated[T]]) -> SourceView:

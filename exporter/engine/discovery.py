@@ -1,0 +1,64 @@
+"""Discovery of spaces: the registries that were read last, and the spaces that they name."""
+
+import threading
+from collections.abc import Callable, Collection, Mapping
+
+import structlog
+
+from exporter.config.spaces import Found
+from exporter.engine.listed import by_space
+from exporter.inventory.registries import Registries
+from exporter.inventory.snapshot import RegistryKey
+from exporter.log import LoggedStates
+
+_log = structlog.get_logger()
+
+
+class Discovery:
+    """Registries of each entry as they were read last, however long ago; safe to share between threads."""
+
+    def __init__(self, on_found: Callable[[], None]) -> None:
+        """Know nothing yet.
+
+        Args:
+            on_found: called when other spaces were found below an entry than before.
+        """
+        self._on_found = on_found
+        self._lock = threading.Lock()
+        self._registries: Mapping[str, Registries] = {}
+        self._found: Mapping[str, frozenset[str]] = {}
+        self._too_deep = LoggedStates()
+
+    @property
+    def found(self) -> Found:
+        """The spaces below each entry that ends in `/**`, its root included."""
+        return self._found
+
+    def registries(self, entry: str) -> Registries | None:
+        """Return the registries of an entry; None if they were never read."""
+        return self._registries.get(entry)
+
+    def upstream(self, space: str) -> Collection[RegistryKey]:
+        """Return the registries of a space that are known to be UPSTREAM."""
+        listed = by_space({entry: known.spaces for entry, known in self._registries.items()}).get(space.lower(), {})
+        return {key for key, registry in listed.items() if registry.upstream}
+
+    def take(self, entry: str, registries: Registries) -> None:
+        """Take note of what a read of an entry found."""
+        with self._lock:
+            before = self._found.get(entry, frozenset())
+            # A space is gone only if every page that could name it was read.
+            found = registries.found if registries.reading.complete else registries.found | before
+            self._registries = {**self._registries, entry: registries}
+            if registries.descendants:
+                self._found = {**self._found, entry: found}
+        if self._too_deep.is_new(entry, "too deep", registries.too_deep > 0) and registries.too_deep:
+            _log.warning("registries deeper than a project are left out", space=entry, registries=registries.too_deep)
+        if registries.descendants and found != before:
+            self._on_found()
+
+    def keep(self, entries: Collection[str]) -> None:
+        """Forget all entries but these."""
+        with self._lock:
+            self._registries = {entry: known for entry, known in self._registries.items() if entry in entries}
+            self._found = {entry: found for entry, found in self._found.items() if entry in entries}
