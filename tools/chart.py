@@ -5,9 +5,10 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
+from pydantic import TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from exporter.config.owners import Owners
@@ -126,7 +127,23 @@ def _setting(field: FieldInfo) -> Schema:
         accepted = {"type": ["array", "string"], "items": {"type": "string"}}
     else:
         accepted = {"type": "string", "pattern": r"^[^\x00-\x1f\x7f]*$"}
+    if _takes_off(field):
+        # Unquoted, off is false to YAML.
+        return {"anyOf": [accepted, {"const": False}], "description": field.description}
     return accepted | {"description": field.description}
+
+
+def _takes_off(field: FieldInfo) -> bool:
+    """Return whether a setting may be off, but for those that are true or false."""
+    said = re.search(r"\boff\b", field.description or "")
+    if not (said and field.metadata) or "bool" in str(field.annotation):
+        return False
+    setting: Any = Annotated[field.annotation, *field.metadata]
+    try:
+        TypeAdapter(setting).validate_python("off")
+    except ValidationError:
+        return False
+    return True
 
 
 if __name__ == "__main__":

@@ -93,7 +93,7 @@ GUARDS = {
         "probe.enabled cannot be combined with sharding.enabled",
     ),
     "probe that is off": (
-        {"probe": {"enabled": True}, "config": {"probe": "Off"}},
+        {"probe": {"enabled": True}, "config": {"probe": False}},
         "probe.enabled needs /probe, which config.probe off disables",
     ),
     "probe of several pods": (
@@ -180,7 +180,7 @@ def test_a_value_of_a_wrong_type_is_refused_by_name(path):
     ("name", "wrong"),
     [
         ("page_size", "many"),
-        ("probe", False),
+        ("probe", True),
         ("spaces", [3]),
         ("spaces", [{"ref": "a", "regs": []}]),
         ("cache_ttl", True),

@@ -6,7 +6,7 @@ import pytest
 
 from exporter.config.settings import default_text
 from exporter.config.sources import load
-from tests.chart.charts import MINIMUM, at, changes, flat, leaves, merged, only, pod, render, settings
+from tests.chart.charts import HELMS, MINIMUM, at, changes, flat, leaves, merged, only, pod, refusal, render, settings
 from tests.chart.value_cases import CASES, KINDS, WHOLE
 from tools.chart import default, described
 
@@ -202,3 +202,39 @@ def test_nothing_gives_rights_in_the_cluster():
 def test_leaves_of_nested_objects_have_paths():
     assert flat({"a": [{"b": 1}], "c": {}}) == {"a[0].b": 1, "c": {}}
     assert leaves([{"kind": "K", "metadata": {"name": "n"}}]) == {"K n kind": "K", "K n metadata.name": "n"}
+
+
+@pytest.mark.parametrize("name", ["probe", "findings", "rate_limit", "stale_scan_after", "sources"])
+@pytest.mark.parametrize("helm", HELMS)
+def test_off_may_be_written_without_quotes(name, helm):
+    """It is false to YAML."""
+    objects = render(merged(MINIMUM, at(f"config.{name}", False)), helm=helm)
+    assert settings(objects)[name] == "off"
+    assert name in refusal(merged(MINIMUM, at(f"config.{name}", True)), helm=helm)
+
+
+@pytest.mark.parametrize("helm", HELMS)
+def test_a_whole_account_needs_one_entry_and_one_secret(helm):
+    values = {"config": {"spaces": ["-k5/**"]}, "apiKey": {"existingSecret": {"name": "har-api-key"}}}
+    assert settings(render(values, helm=helm))["spaces"] == ["-k5/**"]
+
+
+def test_an_entry_for_all_spaces_below_has_the_key_of_its_space_and_is_not_the_space_itself():
+    values = {"config": {"spaces": ["a/**", "a", "b"]}, "apiKey": {"spaces": {"a": {"name": "k"}}}}
+    entries = settings(render(merged(MINIMUM, values)))["spaces"]
+    key = "/etc/har-exporter/keys/spaces/a"
+    assert entries == [{"api_key_file": key, "ref": "a/**"}, {"api_key_file": key, "ref": "a"}, "b"]
+    values = merged(MINIMUM, values, {"config": {"spaces": ["a/**", "a/**"]}})
+    assert "a/** twice" in refusal(values)
+
+
+def test_shards_divide_the_limit_of_a_key_whose_spaces_are_found():
+    own = {"existingSecret": {"name": ""}, "spaces": {"a": {"name": "own"}}}
+    values = {"sharding": {"enabled": True}, "config": {"spaces": ["a/**"]}, "apiKey": own}
+    assert settings(render(merged(MINIMUM, values)))["rate_limit"] == "150/m"
+
+
+def test_a_probe_asks_for_spaces_not_for_entries():
+    values = {"config": {"spaces": ["a/**", "b"]}, "probe": {"enabled": True}}
+    found = only(render(merged(MINIMUM, values)), "Probe")["spec"]["targets"]["staticConfig"]["static"]
+    assert found == ["a", "b"]

@@ -31,13 +31,15 @@
 
 {{- define "har-exporter.guardSpaces" -}}
 {{- if not .Values.config.spaces -}}
-{{- fail "config.spaces is empty; list the scopes to monitor, for example --set config.spaces={my_account,my_account/my_org}." -}}
+{{- fail "config.spaces is empty; list the scopes to monitor, for example --set 'config.spaces={my_account/**}' for a whole account." -}}
 {{- end -}}
+{{- $entries := list -}}
 {{- $refs := list -}}
 {{- range .Values.config.spaces -}}
-{{- $ref := include "har-exporter.ref" . -}}
-{{- if has $ref $refs -}}{{- fail (printf "config.spaces contains %s twice; remove one of them." $ref) -}}{{- end -}}
-{{- $refs = append $refs $ref -}}
+{{- $entry := include "har-exporter.entry" . -}}
+{{- if has $entry $entries -}}{{- fail (printf "config.spaces contains %s twice; remove one of them." $entry) -}}{{- end -}}
+{{- $entries = append $entries $entry -}}
+{{- $refs = append $refs (include "har-exporter.ref" .) -}}
 {{- end -}}
 {{- range $ref, $_ := .Values.apiKey.spaces -}}
 {{- if not (has $ref $refs) -}}
@@ -113,7 +115,7 @@
 {{- if and $values.probe.enabled $values.sharding.enabled -}}
 {{- fail "probe.enabled cannot be combined with sharding.enabled, because every shard would read every space; use serviceMonitor.enabled." -}}
 {{- end -}}
-{{- if and $values.probe.enabled (eq (lower (toString $values.config.probe)) "off") -}}
+{{- if and $values.probe.enabled (has (lower (toString $values.config.probe)) (list "off" "false")) -}}
 {{- fail "probe.enabled needs /probe, which config.probe off disables; set config.probe to configured or any, or set probe.enabled to false." -}}
 {{- end -}}
 {{- if and $values.probe.enabled (gt (int $values.replicaCount) 1) -}}

@@ -4,6 +4,10 @@ The key file of a space is named after the space, with ~ instead of /, because t
 */}}
 {{- define "har-exporter.settings" -}}
 {{- $settings := deepCopy .Values.config -}}
+{{- /* Unquoted, off is false to YAML. */ -}}
+{{- range list "probe" "findings" "rate_limit" "stale_scan_after" "sources" -}}
+{{- if kindIs "bool" (get $settings .) -}}{{- $_ := set $settings . "off" -}}{{- end -}}
+{{- end -}}
 {{- $_ := set $settings "listen_address" (printf ":%d" (int .Values.containerPort)) -}}
 {{- if include "har-exporter.keySecret" . -}}{{- $_ := set $settings "api_key_file" "/etc/har-exporter/keys/api-key" -}}{{- end -}}
 {{- if include "har-exporter.caVolume" . -}}{{- $_ := set $settings "ca_file" "/etc/har-exporter/ca/ca.crt" -}}{{- end -}}
@@ -12,6 +16,7 @@ The key file of a space is named after the space, with ~ instead of /, because t
 {{- end -}}
 {{- $pods := include "har-exporter.pods" . | int -}}
 {{- $shared := or (not .Values.sharding.enabled) (include "har-exporter.keySecret" .) -}}
+{{- range $settings.spaces -}}{{- if include "har-exporter.entry" . | hasSuffix "/**" -}}{{- $shared = true -}}{{- end -}}{{- end -}}
 {{- if and $shared (gt $pods 1) (not (hasKey $settings "rate_limit")) -}}
 {{- $_ := set $settings "rate_limit" (printf "%d/m" (div 300 $pods | max 1)) -}}
 {{- end -}}
@@ -28,9 +33,14 @@ The key file of a space is named after the space, with ~ instead of /, because t
 {{- set $settings "spaces" $spaces | toYaml -}}
 {{- end -}}
 
+{{/* Entry of config.spaces as it is written, with /** at the end if that stands there. */}}
+{{- define "har-exporter.entry" -}}
+{{- kindIs "string" . | ternary (dict "ref" .) . | dig "ref" "" | trim | trimSuffix "/+" -}}
+{{- end -}}
+
 {{/* Space of an entry of config.spaces. */}}
 {{- define "har-exporter.ref" -}}
-{{- kindIs "string" . | ternary (dict "ref" .) . | dig "ref" "" | trim | trimSuffix "/+" -}}
+{{- include "har-exporter.entry" . | trimSuffix "/**" -}}
 {{- end -}}
 
 {{/* Name of the Secret with the common key; empty if there is none. */}}
