@@ -244,7 +244,7 @@ def _quarantined_by_registry() -> timeseries.Panel:
     return ranked(
         lines(
             "Quarantined by registry",
-            "Versions in quarantine. An alert fires for each of them.",
+            "Versions in quarantine. New ones fire an alert.",
             target(expr, "{{registry}}"),
             limit=thresholds.QUARANTINED.steps,
         )
@@ -358,7 +358,7 @@ OVERVIEW = Board(
     description="Artifacts that need action: quarantined, blocked and unscanned versions, especially in production.",
     variables=inventory_choices(),
     annotations=[
-        firing(thresholds.RISKY_IN_PRODUCTION.alert, "Risky in production", queries.SELECTED, CRITICAL),
+        firing("HarnessARNewRiskInProduction", "New risk in production", queries.SELECTED, CRITICAL),
     ],
     rows=[
         Row(

@@ -46,10 +46,10 @@ class Limit(NamedTuple):
         return [Threshold(color=GOOD), Threshold(value=first, color=self.color)]
 
 
-RISKY_IN_PRODUCTION = Limit("HarnessARRiskyArtifactInProduction", ">", 0, CRITICAL, whole=True)
-QUARANTINED = Limit("HarnessARArtifactQuarantined", ">", 0, WARNING, whole=True)
-BLOCKED = Limit("HarnessARArtifactsBlocked", ">", 0, WARNING, whole=True)
-FIREWALL_OFF = Limit("HarnessARFirewallNotEnforced", ">", 0, WARNING, whole=True)
+RISKY_IN_PRODUCTION = Limit("HarnessARRiskInProduction", ">", 0, NOTICE, whole=True)
+QUARANTINED = Limit("HarnessARArtifactsQuarantined", ">", 0, NOTICE, whole=True)
+BLOCKED = Limit("HarnessARArtifactsBlocked", ">", 0, NOTICE, whole=True)
+FIREWALL_OFF = Limit("HarnessARFirewallNotEnforced", "==", 0, WARNING)
 COVERAGE = Limit("HarnessARScanCoverageLow", "<", 0.9, WARNING)
 STALE_SCANS = Limit("HarnessARScansStale", ">", 0.25, NOTICE)
 REFRESH_FAILING = Limit("HarnessARRefreshFailing", "==", 0, WARNING)

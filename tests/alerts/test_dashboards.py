@@ -11,7 +11,7 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from tests.support import stack
 from tests.support.commands import served
-from tests.support.rules import ALERTS, FAMILIES, metrics_in
+from tests.support.rules import ALERTS, FAMILIES, RECORDS, metrics_in
 
 DOCUMENTS = {name: json.loads((generate.FOLDER / f"{name}.json").read_text()) for name in generate.BOARDS}
 BUILT_IN = {"__rate_interval": "10s", "__interval": "1s", "__range": "10s"}
@@ -162,7 +162,14 @@ def test_a_limit_is_that_of_its_alert(limit):
     colors = {"critical": thresholds.CRITICAL, "warning": thresholds.WARNING, "info": thresholds.NOTICE}
     assert colors[rule["labels"]["severity"]] == limit.color
     if limit is not thresholds.STALE_SNAPSHOT:
-        assert re.search(rf"{re.escape(limit.comparison)} {limit.value:g}(?![\d.])", rule["expr"])
+        expr = re.sub(r"on \([^)]*\) last_over_time\(\w+:har_threshold_(\w+):limit\[\w+\]\)", named, rule["expr"])
+        expr = re.sub(r"scalar\(last_over_time\(har_threshold:(\w+)\[\w+\]\)\)", named, expr)
+        assert re.search(rf"{re.escape(limit.comparison)} {limit.value:g}(?![\d.])", expr)
+
+
+def named(found):
+    """Return the value of a threshold that an expression names."""
+    return re.search(r"[\d.]+", RECORDS[f"har_threshold:{found[1]}"]["expr"])[0]
 
 
 # A real Prometheus

@@ -3,6 +3,7 @@
 import re
 import subprocess
 from collections import defaultdict
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.support.commands import served
 from tests.support.places import GRAFANA
 from tests.support.programs import find
-from tests.support.rules import ALERTS, ALL, FAMILIES, RECORDS, RULE_FILE, RULES, metrics_in
+from tests.support.rules import ALERTS, ALL, FAMILIES, RECORDS, RULE_FILE, RULES, THRESHOLDS, metrics_in
+from tests.support.stack import eventually
 from tools.rule_mutants import EQUIVALENT, mutants
 
 TEST_FILE = GRAFANA / "rules" / "har-exporter.test.yaml"
@@ -24,26 +26,15 @@ REPOSITORY = "https://github.com/har-exporter/har-exporter/blob/main/"
 TESTS = yaml.safe_load(TEST_FILE.read_text())["tests"]
 
 LEFT_OUT = {
-    "har_registry_firewall": "for users' own rules",
-    "har_registry_public": "for users' own rules",
     "har_registry_packages": "for whoever compares registries",
     "har_registry_size_bytes": "for whoever compares registries",
-    "har_firewall_violations": "for users' own rules",
     "har_firewall_violations_by_category": "for users' own rules",
-    "har_firewall_violation_info": "for users' own rules",
-    "har_firewall_violations_dropped": "for users' own rules",
     "har_firewall_violation_newest_timestamp_seconds": "for users' own rules",
-    "har_source_up": "a source may not be available for good",
     "har_source_timestamp_seconds": "for debugging",
     "har_source_duration_seconds": "for debugging",
-    "har_source_failures_total": "for debugging",
     "har_discovered_spaces": "for users' own rules",
-    "har_registries_dropped": "sums stay right; for whoever misses a registry",
     "har_snapshot_page_size": "for debugging",
     "har_exporter_log_lines_dropped_total": "for whoever misses lines",
-    "har_exporter_shard_info": "for users' own rules on shards",
-    "har_exporter_shards": "for users' own rules on shards",
-    "har_space_info": "for joins in users' own queries",
     "har_artifacts_deleted": "deleted versions need no action",
     "har_artifact_digests": "the size of images is not a risk",
     "har_artifact_environments": "har_artifacts_deployed answers the same question without counting environments twice",
@@ -56,12 +47,22 @@ LEFT_OUT = {
 
 EXPORTER_ALERTS = {
     "ExporterDown", "ExporterAbsent", "RefreshFailing", "SnapshotStale", "SnapshotIncomplete", "APIErrors",
-    "AuthFailing", "RateLimited", "FindingsDropped",
+    "AuthFailing", "RateLimited", "FindingsDropped", "ShardMissing", "DiscoveryFailing", "SourceFailing",
+    "ReloadFailed",
 }  # fmt: skip
 """Alerts on the exporter and its data; all other alerts are on artifacts, registries and spaces."""
 
+OPERATIONS = (
+    "ratio_increase30m|newest|strictness|limit|owner|new|unresolved|before_drop|missing"
+    "|(first_seen|seen|worked)_timestamp_seconds"
+)
+"""Last parts of the names of records, besides the usual ones."""
+
 KINDS = ("fires", "below", "replicas", "gone", "empty")
 """Scenarios in the unit tests of each alert, in addition to the last step before `for` ends."""
+
+
+UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
 def dashboards_text() -> str:
@@ -108,7 +109,7 @@ def test_each_alert_has_every_kind_of_unit_test(name):
     if name != "HarnessARExporterAbsent":  # it has no label to distinguish scenarios, so each group is one scenario
         series = [series["series"] for group in groups for series in group["input_series"]]
         for kind in KINDS:
-            assert re.search(rf'(?:space="acct/|job="){kind}"', "\n".join(series)), kind
+            assert re.search(rf'(?:space="acct/|job="){kind}["/]', "\n".join(series)), kind
     assert re.search(r'instance="a".*instance="b"', text)
     assert "stale" in text
 
@@ -125,7 +126,9 @@ def test_each_expected_alert_names_all_labels_and_annotations(name):
 def test_each_alert_says_what_where_and_what_to_do(name):
     rule = ALERTS[name]
     assert name.startswith("HarnessAR")
-    assert rule["labels"].keys() == {"severity"}
+    assert rule["labels"].keys() == {"severity"} | (
+        {"owner"} if "$labels.space" in rule["annotations"]["summary"] else set()
+    )
     assert rule["labels"]["severity"] in {"critical", "warning", "info"}
     annotations = rule["annotations"]
     assert annotations.keys() - {"harness_url"} == {"summary", "description", "runbook_url", "dashboard_url"}
@@ -146,16 +149,25 @@ def test_each_runbook_has_its_parts_and_a_query(name):
         "Impact",
         "Diagnosis",
         "Mitigation",
+        "Silence",
     ]
     assert queries(path)
 
 
 @pytest.fixture(scope="module")
 def page():
-    """Return every sample of a running exporter."""
+    """Return every sample of a running exporter whose sources have been read."""
     with served("demo") as (_, url):
-        text = requests.get(f"{url}/metrics", timeout=10).text
+        text = eventually(lambda: with_sources(requests.get(f"{url}/metrics", timeout=10).text))
     return [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+
+
+def with_sources(text: str) -> str:
+    return (
+        text
+        if {"har_firewall_violation_info{", "har_registry_firewall{"} <= set(re.findall(r"^\w+\{", text, re.MULTILINE))
+        else ""
+    )
 
 
 def test_every_metric_in_the_rules_is_exported_with_the_labels_that_they_ask_for(page):
@@ -192,7 +204,11 @@ def test_each_value_that_the_rules_ask_for_is_exported(page, metric, label):
 
 
 def test_every_record_in_the_rules_is_recorded_and_none_is_recorded_in_vain():
-    used = {name for rule in ALL for name in re.findall(r"\b\w+:har_\w+:\w+", rule["expr"])}
+    used = {name for rule in ALL for name in re.findall(r"\b\w+:har_\w+:\w+", f"{rule}")}
+    used -= {
+        name for name, rule in RECORDS.items() if not any(name in f"{other}" for other in ALL if other is not rule)
+    }
+    used |= {name for rule in ALL for name in re.findall(r"har_threshold:\w+", rule["expr"])}
     assert used <= RECORDS.keys()
     shown = set(
         re.findall(r"\b\w+:har_\w+:\w+", dashboards_text() + "".join(p.read_text() for p in RUNBOOKS.glob("*.md")))
@@ -202,8 +218,8 @@ def test_every_record_in_the_rules_is_recorded_and_none_is_recorded_in_vain():
 
 def test_records_are_named_by_level_metric_and_operation_and_free_of_the_instance():
     for name, rule in RECORDS.items():
-        assert re.fullmatch(r"[a-z_]+:har_[a-z0-9_]+:(sum|max|min|bool|ratio|ratio_1h|ratio_increase30m)", name)
-        assert "instance" not in rule["expr"]
+        assert re.fullmatch(rf"[a-z_]+:har_[a-z0-9_]+:(sum|max|min|ratio|{OPERATIONS})", name) or name in THRESHOLDS
+        assert not re.search(r"by \([^)]*instance", rule["expr"])
 
 
 def test_every_family_is_used_or_left_out_on_purpose():
@@ -252,10 +268,43 @@ def routed(*labels: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
-def test_messages_are_grouped_by_alert_space_and_registry_not_by_artifact():
-    routes = yaml.safe_load(ALERTMANAGER.read_text())["route"]["routes"]
-    assert [route["group_by"] for route in routes] == [["alertname", "space", "registry"]]
-    assert "group_by" not in str(routes[0]["routes"])
+def routes(parent=None, inherited=()):
+    """Yield every route of the example, with the labels by which it groups."""
+    for route in (parent or yaml.safe_load(ALERTMANAGER.read_text())["route"]).get("routes", ()):
+        labels = route.get("group_by", inherited)
+        yield route, labels
+        yield from routes(route, labels)
+
+
+def test_messages_are_never_grouped_by_artifact_and_pages_by_space():
+    groups = {tuple(labels) for _, labels in routes()}
+    assert not {"artifact", "version"} & {label for labels in groups for label in labels}
+    assert [labels for route, labels in routes() if route["receiver"] == "security-on-call"] == [["alertname", "space"]]
+
+
+def test_no_interval_is_longer_than_alertmanager_remembers():
+    """What was sent is forgotten after five days by default, and would be sent again."""
+    for route, _ in routes():
+        for name in ("group_wait", "group_interval", "repeat_interval"):
+            assert timedelta(**{UNITS[route[name][-1]]: int(route[name][:-1])} if name in route else {}).days <= 1
+
+
+def test_a_page_is_repeated_twice_a_night_at_most():
+    pages = [route for route, _ in routes() if route["receiver"] in {"security-on-call", "platform-on-call"}]
+    assert {route["repeat_interval"] for route in pages} == {"8h"}
+
+
+@pytest.mark.parametrize(
+    ("labels", "receiver"),
+    [
+        (("alertname=HarnessARNewRiskInProduction", "severity=critical"), "team-checkout-on-call"),
+        (("alertname=HarnessARNewlyBlocked", "severity=warning"), "team-checkout"),
+        (("alertname=HarnessARArtifactsBlocked", "severity=info"), "team-checkout"),
+        (("alertname=HarnessARRefreshFailing", "severity=warning"), "platform"),
+    ],
+)
+def test_owners_get_what_concerns_their_artifacts(labels, receiver):
+    assert routed(*labels, "owner=team-checkout") == receiver
 
 
 def test_alerts_on_artifacts_are_never_inhibited_by_alerts_on_the_exporter():

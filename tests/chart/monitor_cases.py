@@ -70,4 +70,4 @@ for name, kind in MONITORS.items():
         ),
     ]
     if name != "probe":
-        CASES.append((f"{name}.honorLabels", True, monitor(kind, "honorLabels", True), on))
+        CASES.append((f"{name}.honorLabels", False, monitor(kind, "honorLabels", False), on))

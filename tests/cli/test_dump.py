@@ -149,9 +149,13 @@ def test_the_metrics_are_enough_for_all_rules_but_those_on_requests():
 
 
 def sources_of(expression: str) -> set[str]:
-    """Return the metrics that an expression asks for, also by records."""
-    records = (RECORDS[name]["expr"] for name in re.findall(r"\b\w+:har_\w+:\w+", expression))
-    return metrics_in(expression).union(*map(sources_of, records))
+    """Return the metrics that an expression asks for, also by records, which may read each other."""
+    texts, left = {expression}, [expression]
+    while left:
+        read = {RECORDS[name]["expr"] for name in re.findall(r"\b\w+:har_\w+:\w+", left.pop())}
+        left += read - texts
+        texts |= read
+    return metrics_in(" ".join(texts))
 
 
 def test_a_fault_of_the_exporter_is_told_with_where_it_happened(monkeypatch):

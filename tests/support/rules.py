@@ -12,6 +12,7 @@ RULES = yaml.safe_load(RULE_FILE.read_text())
 ALL = [rule for group in RULES["groups"] for rule in group["rules"]]
 ALERTS = {rule["alert"]: rule for rule in ALL if "alert" in rule}
 RECORDS = {rule["record"]: rule for rule in ALL if "record" in rule}
+THRESHOLDS = {name for name in RECORDS if name.startswith("har_threshold:")}
 FAMILIES = {family.name: family for family in exposition.FAMILIES}
 
 
