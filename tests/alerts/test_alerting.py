@@ -105,9 +105,11 @@ def test_every_query_of_a_runbook_runs_over_the_demo(tmp_path):
         target(targets, url)
         # Once the last record of each group exists, all others exist too.
         eventually(
-            lambda: server.query("space:har_up:worked_timestamp_seconds")
-            and server.query("job:har_exporter_shards:missing")
-            and server.query("registry:har_firewall_violations_blocked:sum")
+            lambda: (
+                server.query("space:har_up:worked_timestamp_seconds")
+                and server.query("job:har_exporter_shards:missing")
+                and server.query("registry:har_firewall_violations_blocked:sum")
+            )
         )
         answered = [runbook for runbook, query in queries if server.query(re.sub(r'="[A-Z_]{3,}"', '=~".+"', query))]
     # The queries find the risks in the demo, and those that always have a result return one.

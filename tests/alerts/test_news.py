@@ -1,0 +1,132 @@
+"""Alerts over days and nights: what wakes people, what does not, and what stays reported."""
+
+import pytest
+
+from tests.support.promtool import asked, labelled
+
+WEEK = "_x1 1x2100"  # at steps of 5 minutes
+PAGES = 'count by (alertname, space) (ALERTS{alertstate="firing", severity="critical"}) > bool 0'
+NEWS = 'count by (alertname, space) (ALERTS{alertstate="firing", alertname=~".+(New|Surge).+"}) > bool 0'
+
+
+def space(name, values, *, at, dropped="0"):
+    """Yield the series that an exporter has of a space with one registry."""
+    for family in ("har_up", "har_snapshot_complete", "har_snapshot_timestamp_seconds"):
+        yield labelled(family, space=name, **at), values
+    yield labelled("har_findings_dropped", space=name, **at), values.replace("1x", f"{dropped}x")
+    yield labelled("har_refresh_interval_seconds", space=name, **at), values.replace("1x", "300x")
+    yield labelled("har_registry_info", space=name, **REGISTRY, registry_type="UPSTREAM", **at), values
+
+
+REGISTRY = {"registry": "npm", "package_type": "NPM"}
+AT = {"job": "har", "instance": "a"}
+
+
+def finding(artifact, values, *, prod="0", kind="quarantined", of="acct", at=AT):
+    labels = {"space": of, **REGISTRY, "artifact": artifact, "version": "1"}
+    yield labelled("har_artifact_finding", **labels, finding=kind, **at), values
+    environments = labelled("har_artifact_finding_environments", **labels, deployed_to="prod", **at)
+    yield environments, values.replace("1x", f"{prod}x")
+
+
+def totals(values, *, prod="0x200", of="acct", at=AT):
+    cell = {"scan_status": "ALLOWED", "firewall_mode": "BLOCK"}
+    yield labelled("har_artifacts_quarantined", space=of, **REGISTRY, **cell, **at), values
+    yield labelled("har_artifacts_deployed", space=of, **REGISTRY, deployed_to="prod", risk="quarantined", **at), prod
+
+
+def exporter(values, at=AT, **shards):
+    yield labelled("up", **at), values.replace("stale", "0x2100")
+    yield labelled("har_exporter_build_info", version="1", **at), values
+    for family, value in shards.items():
+        number = values.replace("1x", f"{value}x") if family == "har_exporter_shards" else values
+        yield labelled(family, **({} if family == "har_exporter_shards" else {"shard": value}), **at), number
+
+
+def gone(jobs):
+    """Return two exporters, the second of which ends after an hour."""
+    first, second = ({"job": job, "instance": name} for job, name in zip(jobs, "ab", strict=True))
+    until = "_x1 1x11 stale"
+    return [
+        *exporter(WEEK, first), *space("acct/one", WEEK, at=first),
+        *exporter(until, second), *space("acct/two", until, at=second),
+    ]  # fmt: skip
+
+
+def shards():
+    """Return two shards, the second of which ends after an hour and leaves no target."""
+    for index, values in enumerate((WEEK, "_x1 1x11 stale")):
+        at = {"job": "har", "instance": f"pod-{index}"}
+        yield labelled("har_exporter_shard_info", shard=str(index), **at), values
+        yield labelled("har_exporter_shards", **at), values.replace("1x", "2x")
+        yield from space(f"acct/{index}", values, at=at)
+
+
+@pytest.mark.parametrize(
+    "series", [gone(("har", "har")), gone(("one", "two")), list(shards())], ids=["one job", "two jobs", "shards"]
+)
+def test_an_exporter_that_is_gone_for_good_is_reported_for_a_week(tmp_path, series):
+    """Something fires at every step of 7 days, from half an hour after the end on; also with intervals of 5 minutes."""
+    firing = 'min_over_time((count(ALERTS{alertstate="firing"}) or vector(0))[167h:5m]) > bool 0'
+    assert asked(tmp_path, series, {f"{firing} @ 168h30m": ["{}"]}, step="5m") == ""
+
+
+@pytest.mark.parametrize("step", ["15s", "30s", "1m", "5m"])
+def test_no_interval_of_scrapes_makes_an_alert(tmp_path, step):
+    """A healthy exporter that is scraped every 15 seconds to 5 minutes fires nothing for hours."""
+    seconds = {"15s": 15, "30s": 30, "1m": 60, "5m": 300}[step]
+    steps = 4 * 3600 // seconds
+    series = dict([*exporter(f"1x{steps}"), *space("acct", f"1x{steps}", at=AT), *totals(f"9x{steps}")])
+    series[labelled("har_snapshot_timestamp_seconds", space="acct", **AT)] = f"0+{seconds}x{steps}"
+    fired = 'max_over_time(count(ALERTS{severity!="info"})[3h:1m])'
+    assert asked(tmp_path, series.items(), {f"{fired} @ 3h30m": []}, step=step) == ""
+
+
+def test_a_backlog_pages_nobody_and_one_new_finding_in_production_pages_once(tmp_path):
+    """Installs over 1,000 quarantined artifacts, after a first refresh of 30 minutes."""
+    series = [*exporter("1x200"), *space("acct", "_x30 1x170", at=AT), *totals("_x30 1000x59 1001x110")]
+    for number in range(1000):
+        series += finding(f"lib{number}", "_x30 1x170", prod="1" if number < 11 else "0")
+    series += finding("evil", "_x90 1x110", prod="1")
+    one = '{alertname="HarnessARNewRiskInProduction", space="acct"}'
+    checks = {f"{PAGES} @ {minute}m": [] for minute in (30, 31, 45, 46, 60, 89, 150, 180)}
+    assert asked(tmp_path, series, checks | {f"{PAGES} @ {minute}m": [one] for minute in (90, 120, 149)}) == ""
+
+
+QUIET = {
+    "a finding that settles and is back within a day": finding("lib", "_x10 1x60 stale _x200 1x200", prod="1"),
+    "a kind of finding that users add": [
+        item for number in range(30) for item in finding(f"lib{number}", "_x60 1x400", kind="warn", prod="1")
+    ],
+    "a name that follows one that settled, while findings are dropped": [
+        *space("full", "_x10 1x500", at=AT, dropped="7"),
+        *totals("_x10 507x49 506x400", prod="_x10 9x49 8x400", of="full"),
+        *finding("next", "_x60 1x400", prod="1", of="full"),
+    ],
+}
+
+
+@pytest.mark.parametrize("series", QUIET.values(), ids=QUIET)
+def test_what_is_not_new_is_no_news(tmp_path, series):
+    series = [*space("acct", "_x10 1x500", at=AT), *series]
+    assert asked(tmp_path, series, {f"{NEWS} @ {minute}m": [] for minute in (60, 61, 100, 272, 300)}) == ""
+
+
+def test_one_more_is_news_while_findings_are_dropped(tmp_path):
+    series = [*space("acct", "_x10 1x500", at=AT, dropped="7"), *totals("_x10 507x49 508x400", prod="0x59 1x400")]
+    expected = [
+        f'{{alertname="HarnessAR{name}", space="acct"}}' for name in ("NewRiskInProduction", "NewlyQuarantined")
+    ]
+    assert asked(tmp_path, series, {f"{NEWS} @ 59m": [], f"{NEWS} @ 60m": expected, f"{NEWS} @ 119m": expected}) == ""
+
+
+def test_of_two_replicas_in_different_states_the_freshest_counts(tmp_path):
+    """Different sets of ten artifacts are ten, not twenty, and an old state hides no new one."""
+    other = {"job": "har", "instance": "b"}
+    series = dict([*space("acct", "1x100", at=AT), *space("acct", "1x100", at=other)])
+    series[labelled("har_snapshot_timestamp_seconds", space="acct", **other)] = "2x29 0x70"
+    for at, mode in ((AT, "BLOCK"), (other, "WARN")):
+        cell = {"scan_status": "ALLOWED", "firewall_mode": mode}
+        series[labelled("har_artifacts_quarantined", space="acct", **REGISTRY, **cell, **at)] = "10x100"
+    total = 'sum(registry_finding:har_artifacts:sum{finding="quarantined"}) == bool 10'
+    assert asked(tmp_path, series.items(), {f"{total} @ {time}m": ["{}"] for time in (5, 29, 30, 60)}) == ""
