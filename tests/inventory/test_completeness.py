@@ -230,11 +230,11 @@ def test_more_than_a_page_of_pushes_is_found():
 WALKS = 500
 
 
-def measured(kinds):
+def measured(kinds, walks=WALKS, **knobs):
     """Return how many walks ended how, over listings drawn from seeds: rows missed, complete, failed."""
     ends = Counter()
-    for seed in range(WALKS):
-        server = TiedServer(seed, kinds=kinds)
+    for seed in range(walks):
+        server = TiedServer(seed, kinds=kinds, **knobs)
         try:
             snapshot = server.walker().walk(threading.Event())
         except PaginationError:
@@ -258,6 +258,20 @@ def test_walks_over_touches_and_deletions_never_claim_too_much(kinds):
     too_much, _, ends = shares(kinds)
     assert too_much == 0
     assert ends[False, True, False] > WALKS / 4
+
+
+@pytest.mark.parametrize("kinds", [(), PUSHES, CHANGES], ids=["still", "pushes", "all"])
+@pytest.mark.parametrize(
+    "knobs",
+    [{"rows": 2_600, "page_size": 1_000}, {"rows": 2_600, "page_size": 1_000, "capped_after": 2}],
+    ids=["1,000 a page", "100 from the third page on"],
+)
+def test_larger_pages_and_pages_that_shrink_in_mid_walk_claim_no_more(kinds, knobs):
+    """None says 1 that misses a row that was there throughout; without deletions, none says 0 that misses none."""
+    ends = measured(kinds, walks=60, **knobs)
+    assert ends[True, True, True] == 0
+    assert kinds == CHANGES or ends[False, False, False] == ends["failed"] == 0
+    assert sum(ends.values()) == 60
 
 
 def shares(kinds):

@@ -49,9 +49,12 @@ class TiedServer:
         entries: negative time and name of each row, in order; a row with several quarantine records has several.
         standing: names of the rows that were there throughout the walk.
         requests: pages that were asked for.
+        capped_after: number of pages after which the server gives 100 rows at most on each; None for never.
     """
 
-    def __init__(self, seed, *, kinds=(), rate=20.0, rows=None, concurrency=None, page_size=None, ties=None):
+    def __init__(
+        self, seed, *, kinds=(), rate=20.0, rows=None, concurrency=None, page_size=None, ties=None, capped_after=None
+    ):
         self.random = random.Random(seed)
         choose = self.random.choice
         number = rows if rows is not None else self.random.randint(0, 400)
@@ -68,7 +71,9 @@ class TiedServer:
         self.next_change = self.clock.monotonic()
         self.waiting = []
         self.requests = 0
+        self.answered = 0
         self.changes = 0
+        self.capped_after = capped_after
         self.names = iter(f"row-{i}" for i in range(number, 10**9))
 
     def _time(self, offset):
@@ -129,6 +134,9 @@ class TiedServer:
             bisect.insort(self.entries, (-self.now, name))
 
     def _body(self, page, size, oldest_first):
+        self.answered += 1
+        if self.capped_after and self.answered > self.capped_after:
+            size = min(size, 100)
         entries = self.entries[::-1] if oldest_first else self.entries
         start, end = page * size, min((page + 1) * size, len(entries))
         if start >= end:
