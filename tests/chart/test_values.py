@@ -161,10 +161,11 @@ def test_an_inline_key_is_in_a_secret_and_nowhere_else():
     assert "pat.a.b.c" not in str([one for one in objects if one is not secret])
 
 
-def test_a_new_key_restarts_no_pod_and_a_new_setting_does():
+def test_only_a_setting_that_is_not_read_again_restarts_pods():
     inline = {"config": {"spaces": ["a"]}, "apiKey": {"value": "one"}}
-    assert pod(render(inline)) == pod(render(merged(inline, at("apiKey.value", "two"))))
-    assert pod(render(inline)) != pod(render(merged(inline, at("config.page_size", 9))))
+    for path, value in (("apiKey.value", "two"), ("config.page_size", 9), ("config.spaces", ["a/**"])):
+        assert pod(render(inline)) == pod(render(merged(inline, at(path, value))))
+    assert pod(render(inline)) != pod(render(merged(inline, at("containerPort", 9000))))
 
 
 def test_names_follow_the_overrides():
