@@ -92,6 +92,17 @@ GUARDS = {
         {"probe": {"enabled": True}, "sharding": {"enabled": True}},
         "probe.enabled cannot be combined with sharding.enabled",
     ),
+    "replicas": (at("replicas", 2), "replicas is not a value of this chart; use replicaCount."),
+    "strategy": (at("strategy.type", "Recreate"), "strategy is not a value of this chart; use updateStrategy."),
+    "extra objects": (at("extraObjects", []), "extraObjects is not a value of this chart; use extraManifests."),
+    "additional labels": (
+        at("serviceMonitor.additionalLabels", {"release": "x"}),
+        "serviceMonitor.additionalLabels is not a value of this chart; use serviceMonitor.labels.",
+    ),
+    "ingress": (
+        at("ingress.enabled", True),
+        "ingress is not a value of this chart, because metrics name what is at risk",
+    ),
     "probe that is off": (
         {"probe": {"enabled": True}, "config": {"probe": False}},
         "probe.enabled needs /probe, which config.probe off disables",

@@ -239,3 +239,10 @@ def test_a_probe_asks_for_spaces_not_for_entries():
     values = {"config": {"spaces": ["a/**", "b"]}, "probe": {"enabled": True}}
     found = only(render(merged(MINIMUM, values)), "Probe")["spec"]["targets"]["staticConfig"]["static"]
     assert found == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    "given", [{"enabled": True}, {"enabled": False}, {"global": {"storageClass": "fast"}}], ids=str
+)
+def test_an_umbrella_chart_may_give_its_condition_and_its_globals(given):
+    assert render(merged(MINIMUM, given)) == render(MINIMUM)

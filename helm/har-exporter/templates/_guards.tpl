@@ -1,6 +1,7 @@
 {{/* Checks that values.schema.json cannot express. Each message explains what to change. */}}
 {{- define "har-exporter.guards" -}}
 {{- $values := .Values -}}
+{{- include "har-exporter.guardHabits" . -}}
 {{- include "har-exporter.guardSpaces" . -}}
 {{- include "har-exporter.guardKeys" . -}}
 {{- range $key := list "app.kubernetes.io/name" "app.kubernetes.io/instance" "app.kubernetes.io/component" -}}
@@ -27,6 +28,22 @@
 {{- end -}}
 {{- include "har-exporter.guardPods" . -}}
 {{- include "har-exporter.guardMonitors" . -}}
+{{- end -}}
+
+{{/* Names that other charts use. */}}
+{{- define "har-exporter.guardHabits" -}}
+{{- $values := .Values -}}
+{{- range $name, $ours := dict "replicas" "replicaCount" "strategy" "updateStrategy" "extraObjects" "extraManifests" -}}
+{{- if hasKey $values $name -}}{{- fail (printf "%s is not a value of this chart; use %s." $name $ours) -}}{{- end -}}
+{{- end -}}
+{{- range $name := list "serviceMonitor" "podMonitor" "prometheusRule" -}}
+{{- if hasKey (get $values $name) "additionalLabels" -}}
+{{- fail (printf "%s.additionalLabels is not a value of this chart; use %s.labels." $name $name) -}}
+{{- end -}}
+{{- end -}}
+{{- if hasKey $values "ingress" -}}
+{{- fail "ingress is not a value of this chart, because metrics name what is at risk and belong inside the cluster; use extraManifests." -}}
+{{- end -}}
 {{- end -}}
 
 {{- define "har-exporter.guardSpaces" -}}
