@@ -246,3 +246,23 @@ def test_a_probe_asks_for_spaces_not_for_entries():
 )
 def test_an_umbrella_chart_may_give_its_condition_and_its_globals(given):
     assert render(merged(MINIMUM, given)) == render(MINIMUM)
+
+
+@pytest.mark.parametrize(
+    ("image", "reference"),
+    [
+        (
+            {"repository": "registry.example.com:5000/a/har-exporter", "tag": "1"},
+            "registry.example.com:5000/a/har-exporter:1",
+        ),
+        ({"repository": "a/b", "tag": f"1.2@sha256:{64 * '0'}"}, f"a/b:1.2@sha256:{64 * '0'}"),
+        (
+            {"registry": "localhost:5000", "repository": "a", "digest": f"sha256:{64 * '0'}"},
+            f"localhost:5000/a@sha256:{64 * '0'}",
+        ),
+    ],
+    ids=["a registry with a port", "a tag with a digest", "a digest"],
+)
+def test_an_image_is_taken_as_people_paste_it(image, reference):
+    values = merged(MINIMUM, {"image": {"registry": "", **image}})
+    assert pod(render(values))["spec"]["containers"][0]["image"] == reference
