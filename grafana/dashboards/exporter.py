@@ -1,13 +1,26 @@
 """Exporter dashboard: completeness and age of the data, and the reasons for problems."""
 
-from grafana_foundation_sdk.builders import stat, timeseries
+from grafana_foundation_sdk.builders import stat, table, timeseries
 from grafana_foundation_sdk.models import common as kinds
 from grafana_foundation_sdk.models import dashboard as model
 
 from dashboards import queries, thresholds
 from dashboards.frame import Board, Row, choice, firing, inventory_choices
-from dashboards.panels import REFRESHES, fixed, lines, now, number, ranked, target
-from dashboards.thresholds import CRITICAL, GOOD, WARNING, steps
+from dashboards.panels import (
+    REFRESHES,
+    cells,
+    column,
+    columns,
+    fixed,
+    lines,
+    now,
+    number,
+    ranked,
+    rows,
+    sorted_by,
+    target,
+)
+from dashboards.thresholds import CRITICAL, GOOD, NOTHING, WARNING, steps
 
 _REQUESTS = 'har_exporter_api_requests_total{instance=~"$instance"}'
 _DOWN = model.Threshold(color=CRITICAL)
@@ -17,16 +30,49 @@ def _exporters() -> stat.Panel:
     return number(
         "Exporters",
         "Exporters that serve metrics now.",
-        target('count(har_exporter_build_info{instance=~"$instance"})'),
+        now('count(har_exporter_build_info{instance=~"$instance"})'),
         thresholds=steps(_DOWN, model.Threshold(value=1, color=GOOD)),
     )
+
+
+def _spaces() -> table.Panel:
+    panel = rows(
+        "Spaces",
+        "Each space, the oldest data first: whether its last refresh succeeded, how old its data is, and whether "
+        "the data is complete. A space without data has no age.",
+        cells(queries.worst_of_space("har_up"), "A"),
+        cells(queries.age(), "B"),
+        cells(queries.worst_of_space("har_snapshot_complete"), "C"),
+        cells(queries.of_space("har_refresh_duration_seconds"), "D"),
+        cells(queries.of_space("har_snapshot_artifacts", matchers=('source="fetched"',)), "E"),
+    )
+    titles = {
+        "space": "Space",
+        "Value #A": "State",
+        "Value #B": "Age",
+        "Value #C": "Complete",
+        "Value #D": "Duration",
+        "Value #E": "Artifacts",
+    }
+    columns(panel, titles, hidden=())
+    colored = kinds.TableColorTextCellOptions()
+    column(panel, "State", 90, mappings=[_answer("ok", "failing")], custom__cellOptions=colored)
+    column(panel, "Age", 100, unit="s", decimals=0)
+    column(panel, "Complete", 100, mappings=[_answer("yes", "no")], custom__cellOptions=colored)
+    column(panel, "Duration", 100, unit="s")
+    return sorted_by(panel, "Age")
+
+
+def _answer(yes: str, no: str) -> model.ValueMap:
+    good, bad = (model.ValueMappingResult(text=text, color=color) for text, color in ((yes, GOOD), (no, WARNING)))
+    return model.ValueMap(options={"1": good, "0": bad})
 
 
 def _failing() -> stat.Panel:
     return number(
         "Spaces failing",
         "Spaces whose last refresh failed. The reasons are shown below; the log has the details.",
-        target(f"sum(1 - {queries.worst_of_space('har_up')})"),
+        now(f"sum(1 - {queries.worst_of_space('har_up')})"),
         thresholds=steps(*thresholds.REFRESH_FAILING.steps),
     )
 
@@ -35,7 +81,7 @@ def _incomplete() -> stat.Panel:
     return number(
         "Incomplete",
         "Spaces whose last refresh may have missed rows, because the listing changed during the refresh.",
-        target(f"sum(1 - {queries.worst_of_space('har_snapshot_complete')})"),
+        now(f"sum(1 - {queries.worst_of_space('har_snapshot_complete')})"),
         thresholds=steps(*thresholds.INCOMPLETE.steps),
     )
 
@@ -44,7 +90,7 @@ def _dropped() -> stat.Panel:
     return number(
         "Findings dropped",
         "Artifact versions that need action but are over findings_limit, so no table lists them.",
-        target(f"sum({queries.of_space('har_findings_dropped')})"),
+        now(f"sum({queries.of_space('har_findings_dropped')})"),
         thresholds=steps(*thresholds.FINDINGS_DROPPED.steps),
     )
 
@@ -54,7 +100,7 @@ def _error_ratio() -> stat.Panel:
     return number(
         "API errors, 30 min",
         "Share of requests to Harness that failed, including retries.",
-        target(f"{errors} / ({requests} > 0) or 0 * {errors}"),
+        now(f"{errors} / ({requests} > 0) or 0 * {errors}"),
         unit="percentunit",
         thresholds=steps(*thresholds.API_ERRORS.steps),
     )
@@ -65,7 +111,7 @@ def _auth() -> stat.Panel:
     return number(
         "401/403, 15 min",
         "Requests that Harness rejected: the key is wrong, has expired, or lacks a permission.",
-        target(f"round({refused})"),
+        now(f"round({refused})"),
         thresholds=steps(*thresholds.AUTH_FAILING.steps),
     )
 
@@ -77,7 +123,7 @@ def _age() -> timeseries.Panel:
         "least ten minutes. The alert fires above 100%.",
         target(f"({queries.age()}) / {queries.allowed_age()}", "{{space}}"),
         unit="percentunit",
-        limit=thresholds.STALE_SNAPSHOT.steps,
+        limit=thresholds.STALE_SNAPSHOT.line,
         most=1.2,
     )
 
@@ -191,7 +237,7 @@ def _limited() -> timeseries.Panel:
         "Requests that Harness rejected because there were too many. If this stays above the line, lower rate_limit or "
         "run fewer exporters.",
         target(f"round({limited})", "429"),
-        limit=thresholds.RATE_LIMITED.steps,
+        limit=thresholds.RATE_LIMITED.line,
         most=8,
     )
 
@@ -240,8 +286,12 @@ def _reloads() -> stat.Panel:
     return number(
         "Settings rejected",
         "Exporters whose last reload of settings or key files failed. The previous ones stay in force.",
-        target('sum(1 - har_exporter_config_last_reload_successful{instance=~"$instance"})'),
-        thresholds=steps(model.Threshold(color=GOOD), model.Threshold(value=1, color=WARNING)),
+        now('sum(1 - har_exporter_config_last_reload_successful{instance=~"$instance"})'),
+        thresholds=steps(
+            model.Threshold(color=NOTHING),
+            model.Threshold(value=0, color=GOOD),
+            model.Threshold(value=1, color=WARNING),
+        ),
     )
 
 
@@ -250,7 +300,6 @@ def _version() -> stat.Panel:
         "Version",
         "Versions of the exporters that are running.",
         now('count by (version) (har_exporter_build_info{instance=~"$instance"})', "{{version}}"),
-        trend=False,
         text=kinds.BigValueTextMode.NAME,
     )
 
@@ -272,10 +321,11 @@ EXPORTER = Board(
         firing(thresholds.REFRESH_FAILING.alert, "Refresh failing", queries.SELECTED_SPACES, WARNING),
     ],
     rows=[
+        Row("Spaces", [(_spaces(), 24, 8)]),
         Row(
             "Health",
             [
-                (panel, 3, 4)
+                (panel, 6, 4)
                 for panel in (
                     *(_exporters(), _failing(), _incomplete(), _dropped()),
                     *(_error_ratio(), _auth(), _reloads(), _version()),

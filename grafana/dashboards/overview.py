@@ -1,6 +1,6 @@
 """Overview dashboard: artifacts that need action now, trends and evidence."""
 
-from grafana_foundation_sdk.builders import bargauge, stat, table, timeseries
+from grafana_foundation_sdk.builders import bargauge, common, stat, table, timeseries
 from grafana_foundation_sdk.models import common as kinds
 from grafana_foundation_sdk.models import dashboard as model
 
@@ -22,7 +22,7 @@ from dashboards.panels import (
     stacked,
     target,
 )
-from dashboards.thresholds import CRITICAL, GOOD, NEUTRAL, NOTHING, WARNING, objective, steps
+from dashboards.thresholds import CRITICAL, GOOD, NEUTRAL, NOTHING, NOTICE, WARNING, objective, steps
 
 RISK_FREE_OBJECTIVE = 0.995
 FRESH_OBJECTIVE = 0.99
@@ -37,16 +37,119 @@ def _risky() -> stat.Panel:
         "Risky in production",
         "Artifact versions that are quarantined or blocked and deployed to production. Act immediately: the table "
         "below lists them first.",
-        target(queries.total(queries.deployed(queries.RISKY))),
+        now(queries.total(queries.deployed(queries.RISKY))),
         thresholds=steps(*thresholds.RISKY_IN_PRODUCTION.steps),
     )
+
+
+def _new() -> stat.Panel:
+    return number(
+        "New in 24 hours",
+        "Findings that were not there a day ago. A new installation, space or registry makes none. Needs the recording "
+        "rules.",
+        now(f"count({queries.new()}) or 0 * count(har_up{{{queries.SELECTED_SPACES}}})"),
+        thresholds=steps(*thresholds.NEW.steps),
+    )
+
+
+def _refused() -> stat.Panel:
+    blocked = queries.once(
+        "har_firewall_violations", (*_KEYS, "scan_status", "exemption"), 'scan_status=~"(?i)blocked"'
+    )
+    return number(
+        "Refused by the firewall",
+        "Package versions that the firewall blocked, including those that never entered a registry.",
+        now(queries.total(blocked)),
+    )
+
+
+def _firing() -> table.Panel:
+    panel = rows(
+        "Firing alerts",
+        "Alerts of this exporter that fire for the selected spaces, most severe first.",
+        cells(
+            "max by (severity, alertname, space, registry) "
+            f'(ALERTS{{alertname=~"HarnessAR.+", alertstate="firing", {queries.SELECTED_SPACES}}})',
+            "A",
+        ),
+    )
+    titles = {
+        "severity": "Severity",
+        "alertname": "Alert",
+        "space": "Space",
+        "registry": "Registry",
+    }
+    columns(panel, titles, hidden=("Value", "Value #A"))
+    column(panel, "Severity", 90, mappings=[_SEVERITIES], custom__cellOptions=_TINTED)
+    column(panel, "Alert", 290)
+    return panel.sort_by([common.TableSortByFieldState().display_name("Severity")])
+
+
+def _news(title: str, description: str, expr: str, since: str) -> table.Panel:
+    panel = rows(title, description, cells(f"1000 * {expr}", "A"))
+    titles = {
+        "artifact": "Artifact",
+        "version": "Version",
+        "finding": "Finding",
+        "Value": since,
+        "Value #A": since,
+        "registry": "Registry",
+        "space": "Space",
+    }
+    columns(panel, titles, hidden=("package_type",))
+    column(panel, "Artifact", 180)
+    column(panel, "Version", 80, unit="string")
+    column(panel, "Finding", 110, mappings=[_FINDINGS], custom__cellOptions=_TINTED)
+    column(panel, since, 130, unit="dateTimeFromNow")
+    return sorted_by(panel, since)
+
+
+def _new_findings() -> table.Panel:
+    return _news(
+        "Findings new in 24 hours",
+        "Findings that were not there a day ago, newest first. Needs the recording rules.",
+        queries.new(),
+        "First seen",
+    )
+
+
+def _settled_findings() -> table.Panel:
+    return _news(
+        "Findings settled in 24 hours",
+        "Findings that were there within the last day and are gone, although there is data. Needs the recording rules.",
+        f"({queries.settled()})",
+        "Seen since",
+    )
+
+
+def _owners() -> table.Panel:
+    panel = rows(
+        "Owners",
+        "Spaces with their owners, sorted by number of versions in production that are quarantined or blocked.",
+        cells(queries.of_owner(queries.total(queries.deployed(queries.RISKY), "space")), "A"),
+        cells(queries.total(queries.artifacts(family="har_artifacts_quarantined"), "space"), "B"),
+        cells(queries.total(queries.artifacts(queries.BLOCKED), "space"), "C"),
+    )
+    titles = {
+        "owner": "Owner",
+        "Value #A": "Risky in production",
+        "Value #B": "Quarantined",
+        "Value #C": "Blocked",
+        "org": "Organization",
+        "project": "Project",
+        "space": "Space",
+    }
+    columns(panel, titles, hidden=())
+    column(panel, "Owner", 140)
+    column(panel, "Risky in production", 150, thresholds=_limit(CRITICAL), custom__cellOptions=_TINTED)
+    return sorted_by(panel, "Risky in production")
 
 
 def _quarantined() -> stat.Panel:
     return number(
         "Quarantined",
         "Artifact versions in quarantine, deployed or not.",
-        target(queries.total(queries.artifacts(family="har_artifacts_quarantined"))),
+        now(queries.total(queries.artifacts(family="har_artifacts_quarantined"))),
         thresholds=steps(*thresholds.QUARANTINED.steps),
     )
 
@@ -55,7 +158,7 @@ def _blocked() -> stat.Panel:
     return number(
         "Blocked",
         "Artifact versions with scan status BLOCKED. Versions that are also quarantined count in both panels.",
-        target(queries.total(queries.artifacts(queries.BLOCKED))),
+        now(queries.total(queries.artifacts(queries.BLOCKED))),
         thresholds=steps(*thresholds.BLOCKED.steps),
     )
 
@@ -65,11 +168,10 @@ def _coverage() -> stat.Panel:
         "Lowest scan coverage",
         "The registry with the lowest share of scanned versions. Registries with fewer than ten versions that can be "
         "scanned are ignored. The alert evaluates each registry in the same way.",
-        now(queries.lowest_coverage(), "{{registry}}"),
+        now(queries.lowest_coverage(), "{{space}}/{{registry}}"),
         unit="percentunit",
         thresholds=steps(*thresholds.COVERAGE.steps),
         text=kinds.BigValueTextMode.VALUE_AND_NAME,
-        trend=False,
     )
 
 
@@ -78,7 +180,7 @@ def _firewall_off() -> stat.Panel:
         "Firewall off",
         "Upstream registries of a scanned package type that have only firewall mode ALLOW. The Registries table lists "
         "them.",
-        target(queries.firewall_off()),
+        now(queries.firewall_off()),
         thresholds=steps(*thresholds.FIREWALL_OFF.steps),
     )
 
@@ -90,8 +192,7 @@ def _age() -> stat.Panel:
         "duration, and older than ten minutes. All other numbers on this dashboard may then be out of date.",
         now(queries.oldest_data(), "{{state}}"),
         unit="s",
-        thresholds=steps(model.Threshold(color=GOOD)),
-        trend=False,
+        thresholds=steps(model.Threshold(color=NOTHING), model.Threshold(value=0, color=GOOD)),
     )
     return panel.override_by_name("stale", [fixed(thresholds.STALE_SNAPSHOT.color)]).decimals(0)
 
@@ -101,17 +202,20 @@ def _findings() -> table.Panel:
     panel = rows(
         "Findings",
         "Artifact versions that need action, sorted by number of production environments. The links open the registry "
-        "in Harness. Environments are empty if Harness does not count them.",
+        "in Harness. Environments are empty if Harness does not count them. Seen since is when Prometheus first saw "
+        "the finding.",
         cells(queries.findings(), "A"),
         cells(queries.once(deployments, queries.ARTIFACT, 'deployed_to="prod"'), "B"),
         cells(queries.once(deployments, queries.ARTIFACT, 'deployed_to="nonprod"'), "C"),
         cells(queries.once("har_artifact_finding_downloads", queries.ARTIFACT), "D"),
+        cells(f"1000 * {queries.seen_since()}", "E"),
     )
     titles = {
         "artifact": "Artifact",
-        "version": "Version",
         "finding": "Finding",
         "Value #B": "Prod",
+        "Value #E": "Seen since",
+        "version": "Version",
         "Value #C": "Non-prod",
         "registry": "Registry",
         "space": "Space",
@@ -120,18 +224,20 @@ def _findings() -> table.Panel:
         "Value #D": "Downloads",
     }
     columns(panel, titles, hidden=("Value #A", "package_type"))
-    column(panel, "Artifact", 290, links=[_PAGE])
+    column(panel, "Artifact", 130, links=[_PAGE])
+    column(panel, "Seen since", 105, unit="dateTimeFromNow")
+    column(panel, "Reason", custom__cellOptions=kinds.TableAutoCellOptions(wrap_text=True))
     column(panel, "Version", 80, unit="string")
     column(
         panel,
         "Finding",
-        110,
+        95,
         mappings=[_FINDINGS],
         thresholds=_limit(NOTHING, NOTHING),
         custom__align=_CENTER,
         custom__cellOptions=_COLORED,
     )
-    column(panel, "Prod", 70, thresholds=_limit(CRITICAL, NOTHING), custom__cellOptions=_COLORED, custom__align=_CENTER)
+    column(panel, "Prod", 50, thresholds=_limit(CRITICAL, NOTHING), custom__cellOptions=_COLORED, custom__align=_CENTER)
     column(panel, "Non-prod", 90, thresholds=_limit(WARNING), custom__cellOptions=_TINTED, custom__align=_CENTER)
     column(panel, "Registry", 130, links=[_PAGE])
     column(panel, "Space", 185)
@@ -143,18 +249,21 @@ def _findings() -> table.Panel:
 
 def _registries() -> table.Panel:
     mode = f"topk by ({', '.join(_KEYS)}) (1, {queries.total(queries.artifacts(), *_KEYS, 'firewall_mode')} > 0)"
+    configured = queries.once("har_registry_firewall", (*_KEYS, "firewall_mode"))
     info = f"topk by ({', '.join(_KEYS)}) (1, har_registry_info{{{queries.SELECTED}}})"
     on = f"on ({', '.join(_KEYS)})"
     panel = rows(
         "Registries",
-        "All registries, sorted by number of blocked versions. The firewall mode is the most common mode of the "
-        "registry's versions. Coverage is empty if no version can be scanned.",
-        cells(f"({mode}) * {on} group_left (registry_type, url) {info}", "A"),
+        "All registries, sorted by number of blocked versions. The firewall mode is the configured one, else the most "
+        "common one of the registry's versions. Coverage is empty if no version can be scanned.",
+        cells(f"({configured} or {on} {mode}) * {on} group_left (registry_type, url) {info}", "A"),
         cells(queries.total(queries.artifacts(family="har_artifacts_quarantined"), *_KEYS), "B"),
         cells(queries.total(queries.artifacts(queries.BLOCKED), *_KEYS), "C"),
         cells(queries.coverage(*_KEYS), "D"),
         cells(f"1000 * {queries.once('har_artifact_newest_modified_timestamp_seconds', _KEYS)}", "E"),
         cells(queries.total(queries.artifacts(), *_KEYS), "F"),
+        cells(queries.once("har_registry_public", _KEYS), "G"),
+        cells(queries.once("har_registry_size_bytes", _KEYS), "H"),
     )
     titles = {
         "registry": "Registry",
@@ -162,16 +271,20 @@ def _registries() -> table.Panel:
         "package_type": "Package type",
         "registry_type": "Type",
         "firewall_mode": "Firewall",
+        "Value #G": "Public",
         "Value #F": "Versions",
         "Value #B": "Quarantined",
         "Value #C": "Blocked",
         "Value #D": "Scan coverage",
+        "Value #H": "Size",
         "Value #E": "Newest change",
     }
     columns(panel, titles, hidden=("Value #A",))
     column(panel, "Registry", 170, links=[_PAGE])
     column(panel, "Package type", 120)
     column(panel, "Type", 100)
+    column(panel, "Public", 70, mappings=[_PUBLIC], custom__cellOptions=_TINTED)
+    column(panel, "Size", 90, unit="bytes")
     column(
         panel,
         "Firewall",
@@ -187,7 +300,7 @@ def _registries() -> table.Panel:
     column(
         panel,
         "Scan coverage",
-        240,
+        150,
         unit="percentunit",
         decimals=1,
         min=0,
@@ -234,7 +347,7 @@ def _production_by_risk() -> timeseries.Panel:
         "Versions in production that have a risk, by highest risk. The alert fires as soon as quarantined or blocked "
         "is above 0.",
         *(target(queries.total(query), risk, ref) for ref, (risk, query) in zip("ABCD", by_risk.items(), strict=True)),
-        limit=thresholds.RISKY_IN_PRODUCTION.steps,
+        limit=thresholds.RISKY_IN_PRODUCTION.line,
     )
     return stacked(panel, {"quarantined": CRITICAL, "blocked": WARNING, "warn": "yellow", "unscanned": _UNSCANNED})
 
@@ -245,8 +358,8 @@ def _quarantined_by_registry() -> timeseries.Panel:
         lines(
             "Quarantined by registry",
             "Versions in quarantine. New ones fire an alert.",
-            target(expr, "{{registry}}"),
-            limit=thresholds.QUARANTINED.steps,
+            target(expr, "{{space}}/{{registry}}"),
+            limit=thresholds.QUARANTINED.line,
         )
     )
 
@@ -256,9 +369,9 @@ def _coverage_by_registry() -> timeseries.Panel:
         "Scan coverage by registry",
         "Share of versions with a scan result, of those that can be scanned. The alert fires after six hours below the "
         "line.",
-        target(queries.coverage(*_KEYS), "{{registry}}"),
+        target(queries.coverage(*_KEYS), "{{space}}/{{registry}}"),
         unit="percentunit",
-        limit=thresholds.COVERAGE.steps,
+        limit=thresholds.COVERAGE.line,
     )
     return ranked(panel).axis_soft_min(0.8)
 
@@ -270,7 +383,7 @@ def _stale_scans() -> timeseries.Panel:
         "limit of the alert, which compares each registry at 30 days.",
         target(queries.stale_scans(".+", "older_than"), "{{older_than}}"),
         unit="percentunit",
-        limit=thresholds.STALE_SCANS.steps,
+        limit=thresholds.STALE_SCANS.line,
         most=0.4,
     )
     for age, color in (("7d", "light-blue"), ("30d", "blue"), ("90d", "dark-blue")):
@@ -282,7 +395,7 @@ def _stale_by_registry() -> bargauge.Panel:
     return bars(
         "Scans older than 30 days",
         "Share of each registry's scanned versions. Blue: above the limit of the alert.",
-        now(f"sort_desc({queries.stale_scans('30d', *_KEYS)})", "{{registry}}"),
+        now(f"sort_desc({queries.stale_scans('30d', *_KEYS)})", "{{space}}/{{registry}}"),
         "percentunit",
         steps(*thresholds.STALE_SCANS.steps),
     )
@@ -297,7 +410,6 @@ def _risk_free_time() -> stat.Panel:
         now(f"avg_over_time(({risky} == bool 0)[$__range:$__interval])", interval="1m"),
         unit="percentunit",
         thresholds=objective(RISK_FREE_OBJECTIVE),
-        trend=False,
     )
 
 
@@ -309,7 +421,6 @@ def _fresh_time() -> stat.Panel:
         now(f"avg_over_time(({queries.fresh()})[$__range:$__interval])", interval="1m"),
         unit="percentunit",
         thresholds=objective(FRESH_OBJECTIVE),
-        trend=False,
     )
 
 
@@ -319,7 +430,7 @@ def _downloads() -> timeseries.Panel:
         lines(
             "Downloads per hour",
             "Increase of each registry's downloads in the previous hour. A decrease after deletions is shown as 0.",
-            target(f"clamp_min({grown}, 0)", "{{registry}}", interval=REFRESHES),
+            target(f"clamp_min({grown}, 0)", "{{space}}/{{registry}}", interval=REFRESHES),
         )
     )
 
@@ -329,7 +440,7 @@ def _files() -> timeseries.Panel:
         lines(
             "Files",
             "Files of all versions, by registry.",
-            target(queries.once("har_artifact_files", _KEYS), "{{registry}}"),
+            target(queries.once("har_artifact_files", _KEYS), "{{space}}/{{registry}}"),
         )
     )
 
@@ -348,6 +459,13 @@ def _mapping(colors: dict[str, str]) -> model.ValueMap:
 
 _FINDINGS = _mapping({"quarantined": CRITICAL, "blocked": WARNING, "warn": "yellow"})
 _MODES = _mapping({"ALLOW": WARNING, "WARN": "yellow", "ENABLED": GOOD, "QUARANTINE": GOOD, "BLOCK": GOOD})
+_SEVERITIES = _mapping({"critical": CRITICAL, "warning": WARNING, "info": NOTICE})
+_PUBLIC = model.ValueMap(
+    options={
+        "1": model.ValueMappingResult(text="yes", color=CRITICAL, index=0),
+        "0": model.ValueMappingResult(text="no", index=1),
+    }
+)
 _COLORED = kinds.TableColoredBackgroundCellOptions(kinds.TableCellBackgroundDisplayMode.BASIC)
 _TINTED = kinds.TableColorTextCellOptions()
 _PAGE = model.DashboardLink(title="Open in Harness", url="${__data.fields.url}", target_blank=True)
@@ -358,14 +476,26 @@ OVERVIEW = Board(
     description="Artifacts that need action: quarantined, blocked and unscanned versions, especially in production.",
     variables=inventory_choices(),
     annotations=[
-        firing("HarnessARNewRiskInProduction", "New risk in production", queries.SELECTED, CRITICAL),
+        firing("HarnessARNewRiskInProduction", "New risk in production", queries.SELECTED_SPACES, CRITICAL),
+        firing("HarnessARFirewallWeakened", "Firewall weakened", queries.SELECTED, WARNING),
+        firing("HarnessARRegistryDisappeared", "Registry disappeared", queries.SELECTED, NEUTRAL),
     ],
     rows=[
         Row(
             "Now",
-            [(panel, 4, 4) for panel in (_risky(), _quarantined(), _blocked(), _coverage(), _firewall_off(), _age())],
+            [
+                (panel, 6, 4)
+                for panel in (
+                    *(_new(), _risky(), _quarantined(), _blocked()),
+                    *(_refused(), _coverage(), _firewall_off(), _age()),
+                )
+            ],
         ),
-        Row("Act on this", [(_findings(), 24, 12), (_registries(), 24, 14)]),
+        Row(
+            "Act on this",
+            [(_findings(), 24, 12), (_firing(), 24, 8), (_new_findings(), 12, 8), (_settled_findings(), 12, 8)],
+        ),
+        Row("Owners and registries", [(_owners(), 24, 8), (_registries(), 24, 14)]),
         Row(
             "Trends",
             [

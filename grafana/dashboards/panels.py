@@ -40,21 +40,19 @@ def number(
     description: str,
     query: prometheus.Dataquery,
     *,
-    unit: str = "short",
+    unit: str = "none",
     thresholds: build.ThresholdsConfig | None = None,
     text: kinds.BigValueTextMode = kinds.BigValueTextMode.VALUE,
-    trend: bool = True,
 ) -> stat.Panel:
     """Return a stat panel with one number, coloured by its thresholds.
 
     Args:
         title: title of the panel.
         description: what the number means and what to do about it.
-        query: query that returns one series.
+        query: instant query that returns one series; empty, so grey, when there is no data.
         unit: Grafana's name for the unit.
         thresholds: thresholds for the background colour; without them the colour is neutral.
         text: whether to show the name of the series, its value, or both.
-        trend: whether to show a graph of the time range behind the number.
     """
     judged = thresholds is not None
     return (
@@ -68,7 +66,7 @@ def number(
         .thresholds(thresholds or plain())
         .color_scheme(build.FieldColor().mode(model.FieldColorModeId.THRESHOLDS))
         .color_mode(kinds.BigValueColorMode.BACKGROUND_SOLID if judged else kinds.BigValueColorMode.VALUE)
-        .graph_mode(kinds.BigValueGraphMode.AREA if trend else kinds.BigValueGraphMode.NONE)
+        .graph_mode(kinds.BigValueGraphMode.NONE)
         .text_mode(text)
         .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]).values(values=False))
     )
@@ -78,7 +76,7 @@ def lines(
     title: str,
     description: str,
     *queries: prometheus.Dataquery,
-    unit: str = "short",
+    unit: str = "none",
     limit: list[model.Threshold] | None = None,
     most: float = 1,
 ) -> timeseries.Panel:
@@ -164,7 +162,7 @@ def rows(title: str, description: str, *queries: prometheus.Dataquery) -> table.
         .title(title)
         .description(description)
         .datasource(SOURCE)
-        .unit("short")
+        .unit("none")
         .thresholds(plain())
         .cell_height(kinds.TableCellHeight.SM)
         .with_transformation(model.DataTransformerConfig(id_val="merge", options={}))

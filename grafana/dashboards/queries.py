@@ -1,6 +1,6 @@
 """PromQL queries of the dashboards.
 
-Every query takes the maximum over replicas before it sums, so replicas of the exporter are counted once. Totals use
+Of each space, only the replica with the newest data counts; equally new ones are merged before sums. Totals use
 series that are exported even at 0. A query is therefore empty only if nothing is selected.
 """
 
@@ -17,12 +17,22 @@ SELECTED_SPACES = 'space=~"$space"'
 BLOCKED = 'scan_status=~"(?i)blocked"'
 UNSCANNED = 'scan_status="UNSCANNED"'
 SCANNABLE = 'scan_status!="NOT_APPLICABLE"'
+_DATED = 'har_snapshot_timestamp_seconds{space=~"$space"}'
+_NEWEST = f"({_DATED} == on (space) group_left () max by (space) ({_DATED}))"
+
+_UNDATED = {
+    "har_up", "har_refresh_interval_seconds", "har_refresh_duration_seconds", "har_registry_info", "har_space_info",
+    "har_registry_firewall", "har_registry_public", "har_registry_size_bytes", "har_firewall_violations",
+}  # fmt: skip
+"""Families of which every replica counts: they are there without a snapshot, or come from another source."""
+
 RISKY = 'deployed_to="prod", risk=~"quarantined|blocked"'
 
 
 def once(family: str, labels: Iterable[str], *matchers: str, selected: str = SELECTED) -> str:
-    """Return the selected series of a family, merged over replicas."""
-    return f"max by ({', '.join(labels)}) ({family}{{{', '.join((selected, *matchers))}}})"
+    """Return the selected series of a family, of the replica with the newest data of each space."""
+    fresh = "" if family in _UNDATED else f" and on (space, job, instance) {_NEWEST}"
+    return f"max by ({', '.join(labels)}) ({family}{{{', '.join((selected, *matchers))}}}{fresh})"
 
 
 def of_space(family: str, *labels: str, matchers: tuple[str, ...] = ()) -> str:
@@ -90,6 +100,31 @@ def findings() -> str:
     return f"({worst}) * {on} group_left (scan_status, reason, url) {known}"
 
 
+def new() -> str:
+    """Return the findings that were new within the last day, by the records of the rules."""
+    found = f"last_over_time(artifact:har_artifact_finding:new{{{SELECTED}}}[1d])"
+    return f"max by ({', '.join((*ARTIFACT, 'finding'))}) ({found})"
+
+
+def settled() -> str:
+    """Return when findings were first seen that are gone, within the last day and with data to show it."""
+    labels = ", ".join((*ARTIFACT, "finding"))
+    first = f"last_over_time(artifact:har_artifact_finding:first_seen_timestamp_seconds{{{SELECTED}}}[1d])"
+    found = once("har_artifact_finding", (*ARTIFACT, "finding"))
+    return f"({first} unless on ({labels}) {found}) and on (space) {_DATED}"
+
+
+def seen_since() -> str:
+    """Return when Prometheus first saw each finding, by the records of the rules."""
+    return f"min by ({', '.join(ARTIFACT)}) (artifact:har_artifact_finding:first_seen_timestamp_seconds{{{SELECTED}}})"
+
+
+def of_owner(expression: str) -> str:
+    """Return a value of each space with the organization, project and owner of the space."""
+    info = f"max by (space, org, project, owner) (har_space_info{{{SELECTED_SPACES}}})"
+    return f"{expression} * on (space) group_left (org, project, owner) {info}"
+
+
 def stale_scans(older_than: str, *labels: str) -> str:
     """Return the share of scanned versions whose last scan is older than the given age."""
     stale = once("har_artifacts_stale_scan", (*REGISTRY, "older_than"), f'older_than=~"{older_than}"')
@@ -106,7 +141,7 @@ def age() -> str:
 def allowed_age() -> str:
     """Return the maximum age of the data of each space in seconds, above which the alert fires."""
     interval, duration = of_space("har_refresh_interval_seconds"), of_space("har_refresh_duration_seconds")
-    return f"clamp_min(3 * {interval} + 2 * {duration}, 600)"
+    return f"(clamp_min(3 * {interval} + 2 * {duration}, 600) + 600)"
 
 
 def oldest_data() -> str:
@@ -127,7 +162,7 @@ def fresh() -> str:
     began, interval, duration = (
         f"max by (space) (last_over_time({family}{{{SELECTED_SPACES}}}[1h]))" for family in families
     )
-    return f"min(time() - {began} <= bool clamp_min(3 * {interval} + 2 * {duration}, 600))"
+    return f"min(time() - {began} <= bool clamp_min(3 * {interval} + 2 * {duration}, 600) + 600)"
 
 
 def of_exporters(family: str) -> str:

@@ -34,19 +34,23 @@ class Limit(NamedTuple):
     def steps(self) -> list[Threshold]:
         """Threshold steps for Grafana; a step colours its own value and all greater values.
 
-        For `<`, the base colour is transparent, because Grafana also uses the base colour for missing values.
+        The base colour is transparent, because Grafana also uses it for missing values.
         """
         if self.comparison == "<":
-            return [
-                Threshold(color=NOTHING),
-                Threshold(value=0, color=self.color),
-                Threshold(value=self.value, color=GOOD),
-            ]
-        first = self.value + 1 if self.whole or self.comparison == "==" else self.value
-        return [Threshold(color=GOOD), Threshold(value=first, color=self.color)]
+            low, high, first = self.color, GOOD, self.value
+        else:
+            low, high = GOOD, self.color
+            first = self.value + 1 if self.whole or self.comparison == "==" else self.value
+        return [Threshold(color=NOTHING), Threshold(value=0, color=low), Threshold(value=first, color=high)]
+
+    @property
+    def line(self) -> list[Threshold]:
+        """Threshold steps for a graph, which draws a line at each of them."""
+        return [Threshold(color=NOTHING), Threshold(value=self.value, color=self.color)]
 
 
-RISKY_IN_PRODUCTION = Limit("HarnessARRiskInProduction", ">", 0, NOTICE, whole=True)
+NEW = Limit("HarnessARNewlyQuarantined", ">", 0, WARNING, whole=True)
+RISKY_IN_PRODUCTION = Limit("HarnessARNewRiskInProduction", ">", 0, CRITICAL, whole=True)
 QUARANTINED = Limit("HarnessARArtifactsQuarantined", ">", 0, NOTICE, whole=True)
 BLOCKED = Limit("HarnessARArtifactsBlocked", ">", 0, NOTICE, whole=True)
 FIREWALL_OFF = Limit("HarnessARFirewallNotEnforced", "==", 0, WARNING)
@@ -71,7 +75,7 @@ def steps(*colored: Threshold) -> build.ThresholdsConfig:
 
 def objective(share: float) -> build.ThresholdsConfig:
     """Return thresholds for an objective, a share of time."""
-    return steps(Threshold(color=WARNING), Threshold(value=share, color=GOOD))
+    return steps(Threshold(color=NOTHING), Threshold(value=0, color=WARNING), Threshold(value=share, color=GOOD))
 
 
 def plain() -> build.ThresholdsConfig:

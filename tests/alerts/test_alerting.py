@@ -59,6 +59,70 @@ def test_an_alert_outlives_its_exporter_and_ends_when_the_artifact_is_released(t
             assert server.query('har_artifacts_deployed{deployed_to="prod",risk="quarantined"}')[0]["value"][1] == "0"
 
 
+def test_the_night_after_an_installation_over_a_thousand_quarantined_artifacts(tmp_path):
+    """Pages for one new finding in production, by name and owner, and for the exporter's death; for nothing else."""
+    targets = tmp_path / "targets.json"
+    spaces = [f"acct/org/{name}" for name in ("shop", "bank", "mill")]
+    rows = {space: backlog(space, 333 + (space == spaces[0])) for space in spaces}
+    with (
+        Receiver() as receiver,
+        Upstream(rows) as upstream,
+        alertmanager(tmp_path, routing_to(receiver)) as alerts,
+        prometheus(tmp_path, config(tmp_path, targets, alerts)) as server,
+    ):
+        settings = settings_for(upstream, cache_ttl="1s", rate_limit="off") | {
+            "spaces": ",".join(spaces), "owner": "team-checkout",
+        }  # fmt: skip
+        with served(**settings) as (process, url):
+            target(targets, url)
+            eventually(
+                lambda: server.query("count(artifact:har_artifact_finding:first_seen_timestamp_seconds) == 1000")
+            )
+            eventually(lambda: server.query("min(time() - space:har_snapshot:first_seen_timestamp_seconds) > 17"))
+            assert pages(receiver) == []
+
+            upstream.spaces[spaces[0]] = [QUARANTINED | {"registryIdentifier": "npm-0"}, *rows[spaces[0]]]
+            eventually(lambda: pages(receiver))
+            process.send_signal(signal.SIGTERM)
+            process.wait(timeout=10)
+        with served(**settings) as (process, url):
+            target(targets, url)
+            eventually(lambda: server.query("count(up == 1) == 1") and server.query("count(har_up == 1) == 3"))
+        eventually(lambda: len(pages(receiver)) > 1)
+        eventually(lambda: server.query("max(time() - job:har_up:seen_timestamp_seconds) > 20"))
+        (_, news), (_, down) = pages(receiver)
+    assert news[0]["annotations"]["summary"] == (
+        "1 new in production, quarantined or blocked: left-pad 1.3.0 (space acct/org/shop, owner team-checkout)"
+    )
+    assert [receiver_name for receiver_name, _ in pages(receiver)] == ["team-checkout-on-call", "platform-on-call"]
+    assert [alert["labels"]["alertname"] for alert in (*news, *down)] == [
+        "HarnessARNewRiskInProduction",
+        "HarnessARExporterDown",
+    ]
+
+
+def backlog(space: str, count: int):
+    """Return quarantined artifacts of seven registries, some of which run in production."""
+    return [
+        make_row(
+            number, registryIdentifier=f"npm-{number % 7}", registryPath=f"{space}/npm-{number % 7}",
+            isQuarantined=True, firewallMode="BLOCK",
+            deploymentMetadata={"prodEnvCount": int(number < 11), "nonProdEnvCount": 0},
+        )
+        for number in range(count)
+    ]  # fmt: skip
+
+
+def pages(receiver: Receiver):
+    """Return the messages that wake someone, as receiver and firing alerts."""
+    found = (
+        (name, [alert for alert in message["alerts"] if alert["status"] == "firing"])
+        for name, message in tuple(receiver.messages)
+        if name.endswith("-on-call")
+    )
+    return [(name, alerts) for name, alerts in found if alerts]
+
+
 def routing_to(receiver: Receiver):
     """Return the example routing with shortened times and the receivers on loopback."""
     text = (GRAFANA / "alertmanager.example.yaml").read_text()

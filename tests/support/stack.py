@@ -23,12 +23,13 @@ _UNITS = {"s": 1 / 60, "m": 1, "h": 60, "d": 1440}
 
 
 def hurried(value: Any) -> Any:
-    """Return rules or routing in which each minute is a second: every `for`, window, offset and interval."""
+    """Return rules or routing in which each minute is a second: every `for`, window, offset, interval and age."""
     if isinstance(value, dict):
         return {name: _seconds(item) if name in _DURATIONS else hurried(item) for name, item in value.items()}
     if isinstance(value, list):
         return [hurried(item) for item in value]
     if isinstance(value, str):
+        value = re.sub(r"(?<=[-+] )(600|900|3600|604800)\b", lambda found: f"{int(found[0]) / 60:g}", value)
         return re.sub(r"(?<=\[)\w+(?=\])|(?<=offset )\w+", lambda found: _seconds(found[0]), value)
     return value
 
