@@ -70,6 +70,7 @@ class EntryReads:
         self._settings = settings
         self._clock = clock
         self._known = registries
+        self._nothing = Registries(entry.ref, entry.descendants, {}, Reading())
         self._placed_by: Registries | None = None
         self._whole_until = 0.0
 
@@ -111,7 +112,7 @@ class EntryReads:
         rate = self._settings.rate_limit
         return read_firewall_modes(
             self.asker(cancelled),
-            self._known() or self._none(),
+            self._known() or self._nothing,
             last or {},
             self._clock.monotonic,
             fresh_for=self._settings.registries_ttl,
@@ -126,7 +127,7 @@ class EntryReads:
             RefreshError: they could not be read.
             Stopped: the read was cancelled.
         """
-        registries, now, asked = self._known() or self._none(), self._clock.monotonic(), self._clock.time()
+        registries, now, asked = self._known() or self._nothing, self._clock.monotonic(), self._clock.time()
         known = last.data if last and registries is self._placed_by and now < self._whole_until else None
         try:
             found = read_violations(
@@ -155,9 +156,6 @@ class EntryReads:
             return self._client.page(source, page, size, deadline)
 
         return ask
-
-    def _none(self) -> Registries:
-        return Registries(self._entry.ref, self._entry.descendants, {}, Reading())
 
 
 class Entries:

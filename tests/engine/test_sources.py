@@ -12,7 +12,7 @@ from tests.support.apps import app_of, refreshed, settled
 from tests.support.commands import settings_for
 from tests.support.settings import settings_of
 from tests.support.sources import registry_row, violation_row
-from tests.support.upstream import ABSENT, Upstream, make_row, make_rows, reply
+from tests.support.upstream import ABSENT, Upstream, cut, make_row, make_rows, reply
 from tests.support.whole import Scrape
 
 BOTH = "registries,violations"
@@ -133,6 +133,10 @@ def test_a_key_that_may_not_view_the_root_fails_the_root_with_the_way_out(clock)
         assert not [request for request in upstream.requests if is_listing(request, "artifacts")]
         upstream.fault = None
         clock.tick(6)
+        asked = len(upstream.requests)
+        app.sources.finish()
+        requests = upstream.wait_for_requests(asked + 3)[asked:]
+        assert "/har/api/v1/spaces/acct/+/artifacts" in [request.path for request in requests]
         assert up(scrape(app)) == {"acct": 1, "acct/org": 1}
 
 
@@ -416,3 +420,29 @@ def test_the_walk_of_a_root_finds_its_spaces_if_nothing_else_did(clock):
         app = app_for(upstream, clock)
         refreshed(app)
         assert refreshed(app).keys() == {"acct", "acct/org"}
+
+
+def test_violations_are_read_whole_from_time_to_time_without_registries_too(clock):
+    rows = [violation_row(number, path="acct/registry-0") for number in range(150)]
+    with estate("acct", violations=rows) as upstream:
+        app = app_for(upstream, clock, "acct", sources="violations")
+        asked = []
+        for _ in range(31):
+            before = len(upstream.requests)
+            scrape(app)
+            asked.append(sum(is_listing(request, "violations") for request in upstream.requests[before:]))
+            clock.tick(VIOLATIONS_TTL)
+    assert [number for number, requests in enumerate(asked) if requests == 2] == [0, 15, 30]
+
+
+def test_a_source_whose_firewall_modes_fail_is_not_up(clock):
+    with estate("acct") as upstream:
+        upstream.fault = lambda request: cut() if request.path.endswith("registry-0/+") else None
+        app = app_for(upstream, clock, "acct")
+        page = scrape(app)
+        assert page['har_source_up{source="registries",space="acct"}'] == 0
+        assert page['har_source_failures_total{reason="connect",source="registries",space="acct"}'] == 1
+        assert page.of("acct", "har_registry_packages")
+        upstream.fault = None
+        clock.tick(6)
+        assert scrape(app)['har_source_up{source="registries",space="acct"}'] == 1

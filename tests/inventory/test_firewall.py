@@ -1,0 +1,88 @@
+"""Firewall modes are asked for one by one: never known ones first, then those that were asked longest ago."""
+
+import json
+
+import pytest
+
+from exporter.harness.errors import (
+    AuthError,
+    ConnectError,
+    ForbiddenError,
+    NotFoundError,
+    RateLimitedError,
+    ServerError,
+)
+from exporter.inventory.firewall import FirewallMode, read_firewall_modes
+from exporter.inventory.registries import Place, read_registries
+from exporter.inventory.snapshot import RegistryKey
+from tests.support.clocks import FakeClock
+from tests.support.sources import NOW, registries_body, registry_row
+
+HOUR = 3_600.0
+
+
+def place(number):
+    return Place("acct", RegistryKey(f"registry-{number}", "NPM"))
+
+
+class Asked:
+    """Registries of an account, and what is asked of them."""
+
+    def __init__(self, number, answers=None):
+        rows = [registry_row(n, path=f"acct/registry-{n}") for n in range(number)]
+        self.registries = read_registries(lambda *_: registries_body(rows), "acct", NOW, size=100)
+        self.answers = answers or {}
+        self.asked = []
+        self.clock = FakeClock()
+
+    def ask(self, configuration, _page, _size):
+        self.asked.append(configuration.identifier)
+        answer = self.answers.get(configuration.identifier, "BLOCK")
+        if isinstance(answer, Exception):
+            raise answer
+        config = {"firewallMode": answer} if answer else {}
+        return json.dumps({"status": "SUCCESS", "data": {"config": config}}).encode()
+
+    def read(self, last=None, most=100):
+        return read_firewall_modes(
+            self.ask, self.registries, last or {}, self.clock.monotonic, fresh_for=HOUR, most=most
+        )
+
+
+def test_as_many_are_asked_for_as_may_be_and_the_others_next_time():
+    asked = Asked(5)
+    modes = asked.read(most=2)
+    assert {place: mode.mode for place, mode in modes.items()} == {place(0): "BLOCK", place(1): "BLOCK"}
+    modes = asked.read(modes, most=2)
+    asked.clock.tick(HOUR - 1)
+    asked.read(modes, most=2)
+    assert asked.asked == [f"registry-{number}" for number in range(5)]
+
+
+def test_one_is_asked_for_again_after_its_time_the_oldest_first():
+    asked = Asked(3)
+    times = {0: -HOUR, 1: 1 - HOUR, 2: -2 * HOUR}
+    last = {place(n): FirewallMode("WARN", asked.clock.monotonic() + ago) for n, ago in times.items()}
+    modes = asked.read(last)
+    assert asked.asked == ["registry-2", "registry-0"]
+    assert [modes[place(number)].mode for number in range(3)] == ["BLOCK", "WARN", "BLOCK"]
+
+
+@pytest.mark.parametrize("error", [ForbiddenError("x"), NotFoundError("x"), ServerError("x", status=500)], ids=repr)
+def test_a_registry_that_the_server_does_not_tell_of_has_no_mode_and_keeps_no_other_from_its_own(error):
+    asked = Asked(3, {"registry-1": error, "registry-2": None})
+    modes = asked.read({place(1): FirewallMode("BLOCK", -HOUR)})
+    assert [modes[place(number)].mode for number in range(3)] == ["BLOCK", None, "NONE"]
+
+
+@pytest.mark.parametrize("error", [ConnectError("x"), AuthError("x"), RateLimitedError("x")], ids=repr)
+def test_a_server_that_does_not_answer_or_refuses_the_key_ends_the_read(error):
+    asked = Asked(3, {"registry-1": error})
+    with pytest.raises(type(error)):
+        asked.read()
+    assert len(asked.asked) == 2
+
+
+def test_registries_that_are_gone_have_no_mode_any_more():
+    asked = Asked(1)
+    assert asked.read({place(7): FirewallMode("WARN", asked.clock.monotonic())}).keys() == {place(0)}
