@@ -27,7 +27,8 @@ RULES = """\
 groups:
   - name: records
     rules:
-      - {record: "space:har_up:max", expr: max by (space) (har_up)}
+      - {record: "space:har_up:max", expr: "max by (space) (har_up)"}
+      - {record: "har_threshold:age", expr: vector(1)}
   - name: alerts
     interval: 1m
     rules:
@@ -35,7 +36,10 @@ groups:
         expr: har_up == 0
         for: 5m
         labels: {severity: warning}
-        annotations: {summary: "{{ $labels.space }}"}
+        annotations:
+          summary: '{{ printf `har_up{space=%q}` $labels.space | query }}'
+          runbook_url: https://github.com/har-exporter/har-exporter/blob/main/grafana/runbooks/One.md
+          dashboard_url: '/d/one'
       - alert: Two
         expr: up == 0
         labels: {severity: critical}

@@ -100,6 +100,36 @@ CASES = [
         at("prometheusRule.enabled", True),
     ),
     (
+        "prometheusRule.thresholds",
+        {"age": 0.5},
+        {f"{RULE} spec.groups[0].rules[1].expr": "vector(0.5)"},
+        at("prometheusRule.enabled", True),
+    ),
+    (
+        "prometheusRule.runbookBase",
+        "https://wiki.test/",
+        {f"{RULE} spec.groups[1].rules[0].annotations.runbook_url": "https://wiki.test/One.md"},
+        at("prometheusRule.enabled", True),
+    ),
+    (
+        "prometheusRule.dashboardBase",
+        "https://grafana.test",
+        {f"{RULE} spec.groups[1].rules[0].annotations.dashboard_url": "https://grafana.test/d/one"},
+        at("prometheusRule.enabled", True),
+    ),
+    (
+        "prometheusRule.keepLabels",
+        ["cluster", "tenant"],
+        {
+            f"{RULE} spec.groups[0].rules[0].expr": "max by (cluster, tenant, space) (har_up)",
+            f"{RULE} spec.groups[1].rules[0].annotations.summary": (
+                "{{ printf `har_up{cluster=%q,tenant=%q,space=%q}` "
+                "$labels.cluster $labels.tenant $labels.space | query }}"
+            ),
+        },
+        at("prometheusRule.enabled", True),
+    ),
+    (
         "prometheusRule.additionalGroups",
         [{"name": "g", "rules": [{"expr": "{{ x }}"}]}],
         {f"{RULE} spec.groups[2].name": "g", f"{RULE} spec.groups[2].rules[0].expr": "{{ x }}"},

@@ -115,6 +115,10 @@ GUARDS = {
         at("dashboards.grafanaOperator.enabled", True),
         "dashboards.grafanaOperator.enabled needs the ConfigMaps of dashboards.enabled",
     ),
+    "unknown threshold": (
+        at("prometheusRule", {"enabled": True, "thresholds": {"nothing": 1}}),
+        "prometheusRule.thresholds contains nothing, which is not a threshold of this chart.",
+    ),
     "unknown alert": (
         at("prometheusRule", {"enabled": True, "alerts": {"Three": {"enabled": False}}}),
         "prometheusRule.alerts contains Three, which is not an alert of this chart; the alerts are One, Two.",

@@ -45,6 +45,7 @@ def test_an_alert_that_is_switched_off_is_gone_and_the_others_stay():
     groups = only(render(merged(MINIMUM, values)), "PrometheusRule")["spec"]["groups"]
     assert [rule.get("alert") or rule["record"] for group in groups for rule in group["rules"]] == [
         "space:har_up:max",
+        "har_threshold:age",
         "Two",
     ]
     values["prometheusRule"]["alerts"]["Two"] = {"enabled": False}
@@ -54,7 +55,9 @@ def test_an_alert_that_is_switched_off_is_gone_and_the_others_stay():
 
 def test_templates_in_rules_stay():
     rule = only(render(merged(MINIMUM, at("prometheusRule.enabled", True))), "PrometheusRule")
-    assert rule["spec"]["groups"][1]["rules"][0]["annotations"]["summary"] == "{{ $labels.space }}"
+    assert rule["spec"]["groups"][1]["rules"][0]["annotations"]["summary"] == (
+        "{{ printf `har_up{space=%q}` $labels.space | query }}"
+    )
 
 
 def test_shards_are_pods_of_a_stateful_set_that_know_their_number_by_their_name():

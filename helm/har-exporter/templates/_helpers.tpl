@@ -119,3 +119,21 @@ metricRelabelings:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end -}}
+
+{{- /* The text of a rule file with other links, and with more labels in every aggregation, join and query of a text. */ -}}
+{{- define "har-exporter.rules" -}}
+{{- $text := .text }}
+{{- with .values.runbookBase }}{{ $text = replace "https://github.com/har-exporter/har-exporter/blob/main/grafana/runbooks/" . $text }}{{ end }}
+{{- with .values.dashboardBase }}{{ $text = replace "dashboard_url: '/d/" (printf "dashboard_url: '%s/d/" (trimSuffix "/" .)) $text }}{{ end }}
+{{- with .values.keepLabels }}
+{{- $names := join ", " . }}
+{{- $matchers := join "=%q," . }}
+{{- $values := join " $labels." . }}
+{{- $text = $text | replace " by (" (printf " by (%s, " $names) | replace " on (" (printf " on (%s, " $names) }}
+{{- range $own := list "space" "job" }}
+{{- $text = $text | replace (printf "%s=%%q" $own) (printf "%s=%%q,%s=%%q" $matchers $own) }}
+{{- $text = $text | replace (printf "` $labels.%s" $own) (printf "` $labels.%s $labels.%s" $values $own) }}
+{{- end }}
+{{- end }}
+{{- $text }}
+{{- end }}
