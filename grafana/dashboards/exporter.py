@@ -23,6 +23,7 @@ from dashboards.panels import (
 from dashboards.thresholds import CRITICAL, GOOD, NOTHING, WARNING, steps
 
 _REQUESTS = 'har_exporter_api_requests_total{instance=~"$instance"}'
+_ALIVE = 'har_exporter_build_info{instance=~"$instance"}'
 _DOWN = model.Threshold(color=CRITICAL)
 
 
@@ -100,7 +101,7 @@ def _error_ratio() -> stat.Panel:
     return number(
         "API errors, 30 min",
         "Share of requests to Harness that failed, including retries.",
-        now(f"{errors} / ({requests} > 0) or 0 * {errors}"),
+        now(f"({errors} / ({requests} > 0) or 0 * {errors}) and on () {_ALIVE}"),
         unit="percentunit",
         thresholds=steps(*thresholds.API_ERRORS.steps),
     )
@@ -111,7 +112,7 @@ def _auth() -> stat.Panel:
     return number(
         "401/403, 15 min",
         "Requests that Harness rejected: the key is wrong, has expired, or lacks a permission.",
-        now(f"round({refused})"),
+        now(f"round({refused}) and on () {_ALIVE}"),
         thresholds=steps(*thresholds.AUTH_FAILING.steps),
     )
 

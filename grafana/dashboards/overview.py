@@ -1,6 +1,6 @@
 """Overview dashboard: artifacts that need action now, trends and evidence."""
 
-from grafana_foundation_sdk.builders import bargauge, common, stat, table, timeseries
+from grafana_foundation_sdk.builders import bargauge, stat, table, timeseries
 from grafana_foundation_sdk.models import common as kinds
 from grafana_foundation_sdk.models import dashboard as model
 
@@ -64,25 +64,26 @@ def _refused() -> stat.Panel:
 
 
 def _firing() -> table.Panel:
+    def of(severity: str) -> str:
+        alerts = f'alertname=~"HarnessAR.+", alertstate="firing", severity="{severity}", {queries.SELECTED_SPACES}'
+        return f"max by (alertname, space, registry) (ALERTS{{{alerts}}})"
+
     panel = rows(
         "Firing alerts",
         "Alerts of this exporter that fire for the selected spaces, most severe first.",
-        cells(
-            "max by (severity, alertname, space, registry) "
-            f'(ALERTS{{alertname=~"HarnessAR.+", alertstate="firing", {queries.SELECTED_SPACES}}})',
-            "A",
-        ),
+        cells(f"3 * {of('critical')} or 2 * {of('warning')} or {of('info')}", "A"),
     )
     titles = {
-        "severity": "Severity",
+        "Value": "Severity",
+        "Value #A": "Severity",
         "alertname": "Alert",
         "space": "Space",
         "registry": "Registry",
     }
-    columns(panel, titles, hidden=("Value", "Value #A"))
+    columns(panel, titles, hidden=())
     column(panel, "Severity", 90, mappings=[_SEVERITIES], custom__cellOptions=_TINTED)
     column(panel, "Alert", 290)
-    return panel.sort_by([common.TableSortByFieldState().display_name("Severity")])
+    return sorted_by(panel, "Severity")
 
 
 def _news(title: str, description: str, expr: str, since: str) -> table.Panel:
@@ -407,7 +408,10 @@ def _risk_free_time() -> stat.Panel:
         "No risk in production",
         "Share of the time range without a quarantined or blocked version in production. Periods without data are "
         "ignored. The objective is 99.5%.",
-        now(f"avg_over_time(({risky} == bool 0)[$__range:$__interval])", interval="1m"),
+        now(
+            f"avg_over_time(({risky} == bool 0)[$__range:$__interval]) and on () har_up{{{queries.SELECTED_SPACES}}}",
+            interval="1m",
+        ),
         unit="percentunit",
         thresholds=objective(RISK_FREE_OBJECTIVE),
     )
@@ -418,7 +422,10 @@ def _fresh_time() -> stat.Panel:
         "Fresh data",
         "Share of the time range in which the data of every space was as fresh as the alert requires. The last data of "
         "an exporter that is down counts for up to one hour. The objective is 99%.",
-        now(f"avg_over_time(({queries.fresh()})[$__range:$__interval])", interval="1m"),
+        now(
+            f"avg_over_time(({queries.fresh()})[$__range:$__interval]) and on () har_up{{{queries.SELECTED_SPACES}}}",
+            interval="1m",
+        ),
         unit="percentunit",
         thresholds=objective(FRESH_OBJECTIVE),
     )
@@ -459,7 +466,13 @@ def _mapping(colors: dict[str, str]) -> model.ValueMap:
 
 _FINDINGS = _mapping({"quarantined": CRITICAL, "blocked": WARNING, "warn": "yellow"})
 _MODES = _mapping({"ALLOW": WARNING, "WARN": "yellow", "ENABLED": GOOD, "QUARANTINE": GOOD, "BLOCK": GOOD})
-_SEVERITIES = _mapping({"critical": CRITICAL, "warning": WARNING, "info": NOTICE})
+_SEVERITIES = model.ValueMap(
+    options={
+        "3": model.ValueMappingResult(text="critical", color=CRITICAL, index=0),
+        "2": model.ValueMappingResult(text="warning", color=WARNING, index=1),
+        "1": model.ValueMappingResult(text="info", color=NOTICE, index=2),
+    }
+)
 _PUBLIC = model.ValueMap(
     options={
         "1": model.ValueMappingResult(text="yes", color=CRITICAL, index=0),
