@@ -120,9 +120,10 @@ def _auth() -> stat.Panel:
 def _age() -> timeseries.Panel:
     return lines(
         "Data age relative to the limit",
-        "Age of each space's data as a share of the limit: three refresh intervals plus twice the refresh duration, at "
+        "Age of the data, of the ten oldest spaces, as a share of the limit: three refresh intervals plus twice the "
+        "refresh duration, at "
         "least ten minutes. The alert fires above 100%.",
-        target(f"({queries.age()}) / {queries.allowed_age()}", "{{space}}"),
+        target(queries.worst(f"({queries.age()}) / {queries.allowed_age()}"), "{{space}}"),
         unit="percentunit",
         limit=thresholds.STALE_SNAPSHOT.line,
         most=1.2,
@@ -132,9 +133,10 @@ def _age() -> timeseries.Panel:
 def _age_and_interval() -> timeseries.Panel:
     panel = lines(
         "Data age and refresh interval",
-        "The age rises up to about the refresh interval, then a refresh resets it. If the age rises further, a refresh "
+        "The ten oldest spaces. The age rises up to about the refresh interval, then a refresh resets it. If the age "
+        "rises further, a refresh "
         "is late.",
-        target(queries.age(), "{{space}}", "A"),
+        target(queries.worst(queries.age()), "{{space}}", "A"),
         target(f"max({queries.of_space('har_refresh_interval_seconds')})", "interval", "B"),
         unit="s",
     )
@@ -145,8 +147,8 @@ def _age_and_interval() -> timeseries.Panel:
 def _duration() -> timeseries.Panel:
     return lines(
         "Duration of the last refresh",
-        "Duration of the last refresh of each space. It should stay well below the refresh interval.",
-        target(queries.of_space("har_refresh_duration_seconds"), "{{space}}"),
+        "Duration of the last refresh, of the ten slowest spaces. It should stay well below the refresh interval.",
+        target(queries.worst(queries.of_space("har_refresh_duration_seconds")), "{{space}}"),
         unit="s",
         most=0.1,
     )
@@ -157,10 +159,11 @@ def _rows() -> timeseries.Panel:
     fetched = queries.of_space("har_snapshot_artifacts", matchers=('source="fetched"',))
     reported = queries.of_space("har_snapshot_artifacts", matchers=('source="reported"',))
     return lines(
-        "Rows fetched minus rows reported",
-        "Rows that the refresh read, including duplicates, minus the number that the API reported. If not 0, either "
+        "Rows fetched and rows reported",
+        "Difference between the rows that the refresh read, including duplicates, and the number that the API "
+        "reported, of the ten spaces where it is greatest. If not 0, either "
         "the listing changed during the refresh, or the API reported a wrong number.",
-        target(f"{fetched} + {duplicates} - {reported}", "{{space}}"),
+        target(queries.worst(f"abs({fetched} + {duplicates} - {reported})"), "{{space}}"),
     )
 
 

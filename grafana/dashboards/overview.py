@@ -225,7 +225,7 @@ def _findings() -> table.Panel:
         "Value #D": "Downloads",
     }
     columns(panel, titles, hidden=("Value #A", "package_type"))
-    column(panel, "Artifact", 130, links=[_PAGE])
+    column(panel, "Artifact", 150, links=[_PAGE])
     column(panel, "Seen since", 105, unit="dateTimeFromNow")
     column(panel, "Reason", custom__cellOptions=kinds.TableAutoCellOptions(wrap_text=True))
     column(panel, "Version", 80, unit="string")
@@ -358,8 +358,8 @@ def _quarantined_by_registry() -> timeseries.Panel:
     return ranked(
         lines(
             "Quarantined by registry",
-            "Versions in quarantine. New ones fire an alert.",
-            target(expr, "{{space}}/{{registry}}"),
+            "Versions in quarantine, of the ten registries with most. New ones fire an alert.",
+            target(queries.worst(expr), "{{space}}/{{registry}}"),
             limit=thresholds.QUARANTINED.line,
         )
     )
@@ -370,7 +370,7 @@ def _coverage_by_registry() -> timeseries.Panel:
         "Scan coverage by registry",
         "Share of versions with a scan result, of those that can be scanned. The alert fires after six hours below the "
         "line.",
-        target(queries.coverage(*_KEYS), "{{space}}/{{registry}}"),
+        target(f"bottomk(10, {queries.coverage(*_KEYS)})", "{{space}}/{{registry}}"),
         unit="percentunit",
         limit=thresholds.COVERAGE.line,
     )
@@ -396,7 +396,7 @@ def _stale_by_registry() -> bargauge.Panel:
     return bars(
         "Scans older than 30 days",
         "Share of each registry's scanned versions. Blue: above the limit of the alert.",
-        now(f"sort_desc({queries.stale_scans('30d', *_KEYS)})", "{{space}}/{{registry}}"),
+        now(f"sort_desc({queries.worst(queries.stale_scans('30d', *_KEYS))})", "{{space}}/{{registry}}"),
         "percentunit",
         steps(*thresholds.STALE_SCANS.steps),
     )

@@ -45,6 +45,11 @@ def worst_of_space(family: str) -> str:
     return f"min by (space) ({family}{{{SELECTED_SPACES}}})"
 
 
+def worst(expression: str) -> str:
+    """Return the ten greatest series of an expression, so that graphs stay readable with hundreds of spaces."""
+    return f"topk(10, {expression})"
+
+
 def total(expression: str, *labels: str) -> str:
     """Return the sum of an expression, grouped by the given labels."""
     return f"sum by ({', '.join(labels)}) ({expression})" if labels else f"sum({expression})"
