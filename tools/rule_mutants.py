@@ -156,11 +156,12 @@ def _under_test(rules: Rules, test: str) -> set[str]:
     if test == RECORD_TESTS:
         return records
 
-    def needed(name: str) -> set[str]:
-        used = records & set(re.findall(r"[a-z0-9_:]+", all_rules[name]["expr"]))
-        return {name}.union(*map(needed, used))
-
-    return needed(test)
+    needed, left = {test}, [test]
+    while left:
+        used = records & set(re.findall(r"[a-z0-9_:]+", str(all_rules[left.pop()])))
+        left += used - needed
+        needed |= used
+    return needed
 
 
 def _changes(rule: Rules) -> Iterator[tuple[str, tuple[str, ...], str]]:
