@@ -85,14 +85,22 @@ def check_spaces(
     wait(refresher.start())
     for asked in [workers[name].submit(lambda name: questions[name].open_registries(), name) for name in questions]:
         asked.result()
-    for question in questions.values():
-        question.count_registries(sources)
+    known = {space: len(found) for listed in discovery.found.values() for space, found in listed.spaces.items()}
+    for name, question in questions.items():
+        question.count_registries(known.get(name), sources)
     keys = list(dict.fromkeys(client_of.values()))
     checked = [
         questions[status.space].checked(status, keys.index(client_of[status.space])) for status in refresher.statuses()
     ]
     found = {entry: len(listed.found) - 1 for entry, listed in discovery.found.items()}
-    return report_on(checked, settings, configured=configured, found=found, warnings=tuple(sources.warnings()))
+    # Those of roots on this shard are failures of these spaces.
+    elsewhere = {
+        entry: error for entry, error in discovery.failed.items() if entry not in {one.entry for one in served}
+    }
+    warnings = (*(f"{entry}: {error}; {error.hint}" for entry, error in elsewhere.items()), *sources.warnings())
+    return report_on(
+        checked, settings, configured=configured, found=found, warnings=warnings, undiscovered=len(elsewhere)
+    )
 
 
 class _Question:
@@ -143,10 +151,10 @@ class _Question:
         self._first = self._walker.first_page(cancelled)
         return self._first.snapshot
 
-    def count_registries(self, sources: SourceQuestions) -> None:
-        """Ask how many registries there are, if there are no artifacts."""
+    def count_registries(self, known: int | None, sources: SourceQuestions) -> None:
+        """Ask how many registries there are, if there are no artifacts and it is not known."""
         if self._first and not self._first.snapshot.inventory.artifacts:
-            self._registries = sources.number_of_registries(self._space)
+            self._registries = sources.number_of_registries(self._space) if known is None else known
 
     def _new_tally(self, *arguments: Any, **options: Any) -> SampleTally:  # noqa: ANN401 - those of Tally
         self._tally = SampleTally(*arguments, **options)

@@ -106,7 +106,7 @@ class Total:
 
     Attributes:
         spaces: spaces of this shard.
-        failed: spaces without a page.
+        failed: spaces without a page, and entries whose spaces could not be found.
         artifacts: their artifacts.
         requests: requests of one refresh of each.
         refresh_seconds: least seconds to refresh all of them.
@@ -149,6 +149,7 @@ def report_on(
     configured: Sequence[Space] | None = None,
     found: Mapping[str, int] = MappingProxyType({}),
     warnings: Sequence[str] = (),
+    undiscovered: int = 0,
 ) -> Report:
     """Return a verdict on every space, and on all together.
 
@@ -158,6 +159,7 @@ def report_on(
         configured: the spaces of all shards; None for those of the settings.
         found: number of spaces found below each entry that ends in `/**`.
         warnings: what is known already.
+        undiscovered: entries that end in `/**` whose spaces could not be found, and whose roots are on other shards.
     """
     keys = {number: _Key(number, checked, settings) for number in dict.fromkeys(one.key for one in checked)}
     verdicts = tuple(_verdict(one, keys[one.key], settings) for one in checked)
@@ -165,7 +167,7 @@ def report_on(
     in_flight = sum(key.requests * key.latency for key in keys.values()) / settings.concurrency
     total = Total(
         spaces=len(verdicts),
-        failed=sum(not verdict.ok for verdict in verdicts),
+        failed=sum(not verdict.ok for verdict in verdicts) + undiscovered,
         artifacts=sum(verdict.artifacts or 0 for verdict in verdicts),
         requests=sum(key.requests for key in keys.values()),
         refresh_seconds=max(

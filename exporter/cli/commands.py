@@ -255,23 +255,31 @@ def findings(settings: Settings, output: str | None, wanted: Mapping[str, Collec
         SettingsError: a key file can no longer be used.
     """
     from exporter.cli import console  # noqa: PLC0415 - see the docstring of the module
-    from exporter.cli.findings import Filters, as_csv, as_json, rows_of  # noqa: PLC0415
+    from exporter.cli.findings import Filters, as_csv, as_json, lost, rows_of  # noqa: PLC0415
     from exporter.engine.once import read_once  # noqa: PLC0415
 
     unlimited = settings.model_copy(update={"findings_limit": sys.maxsize})
     with console.RefreshBars() as bars:
         log.configure(_quieter(settings.log_level), settings.log_format)
-        app = read_once(unlimited, SystemClock(), on_page=bars.on_page, on_end=bars.on_end, on_start=bars.on_start)
-    rows, statuses = rows_of(app.views(), Filters(**wanted)), app.refresher.statuses()
+        app = read_once(
+            unlimited,
+            SystemClock(),
+            on_page=bars.on_page,
+            on_end=bars.on_end,
+            on_start=bars.on_start,
+            firewall_modes=False,
+        )
+    rows, statuses, sources = rows_of(app.views(), Filters(**wanted)), app.refresher.statuses(), app.sources.views()
     if output == "csv":
         print(as_csv(rows), end="")
     elif output == "json":
-        print(as_json(rows, statuses))
+        print(as_json(rows, statuses, sources))
     else:
         console.print_findings(rows)
     sys.stdout.flush()
     console.print_failures(statuses)
-    return DONE if all(status.up for status in statuses) else SPACE_FAILED
+    whole = all(status.up for status in statuses) and not (lost(sources) or app.sources.undiscovered())
+    return DONE if whole else SPACE_FAILED
 
 
 def hash_password() -> int:

@@ -19,16 +19,18 @@ class Dump:
             and no data.
         statuses: the status of every space.
         seconds: how long it took.
+        undiscovered: entries that end in `/**` whose spaces were not found.
     """
 
     exposition: bytes
     statuses: tuple[SpaceStatus, ...]
     seconds: float
+    undiscovered: tuple[str, ...]
 
     @property
     def whole(self) -> bool:
-        """Whether every space succeeded."""
-        return all(status.up for status in self.statuses)
+        """Whether every space succeeded, and those below every entry were found."""
+        return all(status.up for status in self.statuses) and not self.undiscovered
 
 
 def dump_spaces(
@@ -47,4 +49,5 @@ def dump_spaces(
     began = clock.monotonic()
     app = read_once(settings, clock, on_page=on_page, on_end=on_end, on_start=on_start)
     exposition = app.exposition.render_spaces() + app.exposition.render_version()
-    return Dump(exposition, app.refresher.statuses(), clock.monotonic() - began)
+    undiscovered = tuple(app.sources.undiscovered())
+    return Dump(exposition, app.refresher.statuses(), clock.monotonic() - began, undiscovered)

@@ -8,13 +8,18 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
+from exporter.harness.errors import BadShapeError, ForbiddenError, NotFoundError
 from exporter.inventory.refresh import SpaceStatus
 from exporter.inventory.snapshot import Finding
 from exporter.inventory.violations import NamedViolation
+from exporter.metrics.source_families import SourceView
 from exporter.metrics.space_families import SpaceView
 
 VIOLATION = "violation"
 """Kind of a violation of the dependency firewall."""
+
+_NOT_AVAILABLE = frozenset({error.reason for error in (BadShapeError, ForbiddenError, NotFoundError)})
+"""Reasons that mean that the server has no such source, or not for this key."""
 
 _FORMULA = ("=", "+", "-", "@")
 
@@ -105,9 +110,15 @@ def as_csv(rows: Sequence[Row]) -> str:
     return text.getvalue()
 
 
-def as_json(rows: Sequence[Row], statuses: Sequence[SpaceStatus]) -> str:
-    """Return rows as one JSON object, with totals and the spaces that failed."""
-    return json.dumps({"failed": _failed(statuses), "totals": totals(rows), "findings": [*map(asdict, rows)]}, indent=2)
+def as_json(rows: Sequence[Row], statuses: Sequence[SpaceStatus], sources: Sequence[SourceView]) -> str:
+    """Return rows as one JSON object, with totals, and the spaces and sources that failed."""
+    failed = [*_failed(statuses), *_failed_sources(sources)]
+    return json.dumps({"failed": failed, "totals": totals(rows), "findings": [*map(asdict, rows)]}, indent=2)
+
+
+def lost(sources: Sequence[SourceView]) -> bool:
+    """Return whether rows are missing because a source failed that the server has."""
+    return any(not view.up and not {*_reasons(view)} <= _NOT_AVAILABLE for view in sources)
 
 
 def totals(rows: Sequence[Row]) -> dict[str, int]:
@@ -122,6 +133,19 @@ def _failed(statuses: Sequence[SpaceStatus]) -> list[Mapping[str, Any]]:
         for status in statuses
         if (failure := status.last_failure)
     ]
+
+
+def _failed_sources(sources: Sequence[SourceView]) -> list[Mapping[str, Any]]:
+    return [
+        {"space": view.entry, "source": view.source, "reason": reason}
+        for view in sources
+        if not view.up
+        for reason in _reasons(view)
+    ]
+
+
+def _reasons(view: SourceView) -> list[str]:
+    return [reason for reason, number in view.failures.items() if number]
 
 
 def _cell(value: object) -> object:

@@ -97,10 +97,14 @@ def asked_for_sources(entries: Collection[Space], serves: Callable[[Space], bool
     """
     roots = [entry for entry in entries if entry.descendants]
 
+    def covers(root: Space, entry: Space) -> bool:
+        # Of two roots that differ in case only, the first one covers the second.
+        same = entry.descendants and root.ref.lower() == entry.ref.lower()
+        first = not same or roots.index(root) < roots.index(entry)
+        return first and root.upstream == entry.upstream and is_below(entry.ref, root.ref)
+
     def covered(entry: Space) -> bool:
-        return any(
-            root is not entry and root.upstream == entry.upstream and is_below(entry.ref, root.ref) for root in roots
-        )
+        return any(covers(root, entry) for root in roots if root is not entry)
 
     return tuple(entry for entry in entries if not covered(entry) and (entry.descendants or serves(entry)))
 

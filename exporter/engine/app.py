@@ -145,7 +145,10 @@ class App:
             reset = _apply_to(self.refresher, after.walks, after.submit, before, after, probed=False)
         added, removed = after.spaces.keys() - before.spaces.keys(), before.spaces.keys() - after.spaces.keys()
         self._journal.forget(removed | reset)
+        found = self.sources.discovery.found
         self.sources.reload(settings)
+        if self.sources.discovery.found != found:
+            self._serve_found()
         self.probes.reload(
             after.targets,
             max_stale=max(settings.cache_ttl, settings.max_stale),
@@ -157,23 +160,26 @@ class App:
             _log.warning("changed settings require a restart", settings=",".join(need_restart))
 
     def _spaces_found(self) -> None:
-        """Serve the spaces that were found, and no longer those that were not."""
         with self._changes:
-            before = self._now
-            after = self._generation(before.settings, before)
-            failed = {status.space for status in self.refresher.statuses() if status.last_failure}
-            with self._lock:
-                self._now = after
-                self.refresher.reload(
-                    after.walks,
-                    submit=after.submit,
-                    reset=(),
-                    # A root fails before its spaces are found.
-                    outdated={ref for ref, space in after.spaces.items() if space.descendants and ref in failed},
-                    cache_ttl=after.settings.cache_ttl,
-                    max_stale=after.settings.max_stale,
-                )
-            self.probes.targets = after.targets
+            self._serve_found()
+
+    def _serve_found(self) -> None:
+        """Serve the spaces that were found, and no longer those that were not."""
+        before = self._now
+        after = self._generation(before.settings, before)
+        failed = {status.space for status in self.refresher.statuses() if status.last_failure}
+        with self._lock:
+            self._now = after
+            self.refresher.reload(
+                after.walks,
+                submit=after.submit,
+                reset=(),
+                # A root fails before its spaces are found.
+                outdated={ref for ref, space in after.spaces.items() if space.descendants and ref in failed},
+                cache_ttl=after.settings.cache_ttl,
+                max_stale=after.settings.max_stale,
+            )
+        self.probes.targets = after.targets
         added, removed = after.spaces.keys() - before.spaces.keys(), before.spaces.keys() - after.spaces.keys()
         self._journal.forget(removed)
         if added or removed:

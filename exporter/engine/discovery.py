@@ -43,12 +43,22 @@ class Discovery:
         listed = by_space({entry: known.spaces for entry, known in self._registries.items()}).get(space.lower(), {})
         return {key for key, registry in listed.items() if registry.upstream}
 
-    def take(self, entry: str, registries: Registries) -> None:
-        """Take note of what a read of an entry found."""
+    def lacks(self, entry: str, registries: Registries) -> bool:
+        """Return whether a read of an entry does not name a space that an earlier one did."""
+        return bool(self._found.get(entry, frozenset()) - registries.found)
+
+    def take(self, entry: str, registries: Registries, named: frozenset[str] = frozenset()) -> None:
+        """Take note of what a read of an entry found.
+
+        Args:
+            entry: the entry.
+            registries: its registries.
+            named: spaces that the read before named, a moment ago.
+        """
         with self._lock:
             before = self._found.get(entry, frozenset())
             # A space is gone only if every page that could name it was read.
-            found = registries.found if registries.reading.complete else registries.found | before
+            found = registries.found | (before & named if registries.whole else before)
             self._registries = {**self._registries, entry: registries}
             if registries.descendants:
                 self._found = {**self._found, entry: found}

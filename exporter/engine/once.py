@@ -18,6 +18,7 @@ def read_once(
     on_page: OnPage = lambda *_: None,
     on_end: Callable[[SpaceStatus], None] = lambda _: None,
     on_start: Callable[[int], None] = lambda _: None,
+    firewall_modes: bool = True,
 ) -> App:
     """Refresh every space, several at once, and return the exporter that holds what was read.
 
@@ -27,6 +28,7 @@ def read_once(
         on_page: called after each page.
         on_end: called with each space after its refresh, successful or not.
         on_start: called with the number of spaces, once those below entries were found.
+        firewall_modes: also read all firewall modes, which takes a request for each UPSTREAM registry.
 
     Raises:
         SettingsError: a key file can no longer be used.
@@ -37,5 +39,5 @@ def read_once(
     wait(app.sources.start())
     on_start(len(app.refresher.statuses()))
     wait(app.refresher.scrape(inf))
-    app.sources.finish()
+    app.sources.finish(firewall_modes=firewall_modes)
     return app

@@ -74,9 +74,7 @@ class Sources:
 
     def find(self) -> list[Future[None]]:
         """Start the first read of every entry whose spaces were not found yet, and return those that run."""
-        roots = (entry for entry, space in self._entries.spaces.items() if space.descendants)
-        unknown = (entry for entry in roots if entry not in self.discovery.found)
-        return [read for entry in unknown for read in self._registries.scrape(0.0, entry)]
+        return [read for entry in self.undiscovered() for read in self._registries.scrape(0.0, entry)]
 
     def refresh(self, budget: float = 0.0) -> list[Future[None]]:
         """Start every read that is due, and return those that a scrape should wait for.
@@ -94,14 +92,25 @@ class Sources:
         # Those of more entries than the share of a source allows at once end one after the other, for minutes.
         return reads if self._entries.at_once else []
 
-    def finish(self) -> None:
+    def undiscovered(self) -> list[str]:
+        """Return the entries that end in `/**` whose spaces were never found."""
+        roots = (entry for entry, space in self._entries.spaces.items() if space.descendants)
+        return [entry for entry in roots if entry not in self.discovery.found]
+
+    def finish(self, *, firewall_modes: bool = True) -> None:
         """Wait until everything was read once.
+
+        Args:
+            firewall_modes: also read all firewall modes, which may take a minute for each 30 of them.
 
         Raises:
             Stopped: the process is shutting down.
         """
         wait(self._registries.scrape(math.inf))
-        wait([*self._violations.scrape(math.inf), *self._modes.scrape(math.inf)])
+        wait(self._violations.scrape(math.inf))
+        if not firewall_modes:
+            return
+        wait(self._modes.scrape(math.inf))
         while any(map(self._lacks_modes, self._modes.statuses())):
             self._clock.wait(FIREWALL_MODES_TTL)
             wait(self._modes.scrape(math.inf))
@@ -114,7 +123,10 @@ class Sources:
         """
         before, after = self._entries, Entries(settings, self._clients, self._clock, self.discovery.registries)
         self._entries = after
-        self.discovery.keep(after.spaces)
+        # What another server listed says nothing of this one.
+        self.discovery.keep(after.spaces.keys() - after.changed(before, OnReload.RESET))
+        with self._lock:
+            self._tried &= after.spaces.keys()
         self._apply(self._registries, before, REGISTRIES, self._taken(after), settings.registries_ttl)
         self._apply(self._modes, before, _MODES, after.firewall_modes, FIREWALL_MODES_TTL)
         self._apply(self._violations, before, VIOLATIONS, after.violations, _fresh_for(settings))
@@ -202,10 +214,14 @@ class Sources:
 
         def taking(entry: str, read: Read[Dated[Registries]]) -> Read[Dated[Registries]]:
             def read_and_take(cancelled: threading.Event, last: Dated[Registries] | None) -> Dated[Registries]:
-                listed = read(cancelled, last)
+                listed, named = read(cancelled, last), frozenset[str]()
+                if self.discovery.lacks(entry, listed.data):
+                    # A listing that moves while it is read may leave out a row, so a space that is gone is looked for
+                    # once more.
+                    listed, named = read(cancelled, last), listed.data.found
                 if cancelled.is_set():
                     raise Stopped
-                self.discovery.take(entry, listed.data)
+                self.discovery.take(entry, listed.data, named)
                 return listed
 
             return read_and_take
@@ -243,7 +259,6 @@ class Sources:
         found = self.discovery.found.get(status.space)
         return replace(
             _view_of(REGISTRIES, status),
-            up=status.up and modes.last_failure is None,
             failures={reason: number + modes.failures[reason] for reason, number in status.failures.items()},
             spaces=None if found is None else len(found) - 1,
         )

@@ -10,7 +10,7 @@ from exporter.harness.errors import (
     ClientError,
     ForbiddenError,
     NotFoundError,
-    ServerError,
+    RefreshError,
     TooLargeError,
 )
 from exporter.harness.registries import RegistryConfiguration, decode_firewall_mode
@@ -19,16 +19,10 @@ from exporter.inventory.sources import AskPage
 from exporter.inventory.traits import NO_FIREWALL
 from exporter.labels import Label, clean
 
-# The next registry may have a better answer; but not if there was none, or the key was refused.
-_OF_ONE_REGISTRY = (
-    BadJsonError,
-    BadShapeError,
-    ClientError,
-    ForbiddenError,
-    NotFoundError,
-    ServerError,
-    TooLargeError,
-)
+_UNKNOWN = (BadJsonError, BadShapeError, ClientError, ForbiddenError, NotFoundError, TooLargeError)
+"""Errors that mean that the server does not tell the firewall mode of a registry."""
+
+_MOST_FAILURES = 3  # in a row, after which the server is taken to fail for all
 
 
 class FirewallMode(NamedTuple):
@@ -69,7 +63,7 @@ def read_firewall_modes(
         label: makes a label value of a text of the API.
 
     Raises:
-        RefreshError: the server does not answer, or refuses the key.
+        RefreshError: none of them could be asked for.
     """
     upstream = dict(registries.upstream())
     modes = {place: last[place] for place in upstream if place in last}
@@ -78,8 +72,21 @@ def read_firewall_modes(
     def asked(place: Place) -> float:
         return modes[place].asked if place in modes else -inf
 
+    error: RefreshError | None = None
+    answered = failed_in_a_row = 0
     for place in sorted((place for place in upstream if asked(place) <= begun - fresh_for), key=asked)[:most]:
-        modes[place] = FirewallMode(_mode(ask, upstream[place], label), now())
+        # One that fails is asked again after all others.
+        mode = modes[place].mode if place in modes else None
+        try:
+            mode = _mode(ask, upstream[place], label)
+            answered, failed_in_a_row = answered + 1, 0
+        except RefreshError as failure:
+            error, failed_in_a_row = error or failure, failed_in_a_row + 1
+        modes[place] = FirewallMode(mode, now())
+        if failed_in_a_row == _MOST_FAILURES:
+            break
+    if error and not answered:
+        raise error
     return modes
 
 
@@ -87,5 +94,5 @@ def _mode(ask: AskPage, configuration: RegistryConfiguration, label: Label) -> s
     """Return a firewall mode; None if the server does not tell that of this registry."""
     try:
         return label(decode_firewall_mode(ask(configuration, 0, 1), label) or NO_FIREWALL)
-    except _OF_ONE_REGISTRY:
+    except _UNKNOWN:
         return None

@@ -252,7 +252,9 @@ class Refresher(Generic[T]):
             return all(space.refresh_seconds is not None for space in self._spaces.values())
 
     def _asked(self, space: str | None) -> list[tuple[str, _Space[T]]]:
-        return [(name, one) for name, one in self._spaces.items() if space in {None, name}]
+        if space is None:
+            return [*self._spaces.items()]
+        return [(space, self._spaces[space])] if space in self._spaces else []
 
     def _scrape_space(self, name: str, space: _Space[T], budget: float) -> Future[None] | None:
         space.requests += 1

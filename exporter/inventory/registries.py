@@ -5,8 +5,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from exporter.harness.errors import TooLargeError
+from exporter.harness.errors import BadShapeError, TooLargeError
 from exporter.harness.registries import RegistriesListing, RegistryConfiguration, RegistryRow, decode_registries
+from exporter.inventory.paging import check_rejected
 from exporter.inventory.snapshot import RegistryKey
 from exporter.inventory.sources import PAGE_SIZE, AskPage, Reading, read_pages
 from exporter.labels import Label, clean
@@ -75,6 +76,12 @@ class Registries:
     by_uuid: Mapping[str, Place] = field(default_factory=dict)
 
     @property
+    def whole(self) -> bool:
+        """Whether no page that could name a space was missed, and no row that could was unusable."""
+        nothing = self.reading.rows == 0 and self.reading.reported
+        return self.reading.complete and not self.reading.rejected.rows and not nothing
+
+    @property
     def found(self) -> frozenset[str]:
         """The spaces that have a registry, and the one that was asked."""
         return frozenset({self.root, *self.spaces})
@@ -120,7 +127,11 @@ def read_registries(
         lambda page: decode_registries(ask(listing, page, size), now, rows_asked=size, label=label), tally.add, size
     )
     rejected = reading.rejected._replace(rows=reading.rejected.rows + tally.misplaced)
-    return tally.registries(reading._replace(rejected=rejected))
+    check_rejected(rejected.rows, reading.rows + reading.duplicates + reading.rejected.rows)
+    registries = tally.registries(reading._replace(rejected=rejected))
+    if descendants and rejected.rows and not registries.spaces:
+        raise BadShapeError("no registry names its space, so that no space is found")
+    return registries
 
 
 class _Tally:

@@ -151,7 +151,7 @@ class _Places:
         """Return the place of a violation; None if it has none."""
         known = self._registries.by_uuid.get(row.registry_uuid or "")
         if known:
-            return Place(known.space, RegistryKey.of(row.registry or known.key.registry, row.package_type, label))
+            return known
         space = self._space(row)
         return Place(space, RegistryKey.of(row.registry, row.package_type, label)) if space and row.registry else None
 

@@ -13,7 +13,7 @@ from exporter.labels import clean
 from tests.support.commands import run, settings_for
 from tests.support.sources import registry_row, violation_row
 from tests.support.terminal import on_terminal
-from tests.support.upstream import Upstream, make_row, make_rows
+from tests.support.upstream import Upstream, make_row, make_rows, reply
 
 KEY = "pat.acct.id.secret"
 IN_PROD = {"deploymentMetadata": {"prodEnvCount": 2, "nonProdEnvCount": 0}}
@@ -123,3 +123,24 @@ def test_the_demo_has_findings_without_any_setting():
     names = [row["artifact"] for row in csv.DictReader(io.StringIO(done.stdout))]
     assert (done.returncode, names[0]) == (0, "payments-api")
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize(("status", "code"), [(400, 1), (404, 0)])
+def test_violations_that_could_not_be_read_are_told(status, code):
+    """A server that has none is no failure."""
+    with estate() as upstream:
+        upstream.fault = lambda request: reply(status) if "/scans" in request.path else None
+        done = run("findings", "--output", "json", **settings_for(upstream, sources="registries,violations"))
+    (failed,) = json.loads(done.stdout)["failed"]
+    assert (done.returncode, failed["space"], failed["source"]) == (code, "acct", "violations")
+
+
+@pytest.mark.parametrize("command", ["check", "dump", "findings"])
+def test_an_account_whose_spaces_are_not_found_fails_on_every_shard(command):
+    codes = []
+    for shard in range(3):
+        with estate() as upstream:
+            upstream.fault = lambda request: reply(403) if request.path.endswith("/registries") else None
+            settings = {"spaces": "acct/**", "sources": "registries", "shard": str(shard), "shards": "3"}
+            codes.append(run(command, **settings_for(upstream, **settings)).returncode)
+    assert codes == [1, 1, 1]

@@ -2,6 +2,7 @@
 
 import threading
 from concurrent.futures import wait
+from itertools import count
 
 import pytest
 from structlog.testing import capture_logs
@@ -11,7 +12,7 @@ from exporter.metrics.exposition import TEXT
 from tests.support.apps import app_of, refreshed, settled
 from tests.support.commands import settings_for
 from tests.support.settings import settings_of
-from tests.support.sources import registry_row, violation_row
+from tests.support.sources import registries_body, registry_row, violation_row
 from tests.support.upstream import ABSENT, Upstream, cut, make_row, make_rows, reply
 from tests.support.whole import Scrape
 
@@ -108,17 +109,86 @@ def test_a_space_goes_only_after_a_discovery_that_read_every_page(clock):
         app = app_for(upstream, clock)
         assert len(up(scrape(app))) == 151
         del upstream.registries[140]
-
-        def fall(request):
-            if is_listing(request, "registries") and request.query["page"] == ["1"] and len(upstream.registries) == 150:
-                del upstream.registries[0]
-
-        upstream.before = fall
+        falling = count(10_000, -1)
+        upstream.item_count = lambda _: next(falling)
         clock.tick(TTL)
         assert len(up(scrape(app))) == 151
+        upstream.item_count = None
         clock.tick(TTL)
-        # Those of registry 140, and of the account, which stays as the root.
         assert len(up(scrape(app))) == 150
+
+
+def test_a_row_that_moves_past_a_read_drops_no_space(clock):
+    """A space that a read does not name is looked for once more at once."""
+    with estate("acct", *(f"acct/o{number:03}" for number in range(150))) as upstream:
+        app = app_for(upstream, clock)
+        assert len(up(scrape(app))) == 151
+        moved = []
+
+        def move(request):
+            if is_listing(request, "registries") and request.query["page"] == ["1"] and not moved:
+                moved.append(upstream.registries.pop(50))
+                upstream.registries.append(moved[0])
+
+        upstream.before = move
+        clock.tick(TTL)
+        assert len(up(scrape(app))) == 151
+        assert moved
+
+
+def listing(*rows):
+    """Return a fault that lists these registries, whatever their paths."""
+    body = registries_body(list(rows), itemCount=len(rows))
+    return lambda request: reply(200, body) if is_listing(request, "registries") else None
+
+
+@pytest.mark.parametrize("broken", [{"path": ABSENT}, {"identifier": ABSENT}], ids=["no path", "no name"])
+def test_a_row_that_cannot_be_used_drops_no_space(broken, clock):
+    with estate("acct", "acct/org", "acct/p", "acct/q") as upstream:
+        app = app_for(upstream, clock)
+        scrape(app)
+        good = [row for row in upstream.registries if "org" not in row["path"]]
+        upstream.fault = listing(*good, registry_row(9, **{"path": "acct/org/r", **broken}))
+        clock.tick(TTL)
+        page = scrape(app)
+    assert set(up(page)) == {"acct", "acct/org", "acct/p", "acct/q"}
+    assert page['har_source_up{source="registries",space="acct/**"}'] == 1
+
+
+def test_an_empty_answer_beside_a_count_drops_no_space(clock):
+    with estate("acct", "acct/org") as upstream:
+        app = app_for(upstream, clock)
+        scrape(app)
+        upstream.registries, upstream.item_count = [], lambda number: number or 3
+        clock.tick(TTL)
+        assert set(up(scrape(app))) == {"acct", "acct/org"}
+
+
+def test_a_server_that_names_no_space_fails_the_root(clock):
+    with estate("acct", "acct/org") as upstream:
+        upstream.fault = listing(*(registry_row(number, path=ABSENT) for number in range(4)))
+        page = scrape(app_for(upstream, clock))
+    assert up(page) == {"acct": 0}
+    assert page.failures("acct") == {"bad_shape": 1}
+
+
+def test_roots_that_differ_in_case_only_are_asked_once(clock):
+    with estate("acct", "acct/org") as upstream:
+        page = scrape(app_for(upstream, clock, "acct/**,ACCT/**"))
+        asked = [request.path for request in upstream.requests if is_listing(request, "registries")]
+    assert asked == ["/har/api/v1/spaces/acct/+/registries"]
+    assert page['har_discovered_spaces{space="acct/**"}'] == 1
+
+
+def test_what_another_server_listed_is_forgotten(clock):
+    with estate("acct", "acct/org") as upstream, estate("acct", fault=refuse("registries")) as other:
+        app = app_for(upstream, clock)
+        scrape(app)
+        settings = settings_for(other, spaces="acct/**", sources=BOTH, rate_limit="off")
+        app.reload(lambda: settings_of(**settings))
+        page = scrape(app)
+    assert up(page) == {"acct": 0}
+    assert page['har_discovered_spaces{space="acct/**"}'] is None
 
 
 def test_a_key_that_may_not_view_the_root_fails_the_root_with_the_way_out(clock):
@@ -435,14 +505,14 @@ def test_violations_are_read_whole_from_time_to_time_without_registries_too(cloc
     assert [number for number, requests in enumerate(asked) if requests == 2] == [0, 15, 30]
 
 
-def test_a_source_whose_firewall_modes_fail_is_not_up(clock):
+def test_firewall_modes_that_fail_are_failures_of_their_source_whose_list_is_up(clock):
     with estate("acct") as upstream:
         upstream.fault = lambda request: cut() if request.path.endswith("registry-0/+") else None
         app = app_for(upstream, clock, "acct")
         page = scrape(app)
-        assert page['har_source_up{source="registries",space="acct"}'] == 0
+        assert page['har_source_up{source="registries",space="acct"}'] == 1
         assert page['har_source_failures_total{reason="connect",source="registries",space="acct"}'] == 1
-        assert page.of("acct", "har_registry_packages")
+        assert not page.of("acct", "har_registry_firewall")
         upstream.fault = None
         clock.tick(6)
-        assert scrape(app)['har_source_up{source="registries",space="acct"}'] == 1
+        assert scrape(app).of("acct", "har_registry_firewall")

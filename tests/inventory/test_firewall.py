@@ -6,10 +6,12 @@ import pytest
 
 from exporter.harness.errors import (
     AuthError,
+    ClientError,
     ConnectError,
     ForbiddenError,
     NotFoundError,
     RateLimitedError,
+    RequestTimeout,
     ServerError,
 )
 from exporter.inventory.firewall import FirewallMode, read_firewall_modes
@@ -68,19 +70,32 @@ def test_one_is_asked_for_again_after_its_time_the_oldest_first():
     assert [modes[place(number)].mode for number in range(3)] == ["BLOCK", "WARN", "BLOCK"]
 
 
-@pytest.mark.parametrize("error", [ForbiddenError("x"), NotFoundError("x"), ServerError("x", status=500)], ids=repr)
-def test_a_registry_that_the_server_does_not_tell_of_has_no_mode_and_keeps_no_other_from_its_own(error):
+@pytest.mark.parametrize("error", [ForbiddenError("x"), NotFoundError("x"), ClientError("x")], ids=repr)
+def test_a_registry_that_the_server_does_not_tell_of_has_no_mode(error):
     asked = Asked(3, {"registry-1": error, "registry-2": None})
     modes = asked.read({place(1): FirewallMode("BLOCK", -HOUR)})
     assert [modes[place(number)].mode for number in range(3)] == ["BLOCK", None, "NONE"]
 
 
+@pytest.mark.parametrize("error", [ConnectError("x"), ServerError("x", status=503), RequestTimeout("x")], ids=repr)
+def test_a_registry_that_cannot_be_asked_for_keeps_its_mode_and_the_others_get_theirs(error):
+    asked = Asked(4, {"registry-0": error})
+    modes = asked.read({place(0): FirewallMode("WARN", -HOUR)})
+    assert [modes[place(number)].mode for number in range(4)] == ["WARN", "BLOCK", "BLOCK", "BLOCK"]
+
+
 @pytest.mark.parametrize("error", [ConnectError("x"), AuthError("x"), RateLimitedError("x")], ids=repr)
-def test_a_server_that_does_not_answer_or_refuses_the_key_ends_the_read(error):
-    asked = Asked(3, {"registry-1": error})
+def test_a_server_that_fails_for_all_is_asked_three_times(error):
+    asked = Asked(5, {f"registry-{number}": error for number in range(5)})
     with pytest.raises(type(error)):
         asked.read()
-    assert len(asked.asked) == 2
+    assert len(asked.asked) == 3
+
+
+def test_a_server_that_begins_to_fail_is_asked_no_more_and_what_it_told_stays():
+    asked = Asked(9, {f"registry-{number}": ConnectError("x") for number in range(1, 9)})
+    modes = asked.read()
+    assert (modes[place(0)].mode, len(asked.asked)) == ("BLOCK", 4)
 
 
 def test_registries_that_are_gone_have_no_mode_any_more():

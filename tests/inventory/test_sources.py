@@ -143,8 +143,10 @@ def test_a_registry_is_in_the_space_of_its_path_and_an_empty_one_too():
     ],
 )
 def test_a_registry_outside_the_space_that_was_asked_is_left_out(path, descendants, space, rejected, too_deep):
-    registries, _ = registries_of([registry_row(path=path)], descendants=descendants)
-    assert list(registries.spaces) == ([space] if space else [])
+    rows = [registry_row(path=path), registry_row(1, path="acct/good/r" if descendants else "acct/r")]
+    registries, _ = registries_of(rows, descendants=descendants)
+    good = "acct/good" if descendants else "acct"
+    assert list(registries.spaces) == sorted({space or good, good})
     assert (registries.reading.rejected.rows, registries.too_deep) == (rejected, too_deep)
     assert registries.reading.complete
 
@@ -419,3 +421,9 @@ def test_a_listing_of_registries_without_end_is_refused_before_it_fills_the_memo
 
     with pytest.raises(TooLargeError, match="more than 20,000 registries"):
         read_registries(ask, "acct", NOW, descendants=True)
+
+
+def test_registries_of_which_none_names_its_space_are_another_shape():
+    """An account whose spaces are not seen must not look like one without any."""
+    with pytest.raises(BadShapeError, match="no registry names its space"):
+        registries_of([registry_row(path=ABSENT), registry_row(1, path="other/r")])
