@@ -76,6 +76,8 @@ class SourceQuestions:
     def _unavailable(self, entry: Space) -> Iterator[str]:
         ask, now = self._reads(entry).asker(threading.Event()), self._clock.time()
         for source in self._settings.sources:
+            if source == REGISTRIES and entry.descendants:
+                continue  # asked already
             try:
                 if source == REGISTRIES:
                     decode_registries(ask(RegistriesListing(entry.ref), 0, 1), now, rows_asked=1)
