@@ -89,7 +89,7 @@ class App:
         self._reload_succeeded, self._reload_time = True, clock.time()
         self.clients = Clients(settings, clock, self._counters)
         # The state of a reload: replaced as a whole, never changed in place.
-        self.sources = Sources(settings, self.clients, clock, self._spaces_found)
+        self.sources = Sources(settings, self.clients, clock, on_found=self._spaces_found, on_tried=self._start_roots)
         self._now = self._generation(settings)
         self._listed: _Listed | None = None
         self.refresher = self._refresher(self._now.walks, self._now.submit, self._refreshed)
@@ -162,6 +162,10 @@ class App:
     def _spaces_found(self) -> None:
         with self._changes:
             self._serve_found()
+
+    def _start_roots(self) -> None:
+        """Start the first refresh of roots, which fails or not by what was found below them."""
+        self.refresher.start()
 
     def _serve_found(self) -> None:
         """Serve the spaces that were found, and no longer those that were not."""

@@ -42,7 +42,15 @@ class Sources:
         discovery: the spaces that the registries name; while reads fail, those that were found last.
     """
 
-    def __init__(self, settings: Settings, clients: Clients, clock: Clock, on_found: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        clients: Clients,
+        clock: Clock,
+        *,
+        on_found: Callable[[], None],
+        on_tried: Callable[[], object],
+    ) -> None:
         """Read nothing yet.
 
         Args:
@@ -50,12 +58,13 @@ class Sources:
             clients: the clients of all servers and keys.
             clock: source of time.
             on_found: called when other spaces were found below an entry than before.
+            on_tried: called after each read of registries, well or not.
 
         Raises:
             SettingsError: a key file can no longer be used.
         """
         self.discovery = Discovery(on_found)
-        self._clients, self._clock = clients, clock
+        self._clients, self._clock, self._on_tried = clients, clock, on_tried
         self._lock = threading.Lock()
         self._with_modes: Mapping[str, tuple[object, object, Registries]] = {}
         self._tried: frozenset[str] = frozenset()
@@ -132,24 +141,23 @@ class Sources:
         self._apply(self._violations, before, VIOLATIONS, after.violations, _fresh_for(settings))
 
     def require(self, entry: str) -> None:
-        """Wait until the first read that finds the spaces below an entry has ended.
+        """Check that the spaces below an entry were found; it waits for nothing.
 
         Args:
             entry: an entry that ends in `/**`, as it was written.
 
         Raises:
-            RefreshError: no read has succeeded yet.
-            Stopped: the read was cancelled.
+            RefreshError: no read has succeeded yet, and the last one failed.
+            Stopped: the first read has not ended yet.
         """
         # One below another that ends in /** is not asked itself.
         if entry in self.discovery.found or entry not in self._entries.registries:
             return
-        wait(self._registries.scrape(0.0, entry))
-        if entry not in self.discovery.found:
-            for status in self._registries.statuses(entry):
-                if status.last_failure:
-                    raise error_of(status.last_failure.reason, status.last_failure.message, status.last_failure.hint)
-            raise Stopped
+        self._registries.scrape(0.0, entry)
+        for status in self._registries.statuses(entry):
+            if status.last_failure:
+                raise error_of(status.last_failure.reason, status.last_failure.message, status.last_failure.hint)
+        raise Stopped
 
     def all_tried(self) -> bool:
         """Return whether the first read of the registries of every entry has ended, successful or not."""
@@ -234,6 +242,7 @@ class Sources:
         with self._lock:
             self._tried |= {status.space}
         self._follow(status.space)
+        self._on_tried()
 
     def _follow(self, entry: str, budget: float = 0.0) -> list[Future[None]]:
         """Start the reads that need the registries of an entry, if due, and return those a scrape should wait for."""

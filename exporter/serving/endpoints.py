@@ -204,13 +204,13 @@ class Endpoints:
         """Start the refreshes that are due, wait for them within the budget, and return the current data."""
         budget = max(0.0, _budget(header_values(scope, _TIMEOUT_HEADER), self._offset()) - self._rendering)
         deadline = self._clock.monotonic() + budget
-        reads: list[Future[None]] = []
-        if self._sources:
-            # A scrape that finds nothing read yet shows the spaces that are found meanwhile, too.
-            await self._wait(self._sources.find(), budget, receive)
+        finding = self._sources.find() if self._sources else []
+        reads = self._sources.refresh(budget) if self._sources else []
+        await self._wait([*finding, *reads, *start(budget)], budget, receive)
+        if finding:
+            # The first scrape shows the spaces that were found meanwhile, too.
             budget = max(0.0, deadline - self._clock.monotonic())
-            reads = self._sources.refresh(budget)
-        await self._wait([*reads, *start(budget)], budget, receive)
+            await self._wait(start(budget), budget, receive)
         content_type = OPENMETRICS if accepts_openmetrics(scope) else TEXT
         gzip = gzips.setdefault(content_type, Gzip()) if accepts_gzip(scope) else None
         began = self._clock.monotonic()

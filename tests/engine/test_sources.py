@@ -485,10 +485,28 @@ def test_a_read_that_a_reload_made_useless_ends_and_finds_nothing(registries, cl
         assert [request for request in upstream.requests if is_listing(request, "registries")][1:] == []
 
 
+def test_a_discovery_that_hangs_keeps_no_other_space_waiting(clock):
+    """Nor does a reload that names the root alone wait for it."""
+    over = threading.Event()
+
+    def hang(request):
+        return over.wait(20) and None if is_listing(request, "registries") else None
+
+    spaces = [f"a{number}" for number in range(6)]
+    with Upstream({space: make_rows(2) for space in (*spaces, "plain")}, fault=hang) as upstream:
+        app = app_for(upstream, clock, ",".join([*(f"{space}/**" for space in spaces), "plain"]))
+        app.start()
+        assert refreshed(app)["plain"].up
+        app.reload(lambda: settings_of(**settings_for(upstream, spaces="a0,plain")))
+        assert refreshed(app)["a0"].up
+        over.set()
+
+
 def test_the_walk_of_a_root_finds_its_spaces_if_nothing_else_did(clock):
     with estate("acct", "acct/org") as upstream:
         app = app_for(upstream, clock)
         refreshed(app)
+        app.sources.finish()
         assert refreshed(app).keys() == {"acct", "acct/org"}
 
 
