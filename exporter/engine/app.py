@@ -139,16 +139,16 @@ class App:
         before, after = self._now, self._generation(settings)
         # Before the walks of the new settings start.
         self.clients.limit(settings)
+        found = self.sources.discovery.found
+        self.sources.reload(settings)
+        if self.sources.discovery.found != found:
+            after = self._generation(settings)
         # A view must not see new settings with old spaces, or old settings with new spaces.
         with self._lock:
             self._now = after
             reset = _apply_to(self.refresher, after.walks, after.submit, before, after, probed=False)
         added, removed = after.spaces.keys() - before.spaces.keys(), before.spaces.keys() - after.spaces.keys()
         self._journal.forget(removed | reset)
-        found = self.sources.discovery.found
-        self.sources.reload(settings)
-        if self.sources.discovery.found != found:
-            self._serve_found()
         self.probes.reload(
             after.targets,
             max_stale=max(settings.cache_ttl, settings.max_stale),

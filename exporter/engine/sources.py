@@ -135,7 +135,7 @@ class Sources:
         # What another server listed says nothing of this one.
         self.discovery.keep(after.spaces.keys() - after.changed(before, OnReload.RESET))
         with self._lock:
-            self._tried &= after.spaces.keys()
+            self._tried = self._tried.intersection(after.spaces)
         self._apply(self._registries, before, REGISTRIES, self._taken(after), settings.registries_ttl)
         self._apply(self._modes, before, _MODES, after.firewall_modes, FIREWALL_MODES_TTL)
         self._apply(self._violations, before, VIOLATIONS, after.violations, _fresh_for(settings))
