@@ -62,6 +62,7 @@ def shards():
         yield from space(f"acct/{index}", values, at=at)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "series", [gone(("har", "har")), gone(("one", "two")), list(shards())], ids=["one job", "two jobs", "shards"]
 )

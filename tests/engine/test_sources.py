@@ -205,7 +205,7 @@ def test_a_key_that_may_not_view_the_root_fails_the_root_with_the_way_out(clock)
         clock.tick(6)
         asked = len(upstream.requests)
         app.sources.finish()
-        requests = upstream.wait_for_requests(asked + 6)[asked:]
+        requests = upstream.wait_for_requests(asked + 5)[asked:]
         assert "/har/api/v1/spaces/acct/+/artifacts" in [request.path for request in requests]
         assert up(scrape(app)) == {"acct": 1, "acct/org": 1}
 
