@@ -159,31 +159,28 @@ class App:
         if need_restart:
             _log.warning("changed settings require a restart", settings=",".join(need_restart))
 
-    def _spaces_found(self) -> None:
-        with self._changes:
-            self._serve_found()
-
     def _start_roots(self) -> None:
         """Start the first refresh of roots, which fails or not by what was found below them."""
         self.refresher.start()
 
-    def _serve_found(self) -> None:
+    def _spaces_found(self) -> None:
         """Serve the spaces that were found, and no longer those that were not."""
-        before = self._now
-        after = self._generation(before.settings, before)
-        failed = {status.space for status in self.refresher.statuses() if status.last_failure}
-        with self._lock:
-            self._now = after
-            self.refresher.reload(
-                after.walks,
-                submit=after.submit,
-                reset=(),
-                # A root fails before its spaces are found.
-                outdated={ref for ref, space in after.spaces.items() if space.descendants and ref in failed},
-                cache_ttl=after.settings.cache_ttl,
-                max_stale=after.settings.max_stale,
-            )
-        self.probes.targets = after.targets
+        with self._changes:
+            before = self._now
+            after = self._generation(before.settings, before)
+            failed = {status.space for status in self.refresher.statuses() if status.last_failure}
+            with self._lock:
+                self._now = after
+                self.refresher.reload(
+                    after.walks,
+                    submit=after.submit,
+                    reset=(),
+                    # A root fails before its spaces are found.
+                    outdated={ref for ref, space in after.spaces.items() if space.descendants and ref in failed},
+                    cache_ttl=after.settings.cache_ttl,
+                    max_stale=after.settings.max_stale,
+                )
+            self.probes.targets = after.targets
         added, removed = after.spaces.keys() - before.spaces.keys(), before.spaces.keys() - after.spaces.keys()
         self._journal.forget(removed)
         if added or removed:
@@ -210,10 +207,7 @@ class App:
             self._journal.record_registries(space.ref, space.registries, status.snapshot)
 
     def _refresher(
-        self,
-        walks: Mapping[str, Walk],
-        submit: Submit,
-        on_refresh: Callable[[SpaceStatus], None],
+        self, walks: Mapping[str, Walk], submit: Submit, on_refresh: Callable[[SpaceStatus], None]
     ) -> SpaceRefresher:
         return SpaceRefresher(
             walks,

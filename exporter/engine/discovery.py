@@ -7,7 +7,7 @@ import structlog
 
 from exporter.config.spaces import Found
 from exporter.engine.listed import by_space
-from exporter.inventory.registries import Registries
+from exporter.inventory.registries import Registries, Registry
 from exporter.inventory.snapshot import RegistryKey
 from exporter.log import LoggedStates
 
@@ -27,6 +27,7 @@ class Discovery:
         self._lock = threading.Lock()
         self._registries: Mapping[str, Registries] = {}
         self._found: Mapping[str, frozenset[str]] = {}
+        self._listed: Mapping[str, Mapping[RegistryKey, Registry]] = {}
         self._too_deep = LoggedStates()
 
     @property
@@ -40,8 +41,7 @@ class Discovery:
 
     def upstream(self, space: str) -> Collection[RegistryKey]:
         """Return the registries of a space that are known to be UPSTREAM."""
-        listed = by_space({entry: known.spaces for entry, known in self._registries.items()}).get(space.lower(), {})
-        return {key for key, registry in listed.items() if registry.upstream}
+        return {key for key, registry in self._listed.get(space.lower(), {}).items() if registry.upstream}
 
     def lacks(self, entry: str, registries: Registries) -> bool:
         """Return whether a read of an entry does not name a space that an earlier one did."""
@@ -59,7 +59,7 @@ class Discovery:
             before = self._found.get(entry, frozenset())
             # A space is gone only if every page that could name it was read.
             found = registries.found | (before & named if registries.whole else before)
-            self._registries = {**self._registries, entry: registries}
+            self._set({**self._registries, entry: registries})
             if registries.descendants:
                 self._found = {**self._found, entry: found}
         if self._too_deep.is_new(entry, "too deep", registries.too_deep > 0) and registries.too_deep:
@@ -70,5 +70,10 @@ class Discovery:
     def keep(self, entries: Collection[str]) -> None:
         """Forget all entries but these."""
         with self._lock:
-            self._registries = {entry: known for entry, known in self._registries.items() if entry in entries}
+            self._set({entry: known for entry, known in self._registries.items() if entry in entries})
             self._found = {entry: found for entry, found in self._found.items() if entry in entries}
+
+    def _set(self, registries: Mapping[str, Registries]) -> None:
+        self._registries = registries
+        # Worked out once, as each walk looks its space up.
+        self._listed = by_space({entry: known.spaces for entry, known in registries.items()})

@@ -70,18 +70,18 @@ class Generation:
         """
         configured = settings.configured_and(sources.discovery.found)
         spaces = {space.ref: space for space in configured if settings.serves(space)}
-        # Kept, because a walk remembers what the server's answers have shown.
-        walks = (
-            {ref: walk for ref, walk in before.walks.items() if before.spaces[ref] == spaces.get(ref)} if before else {}
-        )
-        for ref, space in spaces.items():
-            if ref not in walks:
-                walks[ref] = _after_discovery(space, sources, new_walk(space))
+
+        def walk(space: Space) -> Walk:
+            # Kept, because a walk remembers what the server's answers have shown.
+            if before and before.spaces.get(space.ref) == space:
+                return before.walks[space.ref]
+            return _after_discovery(space, sources, new_walk(space))
+
         return cls(
             settings,
             spaces,
             Targets(settings, configured),
-            walks={ref: walks[ref] for ref in spaces},
+            walks={ref: walk(space) for ref, space in spaces.items()},
             workers={ref: workers(space) for ref, space in spaces.items()},
         )
 

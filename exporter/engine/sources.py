@@ -11,8 +11,6 @@ from concurrent.futures import Future, wait
 from dataclasses import replace
 from typing import Any, TypeVar
 
-import structlog
-
 from exporter.clock import Clock, Stopped
 from exporter.config.settings import OnReload, Settings
 from exporter.engine.clients import Clients
@@ -29,7 +27,6 @@ from exporter.inventory.violations import Violations
 from exporter.labels import REGISTRIES, VIOLATIONS
 from exporter.metrics.source_families import SourceView
 
-_log = structlog.get_logger()
 _MODES = "firewall-modes"
 
 T = TypeVar("T")
