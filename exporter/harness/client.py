@@ -197,7 +197,7 @@ class Client:
         """
         key = self._key.current()
         if source != ARTIFACTS:
-            self._limits.share(source, self._api_url, key).acquire(deadline)
+            self._limits.throttle(self._api_url, key, source).acquire(deadline)
         self._limits.throttle(self._api_url, key).acquire(deadline)
 
     def page(self, listing: Source, page: int, size: int, deadline: float) -> bytes:

@@ -71,25 +71,22 @@ class Limits:
         self._counters = counters
         self._rate = rate
         self._lock = threading.Lock()
-        self._throttles: LRUCache[tuple[str, str], Throttle] = LRUCache(_KEYS)
-        self._shares: LRUCache[tuple[str, str, str], Throttle] = LRUCache(_KEYS)
+        self._throttles: LRUCache[tuple[str, str, str], Throttle] = LRUCache(_KEYS)
 
-    def throttle(self, base_url: str, key: str) -> Throttle:
-        """Return the throttle of a key at the host of a URL; the same object after a reload or a rotation and back."""
+    def throttle(self, base_url: str, key: str, source: str = "") -> Throttle:
+        """Return the throttle of a key at the host of a URL; the same object after a reload or a rotation and back.
+
+        Args:
+            base_url: the URL.
+            key: the key.
+            source: one that may take a tenth of the rate, for the throttle of its requests only.
+        """
         # The API counts requests per key and host, for every path.
-        identity = (urlsplit(base_url).netloc, key)
+        identity = (urlsplit(base_url).netloc, key, source)
         with self._lock:
             if identity not in self._throttles:
-                self._throttles[identity] = Throttle(self._rate, self._clock, self._counters)
+                self._throttles[identity] = Throttle(self._rate_of(source), self._clock, self._counters)
             return self._throttles[identity]
-
-    def share(self, source: str, base_url: str, key: str) -> Throttle:
-        """Return the throttle of one source, which may take a tenth of the rate, for a key at the host of a URL."""
-        identity = (source, urlsplit(base_url).netloc, key)
-        with self._lock:
-            if identity not in self._shares:
-                self._shares[identity] = Throttle(_tenth(self._rate), self._clock, self._counters)
-            return self._shares[identity]
 
     def change(self, *, rate: Rate | None, concurrency: int) -> None:
         """Set other numbers; what was sent or is on hold still counts.
@@ -102,11 +99,8 @@ class Limits:
             self._concurrency, self.slots = concurrency, threading.Semaphore(concurrency)
         with self._lock:
             self._rate = rate
-            for throttle in self._throttles.values():
-                throttle.limit(rate)
-            for share in self._shares.values():
-                share.limit(_tenth(rate))
+            for (_, _, source), throttle in self._throttles.items():
+                throttle.limit(self._rate_of(source))
 
-
-def _tenth(rate: Rate | None) -> Rate | None:
-    return rate and rate.tenth()
+    def _rate_of(self, source: str) -> Rate | None:
+        return self._rate.tenth() if self._rate and source else self._rate

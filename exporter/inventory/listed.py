@@ -1,11 +1,11 @@
 """What the sources listed of one space: its registries, and the violations in them."""
 
-import heapq
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from exporter.inventory.registries import Registry, together
 from exporter.inventory.snapshot import OTHERS, RegistryKey
+from exporter.inventory.totals import largest_of
 from exporter.inventory.violations import SpaceViolations
 
 
@@ -47,10 +47,7 @@ def lists_of(
 
 def _limited(registries: Mapping[RegistryKey, Registry], limit: int) -> dict[RegistryKey, Registry]:
     """Return the registries with the most packages, and all others together."""
-    # By name if two are equally large, so that the same ones stay.
-    largest = heapq.nsmallest(limit, registries, key=lambda key: (-(registries[key].packages or 0), key))
-    # A registry that has this very name is added up with the others.
-    own = {*largest} - {OTHERS}
+    own = largest_of({key: registry.packages or 0 for key, registry in registries.items()}, limit)
     limited = {key: registry for key, registry in registries.items() if key in own}
     for key, registry in registries.items():
         if key not in own:

@@ -57,8 +57,13 @@ def _largest(
         registry.rows = 0
     for kind in kinds:
         kind.registry.rows += kind.rows * kind.live
+    return largest_of({key: registry.rows for key, registry in registries.items()}, limit)
+
+
+def largest_of(sizes: Mapping[RegistryKey, int], limit: int) -> Collection[RegistryKey]:
+    """Return the keys of the largest registries, at most the limit; the others are added up."""
     # By name if two are equally large, so that the same ones stay from refresh to refresh.
-    largest = heapq.nsmallest(limit, registries, key=lambda key: (-registries[key].rows, key))
+    largest = heapq.nsmallest(limit, sizes, key=lambda key: (-sizes[key], key))
     # A registry that has this very name is added up with the others.
     return {*largest} - {OTHERS}
 

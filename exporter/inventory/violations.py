@@ -11,7 +11,7 @@ from exporter.harness.violations import Violation, ViolationsListing, decode_vio
 from exporter.inventory.registries import Place, Registries
 from exporter.inventory.snapshot import OTHERS, RegistryKey
 from exporter.inventory.sources import PAGE_SIZE, AskPage, Reading, read_pages
-from exporter.inventory.totals import most_frequent
+from exporter.inventory.totals import largest_of, most_frequent
 from exporter.labels import OTHER, Label, clean
 from exporter.scopes import is_below, parse_scope
 
@@ -276,11 +276,11 @@ def _named(row: Violation, key: RegistryKey, label: Label) -> NamedViolation:
 
 def _limited(counts: Mapping[RegistryKey, _Counts], limit: int) -> dict[RegistryKey, _Counts]:
     """Return the counts of the registries with the most violations, and of all others together."""
-    largest = heapq.nsmallest(limit, counts, key=lambda key: (-counts[key].verdicts.total(), key))
-    own = {key: counts[key] for key in largest if key != OTHERS}
+    largest = largest_of({key: of.verdicts.total() for key, of in counts.items()}, limit)
+    own = {key: counts[key] for key in largest}
     if len(own) < len(counts):
         own[OTHERS] = others = _Counts()
-        for key in counts.keys() - own.keys() | ({OTHERS} & counts.keys()):
+        for key in counts.keys() - largest:
             others.merge(counts[key])
     return own
 
