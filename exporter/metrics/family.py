@@ -8,6 +8,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 T = TypeVar("T")
+Item = TypeVar("Item")
 
 Sample = tuple[tuple[str, ...], float]
 """Label values in the order of the family's labels, and the value of the sample."""
@@ -70,6 +71,49 @@ LABELS: Mapping[str, str] = {
     "python_version": "version of the Python interpreter",
 }
 """Source of the values of each label."""
+
+
+def number_of(
+    items: Callable[[T], Iterable[tuple[tuple[str, ...], Item]]], number: Callable[[Item], float | None]
+) -> Callable[[T], Iterator[Sample]]:
+    """Return a function that exports one number of every item that has it.
+
+    Args:
+        items: returns labels and items of a source.
+        number: returns the number of an item; None if it has none.
+    """
+
+    def samples(source: T) -> Iterator[Sample]:
+        for labels, item in items(source):
+            value = number(item)
+            if value is not None:
+                yield labels, value
+
+    return samples
+
+
+def numbers_of(
+    items: Callable[[T], Iterable[tuple[tuple[str, ...], Item]]],
+    numbers: Callable[[Item], Iterable[tuple[tuple[str, ...], float]]],
+) -> Callable[[T], Iterator[Sample]]:
+    """Return a function that exports numbers of every item, by further labels.
+
+    Args:
+        items: returns labels and items of a source.
+        numbers: returns the further labels and the numbers of an item.
+    """
+
+    def samples(source: T) -> Iterator[Sample]:
+        for labels, item in items(source):
+            for by, value in numbers(item):
+                yield (*labels, *by), value
+
+    return samples
+
+
+def by_one(numbers: Mapping[str, float]) -> Iterator[Sample]:
+    """Return numbers by one label."""
+    return (((label,), number) for label, number in numbers.items())
 
 
 class FamilyCollector(Collector, Generic[T]):

@@ -1,13 +1,13 @@
 """Metric families of the process, as rows of a table."""
 
 import platform
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import accumulate
 
 from exporter.harness.counters import BUCKETS, ApiCounts
 from exporter.inventory.refresh import CacheCounts
-from exporter.metrics.family import Family, Sample
+from exporter.metrics.family import Family, Sample, by_one
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +39,6 @@ class ProcessView:
 
 def _build_info(view: ProcessView) -> Iterator[Sample]:
     yield (view.version, view.revision, platform.python_version()), 1
-
-
-def _by_key(numbers: Callable[[ProcessView], Mapping[str, float]]) -> Callable[[ProcessView], Iterator[Sample]]:
-    """Return a function that exports numbers by one label."""
-    return lambda view: (((key,), number) for key, number in numbers(view).items())
 
 
 def _api_durations(view: ProcessView) -> Iterator[Sample]:
@@ -83,7 +78,7 @@ PROCESS_FAMILIES: tuple[Family[ProcessView], ...] = (
     Family(
         "har_exporter_api_requests_total", "counter", ("code",),
         "Requests to the API, including retries, by HTTP status; error if there was no response.",
-        _by_key(lambda view: view.api.requests),
+        lambda view: by_one(view.api.requests),
     ),
     Family(
         "har_exporter_api_request_duration_seconds", "histogram", (),
@@ -93,7 +88,7 @@ PROCESS_FAMILIES: tuple[Family[ProcessView], ...] = (
     Family(
         "har_exporter_api_retries_total", "counter", ("reason",),
         "Requests to the API that were sent again.",
-        _by_key(lambda view: view.api.retries),
+        lambda view: by_one(view.api.retries),
     ),
     Family(
         "har_exporter_api_throttle_wait_seconds_total", "counter", (),
@@ -103,12 +98,12 @@ PROCESS_FAMILIES: tuple[Family[ProcessView], ...] = (
     Family(
         "har_exporter_cache_requests_total", "counter", ("space",),
         "Scrapes of a space.",
-        _by_key(lambda view: {space: counts.requests for space, counts in view.cache.items()}),
+        lambda view: by_one({space: counts.requests for space, counts in view.cache.items()}),
     ),
     Family(
         "har_exporter_cache_hits_total", "counter", ("space",),
         "Scrapes of a space that a fresh snapshot answered.",
-        _by_key(lambda view: {space: counts.hits for space, counts in view.cache.items()}),
+        lambda view: by_one({space: counts.hits for space, counts in view.cache.items()}),
     ),
     Family(
         "har_exporter_config_last_reload_successful", "gauge", (),

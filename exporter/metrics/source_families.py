@@ -1,11 +1,11 @@
 """Metric families of the sources: registries and violations of each space, and the state of each source."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from exporter.inventory.registries import Registry
 from exporter.inventory.violations import ViolationTotals
-from exporter.metrics.family import Family, Sample
+from exporter.metrics.family import Family, Sample, by_one, number_of, numbers_of
 from exporter.metrics.space_families import SpaceView
 
 
@@ -32,46 +32,23 @@ class SourceView:
     spaces: int | None = None
 
 
-def _per_registry(number: Callable[[Registry], float | None]) -> Callable[[SpaceView], Iterator[Sample]]:
-    """Return a function that exports one number of every registry that has it."""
-
-    def samples(view: SpaceView) -> Iterator[Sample]:
-        for key, registry in view.listed.registries.items():
-            value = number(registry)
-            if value is not None:
-                yield (view.space, *key), value
-
-    return samples
-
-
-def _firewall(view: SpaceView) -> Iterator[Sample]:
+def _registries(view: SpaceView) -> Iterator[tuple[tuple[str, ...], Registry]]:
     for key, registry in view.listed.registries.items():
-        if registry.firewall_mode is not None:
-            yield (view.space, *key, registry.firewall_mode), 1
+        yield (view.space, *key), registry
 
 
-def _violation_totals(view: SpaceView) -> Iterator[tuple[tuple[str, str, str], ViolationTotals]]:
+def _per_registry(number: Callable[[Registry], float | None]) -> Callable[[SpaceView], Iterator[Sample]]:
+    return number_of(_registries, number)
+
+
+def _firewall(registry: Registry) -> Iterable[Sample]:
+    return () if registry.firewall_mode is None else [((registry.firewall_mode,), 1)]
+
+
+def _violations(view: SpaceView) -> Iterator[tuple[tuple[str, ...], ViolationTotals]]:
     if view.listed.violations:
         for key, totals in view.listed.violations.registries.items():
             yield (view.space, *key), totals
-
-
-def _violations(view: SpaceView) -> Iterator[Sample]:
-    for labels, totals in _violation_totals(view):
-        for verdict, number in totals.violations.items():
-            yield (*labels, *verdict), number
-
-
-def _categories(view: SpaceView) -> Iterator[Sample]:
-    for labels, totals in _violation_totals(view):
-        for category, number in totals.categories.items():
-            yield (*labels, category), number
-
-
-def _newest(view: SpaceView) -> Iterator[Sample]:
-    for labels, totals in _violation_totals(view):
-        if totals.newest is not None:
-            yield labels, totals.newest
 
 
 def _violation_info(view: SpaceView) -> Iterator[Sample]:
@@ -86,25 +63,8 @@ def _dropped(view: SpaceView) -> Iterator[Sample]:
         yield (view.space,), view.listed.violations.dropped
 
 
-def _if_known(number: Callable[[SourceView], float | None]) -> Callable[[SourceView], Iterator[Sample]]:
-    """Return a function that exports one number of a source, if it is known."""
-
-    def samples(view: SourceView) -> Iterator[Sample]:
-        value = number(view)
-        if value is not None:
-            yield (view.source, view.entry), value
-
-    return samples
-
-
-def _failures(view: SourceView) -> Iterator[Sample]:
-    for reason, number in view.failures.items():
-        yield (view.source, view.entry, reason), number
-
-
-def _spaces(view: SourceView) -> Iterator[Sample]:
-    if view.spaces is not None:
-        yield (view.entry,), view.spaces
+def _per_source(number: Callable[[SourceView], float | None]) -> Callable[[SourceView], Iterator[Sample]]:
+    return number_of(lambda view: [((view.source, view.entry), view)], number)
 
 
 _SPACE = ("space",)
@@ -116,7 +76,7 @@ LISTED_FAMILIES: tuple[Family[SpaceView], ...] = (
     Family(
         "har_registry_firewall", "gauge", (*_REGISTRY, "firewall_mode"),
         "Firewall mode that an UPSTREAM registry is configured with; always 1 (cached)",
-        _firewall,
+        numbers_of(_registries, _firewall),
     ),
     Family(
         "har_registry_public", "gauge", _REGISTRY,
@@ -136,12 +96,12 @@ LISTED_FAMILIES: tuple[Family[SpaceView], ...] = (
     Family(
         "har_firewall_violations", "gauge", (*_REGISTRY, "scan_status", "exemption"),
         "Package versions that the firewall blocked or warned of, including those that never entered (cached)",
-        _violations,
+        numbers_of(_violations, lambda totals: totals.violations.items()),
     ),
     Family(
         "har_firewall_violations_by_category", "gauge", (*_REGISTRY, "category"),
         "Firewall violations by category; one with several categories counts once in each (cached)",
-        _categories,
+        numbers_of(_violations, lambda totals: by_one(totals.categories)),
     ),
     Family(
         "har_firewall_violation_info", "gauge",
@@ -157,7 +117,7 @@ LISTED_FAMILIES: tuple[Family[SpaceView], ...] = (
     Family(
         "har_firewall_violation_newest_timestamp_seconds", "gauge", _REGISTRY,
         "Unix time at which the firewall last judged a version that it blocked or warned of (cached)",
-        _newest,
+        number_of(_violations, lambda totals: totals.newest),
     ),
 )  # fmt: skip
 """Families of every space that the sources list, on /metrics only."""
@@ -166,27 +126,27 @@ SOURCE_FAMILIES: tuple[Family[SourceView], ...] = (
     Family(
         "har_source_up", "gauge", _SOURCE,
         "1 if the last read of the source succeeded; 0 before the first one and after a failure.",
-        _if_known(lambda view: view.up),
+        _per_source(lambda view: view.up),
     ),
     Family(
         "har_source_timestamp_seconds", "gauge", _SOURCE,
         "Unix time at which the served data of the source was asked for; absent without data.",
-        _if_known(lambda view: view.asked),
+        _per_source(lambda view: view.asked),
     ),
     Family(
         "har_source_duration_seconds", "gauge", _SOURCE,
         "Duration of the last read of the source, successful or not.",
-        _if_known(lambda view: view.seconds),
+        _per_source(lambda view: view.seconds),
     ),
     Family(
         "har_source_failures_total", "counter", (*_SOURCE, "reason"),
         "Failed reads of the source.",
-        _failures,
+        numbers_of(lambda view: [((view.source, view.entry), view)], lambda view: by_one(view.failures)),
     ),
     Family(
         "har_discovered_spaces", "gauge", _SPACE,
         "Spaces found below an entry of spaces that ends in /**, on this shard or another.",
-        _spaces,
+        number_of(lambda view: [((view.entry,), view)], lambda view: view.spaces),
     ),
 )  # fmt: skip
 """Families of every source of every entry, on /metrics only."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from exporter.inventory.listed import NOT_LISTED, SpaceLists
 from exporter.inventory.refresh import SpaceStatus
 from exporter.inventory.snapshot import OTHERS, Finding, RegistryKey, RegistryTotals, Snapshot
-from exporter.metrics.family import Family, Sample
+from exporter.metrics.family import Family, Sample, by_one, number_of, numbers_of
 from exporter.scopes import parts_of
 
 
@@ -57,28 +57,15 @@ class SpaceView:
 
 
 def _per_registry(number: Callable[[RegistryTotals], float | None]) -> Callable[[SpaceView], Iterator[Sample]]:
-    """Return a function that exports one number of every registry that has it."""
-
-    def samples(view: SpaceView) -> Iterator[Sample]:
-        for labels, totals in view.registries:
-            value = number(totals)
-            if value is not None:
-                yield labels, value
-
-    return samples
+    return number_of(lambda view: view.registries, number)
 
 
-def _per_registry_by(
-    numbers: Callable[[RegistryTotals], Iterable[tuple[tuple[str, str], int]]],
-) -> Callable[[SpaceView], Iterator[Sample]]:
-    """Return a function that exports numbers of every registry, by two labels."""
+def _per_registry_by(numbers: Callable[[RegistryTotals], Iterable[Sample]]) -> Callable[[SpaceView], Iterator[Sample]]:
+    return numbers_of(lambda view: view.registries, numbers)
 
-    def samples(view: SpaceView) -> Iterator[Sample]:
-        for labels, totals in view.registries:
-            for by, value in numbers(totals):
-                yield (*labels, *by), value
 
-    return samples
+def _per_finding_by(numbers: Callable[[Finding], Iterable[Sample]]) -> Callable[[SpaceView], Iterator[Sample]]:
+    return numbers_of(lambda view: view.findings, numbers)
 
 
 def _per_snapshot(number: Callable[[Snapshot], float]) -> Callable[[SpaceView], Iterator[Sample]]:
@@ -86,19 +73,9 @@ def _per_snapshot(number: Callable[[Snapshot], float]) -> Callable[[SpaceView], 
     return lambda view: (((view.space,), number(snapshot)) for snapshot in view.snapshots)
 
 
-# The API sends these counts only if the account has the module that counts deployments: absent is not 0.
-def _environments(view: SpaceView) -> Iterator[Sample]:
-    for labels, totals in view.registries:
-        for deployed_to, number in totals.environments.items():
-            yield (*labels, deployed_to), number
-
-
-def _stale_scans(view: SpaceView) -> Iterator[Sample]:
-    for labels, totals in view.registries:
-        # A registry with only deleted rows has no artifacts to scan.
-        if totals.artifacts:
-            for older_than, number in totals.stale_scans.items():
-                yield (*labels, older_than), number
+def _stale_scans(totals: RegistryTotals) -> Iterable[Sample]:
+    # A registry with only deleted rows has no artifacts to scan.
+    return by_one(totals.stale_scans) if totals.artifacts else ()
 
 
 def _registry_info(view: SpaceView) -> Iterator[Sample]:
@@ -120,25 +97,7 @@ def _space_info(view: SpaceView) -> Iterator[Sample]:
     yield (view.space, *parts_of(view.space), view.owner), 1
 
 
-# Details have a family of their own: as labels here, a change of one would start a new series and a new alert.
-def _findings(view: SpaceView) -> Iterator[Sample]:
-    for labels, finding in view.findings:
-        for kind in finding.kinds:
-            yield (*labels, kind), 1
-
-
-def _finding_environments(view: SpaceView) -> Iterator[Sample]:
-    for labels, finding in view.findings:
-        for deployed_to, number in finding.environments.items():
-            yield (*labels, deployed_to), number
-
-
-def _finding_downloads(view: SpaceView) -> Iterator[Sample]:
-    for labels, finding in view.findings:
-        if finding.downloads is not None:
-            yield labels, finding.downloads
-
-
+# Details have a family of their own: as labels of a finding, a change of one would start a new series and a new alert.
 def _finding_info(view: SpaceView) -> Iterator[Sample]:
     for labels, finding in view.findings:
         texts = (finding.scan_status, finding.firewall_mode, finding.reason, finding.purl, finding.uuid, finding.tags)
@@ -157,17 +116,6 @@ def _snapshot_rejected(view: SpaceView) -> Iterator[Sample]:
         # In the order of the attributes of Rejected.
         for reason, number in zip(("row", "count", "time"), snapshot.rejected, strict=True):
             yield (view.space, reason), number
-
-
-def _refresh_duration(view: SpaceView) -> Iterator[Sample]:
-    # Absent before the first refresh has ended: 0 would look like a very fast one.
-    if view.status.refresh_seconds is not None:
-        yield (view.space,), view.status.refresh_seconds
-
-
-def _refresh_failures(view: SpaceView) -> Iterator[Sample]:
-    for reason, number in view.status.failures.items():
-        yield (view.space, reason), number
 
 
 _SPACE = ("space",)
@@ -196,7 +144,8 @@ SPACE_FAMILIES: tuple[Family[SpaceView], ...] = (
         "har_artifact_environments", "gauge", (*_REGISTRY, "deployed_to"),
         "Environments that artifact versions are deployed to, summed over versions; absent if the API sends "
         "no counts (cached)",
-        _environments,
+        # The API sends these counts only if the account has the module that counts deployments: absent is not 0.
+        _per_registry_by(lambda totals: by_one(totals.environments)),
     ),
     Family(
         "har_artifact_downloads", "gauge", _REGISTRY,
@@ -221,7 +170,7 @@ SPACE_FAMILIES: tuple[Family[SpaceView], ...] = (
     Family(
         "har_artifacts_stale_scan", "gauge", (*_REGISTRY, "older_than"),
         "Scanned artifact versions whose last scan is older than that age; cumulative (cached)",
-        _stale_scans,
+        _per_registry_by(_stale_scans),
     ),
     Family(
         "har_artifact_newest_modified_timestamp_seconds", "gauge", _REGISTRY,
@@ -252,17 +201,17 @@ SPACE_FAMILIES: tuple[Family[SpaceView], ...] = (
     Family(
         "har_artifact_finding", "gauge", (*_ARTIFACT, "finding"),
         "Artifact version that someone must act on, and why; always 1 (cached)",
-        _findings,
+        _per_finding_by(lambda finding: (((kind,), 1) for kind in finding.kinds)),
     ),
     Family(
         "har_artifact_finding_environments", "gauge", (*_ARTIFACT, "deployed_to"),
         "Environments that a finding is deployed to; absent if the API sends no counts (cached)",
-        _finding_environments,
+        _per_finding_by(lambda finding: by_one(finding.environments)),
     ),
     Family(
         "har_artifact_finding_downloads", "gauge", _ARTIFACT,
         "Downloads of a finding so far; of the whole image if it is a tag (cached)",
-        _finding_downloads,
+        number_of(lambda view: view.findings, lambda finding: finding.downloads),
     ),
     Family(
         "har_artifact_finding_info", "gauge", (*_ARTIFACT, *_STATUSES, "reason", "purl", "uuid", "tags", "url"),
@@ -323,7 +272,8 @@ SPACE_FAMILIES: tuple[Family[SpaceView], ...] = (
     Family(
         "har_refresh_duration_seconds", "gauge", _SPACE,
         "Duration of the last refresh, successful or not.",
-        _refresh_duration,
+        # Absent before the first refresh has ended: 0 would look like a very fast one.
+        number_of(lambda view: [((view.space,), view.status)], lambda status: status.refresh_seconds),
     ),
     Family(
         "har_refresh_interval_seconds", "gauge", _SPACE,
@@ -333,7 +283,7 @@ SPACE_FAMILIES: tuple[Family[SpaceView], ...] = (
     Family(
         "har_refresh_failures_total", "counter", (*_SPACE, "reason"),
         "Failed refreshes.",
-        _refresh_failures,
+        numbers_of(lambda view: [((view.space,), view.status)], lambda status: by_one(status.failures)),
     ),
 )  # fmt: skip
 """Families of every space."""
