@@ -94,9 +94,8 @@ def check_spaces(
     ]
     found = {entry: len(listed.found) - 1 for entry, listed in discovery.found.items()}
     # Those of roots on this shard are failures of these spaces.
-    elsewhere = {
-        entry: error for entry, error in discovery.failed.items() if entry not in {one.entry for one in served}
-    }
+    entries = {space.entry for space in served}
+    elsewhere = {entry: error for entry, error in discovery.failed.items() if entry not in entries}
     warnings = (*(f"{entry}: {error}; {error.hint}" for entry, error in elsewhere.items()), *sources.warnings())
     return report_on(
         checked, settings, configured=configured, found=found, warnings=warnings, undiscovered=len(elsewhere)

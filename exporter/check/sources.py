@@ -3,12 +3,14 @@
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from exporter.clock import Clock
 from exporter.config.settings import Settings
 from exporter.config.spaces import Space
 from exporter.engine.clients import Clients
 from exporter.engine.entries import EntryReads, is_unavailable
+from exporter.harness.envelope import ListingPage
 from exporter.harness.errors import RefreshError
 from exporter.harness.registries import RegistriesListing, decode_registries
 from exporter.harness.violations import ViolationsListing, decode_violations
@@ -17,7 +19,7 @@ from exporter.labels import REGISTRIES
 
 
 @dataclass(frozen=True, slots=True)
-class Discovery:
+class Discovered:
     """Answers to the questions for spaces.
 
     Attributes:
@@ -42,7 +44,7 @@ class SourceQuestions:
         self._clients = clients
         self._clock = clock
 
-    def discover(self) -> Discovery:
+    def discover(self) -> Discovered:
         """Ask for all registries below each entry that ends in `/**`."""
         found: dict[str, Registries] = {}
         failed: dict[str, RefreshError] = {}
@@ -52,15 +54,14 @@ class SourceQuestions:
                     found[entry.entry] = self._reads(entry).registries(threading.Event(), None).data
                 except RefreshError as error:
                     failed[entry.entry] = error
-        return Discovery(found, failed)
+        return Discovered(found, failed)
 
     def number_of_registries(self, space: Space) -> int | None:
         """Return how many registries a space has; None if that is not known."""
         if REGISTRIES not in self._settings.sources:
             return None
-        ask, now = self._reads(space).asker(threading.Event()), self._clock.time()
         try:
-            page = decode_registries(ask(RegistriesListing(space.ref), 0, 1), now, rows_asked=1)
+            page = self._first_row(space, REGISTRIES)
         except RefreshError:
             return None
         return max(page.rows, page.item_count or 0)
@@ -74,19 +75,22 @@ class SourceQuestions:
                 yield from self._unavailable(entry)
 
     def _unavailable(self, entry: Space) -> Iterator[str]:
-        ask, now = self._reads(entry).asker(threading.Event()), self._clock.time()
         for source in self._settings.sources:
             if source == REGISTRIES and entry.descendants:
                 continue  # asked already
             try:
-                if source == REGISTRIES:
-                    decode_registries(ask(RegistriesListing(entry.ref), 0, 1), now, rows_asked=1)
-                else:
-                    decode_violations(ask(ViolationsListing(entry.ref), 0, 1), now, rows_asked=1)
+                self._first_row(entry, source)
             except RefreshError as error:
                 # Others are those of the server, and of the artifacts too.
                 if is_unavailable(error):
                     yield f"{entry.entry}: no {source}: {error}; leave {source} out of sources if there are none"
+
+    def _first_row(self, space: Space, source: str) -> ListingPage[Any]:
+        """Return a page of one row of a source; raises `RefreshError`."""
+        ask, now = self._reads(space).asker(threading.Event()), self._clock.time()
+        if source == REGISTRIES:
+            return decode_registries(ask(RegistriesListing(space.ref), 0, 1), now, rows_asked=1)
+        return decode_violations(ask(ViolationsListing(space.ref), 0, 1), now, rows_asked=1)
 
     def _reads(self, entry: Space) -> EntryReads:
         return EntryReads(

@@ -24,7 +24,7 @@ _NOT_AVAILABLE = frozenset({error.reason for error in (BadShapeError, ForbiddenE
 _FORMULA = ("=", "+", "-", "@")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
     """Artifact or package version that someone must act on; the attributes are the columns of CSV and the keys of JSON.
 
@@ -56,15 +56,15 @@ class Row:
     artifact: str
     version: str
     finding: str
-    prod: int | None
-    nonprod: int | None
-    downloads: int | None
+    prod: int | None = None
+    nonprod: int | None = None
+    downloads: int | None = None
     scan_status: str
-    firewall_mode: str
-    exemption: str
-    categories: str
-    policy_sets: str
-    reason: str
+    firewall_mode: str = ""
+    exemption: str = ""
+    categories: str = ""
+    policy_sets: str = ""
+    reason: str = ""
     purl: str
     url: str
 
@@ -163,53 +163,38 @@ def _urgency(row: Row) -> tuple[object, ...]:
 def _findings(view: SpaceView) -> Iterator[Row]:
     for snapshot in view.snapshots:
         for finding in snapshot.inventory.findings:
-            yield _finding(view, finding)
-
-
-def _finding(view: SpaceView, finding: Finding) -> Row:
-    return Row(
-        view.space,
-        view.owner,
-        *finding.key,
-        finding.artifact,
-        finding.version,
-        ",".join(finding.kinds),
-        finding.environments.get("prod"),
-        finding.environments.get("nonprod"),
-        finding.downloads,
-        finding.scan_status,
-        finding.firewall_mode,
-        exemption="",
-        categories="",
-        policy_sets="",
-        reason=finding.reason,
-        purl=finding.purl,
-        url=view.link(finding.key.registry),
-    )
+            yield Row(
+                **_place(view, finding),
+                finding=",".join(finding.kinds),
+                prod=finding.environments.get("prod"),
+                nonprod=finding.environments.get("nonprod"),
+                downloads=finding.downloads,
+                scan_status=finding.scan_status,
+                firewall_mode=finding.firewall_mode,
+                reason=finding.reason,
+            )
 
 
 def _violations(view: SpaceView) -> Iterator[Row]:
     for violation in view.listed.violations.named if view.listed.violations else ():
-        yield _violation(view, violation)
+        yield Row(
+            **_place(view, violation),
+            finding=VIOLATION,
+            scan_status=violation.verdict.scan_status,
+            exemption=violation.verdict.exemption,
+            categories=violation.categories,
+            policy_sets=violation.policy_sets,
+        )
 
 
-def _violation(view: SpaceView, violation: NamedViolation) -> Row:
-    return Row(
-        view.space,
-        view.owner,
-        *violation.key,
-        violation.artifact,
-        violation.version,
-        VIOLATION,
-        prod=None,
-        nonprod=None,
-        downloads=None,
-        scan_status=violation.verdict.scan_status,
-        firewall_mode="",
-        exemption=violation.verdict.exemption,
-        categories=violation.categories,
-        policy_sets=violation.policy_sets,
-        reason="",
-        purl=violation.purl,
-        url=view.link(violation.key.registry),
-    )
+def _place(view: SpaceView, found: Finding | NamedViolation) -> dict[str, Any]:
+    """Return the attributes that rows of both kinds have alike."""
+    return {
+        "space": view.space,
+        "owner": view.owner,
+        **found.key._asdict(),
+        "artifact": found.artifact,
+        "version": found.version,
+        "purl": found.purl,
+        "url": view.link(found.key.registry),
+    }
