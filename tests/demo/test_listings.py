@@ -3,7 +3,6 @@
 from collections import Counter
 
 import pytest
-import requests
 
 from exporter.demo.server import KEY, PREFIX
 from exporter.harness.registries import RegistryConfiguration, decode_firewall_mode
@@ -30,14 +29,6 @@ def violation(number, **fields):
 
 REGISTRIES = [registry_row(number, path=path_of(number)) for number in range(130)]
 VIOLATIONS = [violation(number) for number in range(260)]
-
-
-@pytest.fixture(scope="module")
-def session():
-    """A client that keeps its connections and takes nothing from the environment."""
-    with requests.Session() as session:
-        session.trust_env = False
-        yield session
 
 
 @pytest.fixture(scope="module")

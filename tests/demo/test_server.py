@@ -20,14 +20,6 @@ NOW = 1_795_000_000.0
 
 
 @pytest.fixture(scope="module")
-def session():
-    """A client that keeps its connections and takes nothing from the environment."""
-    with requests.Session() as session:
-        session.trust_env = False
-        yield session
-
-
-@pytest.fixture(scope="module")
 def demo():
     """The demo registry at a time that stands still."""
     with Registry(now=lambda: NOW) as registry:
