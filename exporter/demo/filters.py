@@ -64,7 +64,7 @@ def _mixed(rows: Sequence[Row], query: Query) -> Sequence[Row]:
 
 
 def identity(row: Row) -> tuple[Any, ...]:
-    """Return what tells one artifact version from all others."""
+    """Return the identity of an artifact version."""
     return *_artifact(row), row.get("artifactType"), row.get("version")
 
 
