@@ -68,8 +68,8 @@ REFUSED_AT_TIMES = Key("npm-remote", "node-ipc", "10.1.1")
 def violations(now: float) -> list[Row]:
     """Return the violations of all spaces at a time, in seconds since the Unix epoch.
 
-    Every version with the scan status BLOCKED or WARN is one, even if the firewall of its registry lets it through. Each
-    row has the `path` of its registry.
+    Every version with the scan status BLOCKED or WARN is one, even if the firewall of its registry lets it through.
+    Each row has the `path` of its registry.
     """
     return [row for registry in registries_at(now) for row in (*_entered(registry, now), *_refused(registry, now))]
 
