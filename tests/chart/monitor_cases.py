@@ -8,7 +8,7 @@ MONITORS = {
     "scrapeConfig": "ScrapeConfig",
     "probe": "Probe",
 }
-RELABELING = [{"action": "labeldrop", "regex": "x"}]
+RELABELING = [{"sourceLabels": ["x"]}]
 
 
 def monitor(kind, path, value):
@@ -38,6 +38,12 @@ CASES = [
         {"ServiceMonitor r-har-exporter spec.jobLabel": "j"},
         at("serviceMonitor.enabled", True),
     ),
+    (
+        "serviceMonitor.targetLabels",
+        ["a"],
+        {"ServiceMonitor r-har-exporter spec.targetLabels[0]": "a"},
+        at("serviceMonitor.enabled", True),
+    ),
     ("podMonitor.jobLabel", "j", {"PodMonitor r-har-exporter spec.jobLabel": "j"}, at("podMonitor.enabled", True)),
 ]
 for name, kind in MONITORS.items():
@@ -59,15 +65,20 @@ for name, kind in MONITORS.items():
             (
                 f"{name}.{rules}",
                 RELABELING,
-                {
-                    path: value
-                    for key, text in RELABELING[0].items()
-                    for path, value in monitor(kind, f"{rule}{key}", text).items()
-                },
+                # Lists in custom resources are replaced as a whole, so the default that the API server adds is there.
+                monitor(kind, f"{rule}sourceLabels[0]", "x") | monitor(kind, f"{rule}action", "replace"),
                 on,
             )
             for rules, rule in (("relabelings", relabelings), ("metricRelabelings", "metricRelabelings[0]."))
         ),
+        (f"{name}.sampleLimit", 9, {f"{kind} r-har-exporter spec.sampleLimit": 9}, on),
+        (f"{name}.scrapeClass", "c", {f"{kind} r-har-exporter spec.scrapeClass": "c"}, on),
     ]
     if name != "probe":
         CASES.append((f"{name}.honorLabels", False, monitor(kind, "honorLabels", False), on))
+    if name in {"serviceMonitor", "podMonitor"}:
+        spec = f"{kind} r-har-exporter spec"
+        CASES += [
+            (f"{name}.podTargetLabels", ["a"], {f"{spec}.podTargetLabels[0]": "a"}, on),
+            (f"{name}.attachMetadata", {"node": True}, {f"{spec}.attachMetadata.node": True}, on),
+        ]

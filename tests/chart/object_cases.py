@@ -28,6 +28,16 @@ CASES = [
         },
         {},
     ),
+    ("service.nodePort", 30000, {f"{SERVICE} spec.ports[0].nodePort": 30000}, at("service.type", "NodePort")),
+    ("service.clusterIP", "None", {f"{SERVICE} spec.clusterIP": "None"}, {}),
+    ("service.ipFamilyPolicy", "PreferDualStack", {f"{SERVICE} spec.ipFamilyPolicy": "PreferDualStack"}, {}),
+    ("service.ipFamilies", ["IPv6"], {f"{SERVICE} spec.ipFamilies[0]": "IPv6"}, {}),
+    (
+        "service.externalTrafficPolicy",
+        "Local",
+        {f"{SERVICE} spec.externalTrafficPolicy": "Local"},
+        at("service.type", "LoadBalancer"),
+    ),
     ("service.labels", {"a": "1"}, {f"{SERVICE} metadata.labels.a": "1"}, {}),
     ("service.annotations", {"a": "1"}, {f"{SERVICE} metadata.annotations.a": "1"}, {}),
     (
@@ -92,10 +102,24 @@ CASES = [
     ),
     (
         "prometheusRule.alerts",
-        {"One": {"for": "9m", "severity": "info", "labels": {"a": "1"}}},
+        {
+            "One": {
+                "for": "9m",
+                "keep_firing_for": "3m",
+                "severity": "info",
+                "labels": {"a": "1"},
+                "annotations": {"b": "2"},
+            }
+        },
         {
             f"{RULE} spec.groups[1].rules[0].{path}": value
-            for path, value in (("for", "9m"), ("labels.severity", "info"), ("labels.a", "1"))
+            for path, value in (
+                ("for", "9m"),
+                ("keep_firing_for", "3m"),
+                ("labels.severity", "info"),
+                ("labels.a", "1"),
+                ("annotations.b", "2"),
+            )
         },
         at("prometheusRule.enabled", True),
     ),
@@ -136,7 +160,12 @@ CASES = [
         at("prometheusRule.enabled", True),
     ),
     ("dashboards.namespace", "else", {f"{DASHBOARD} metadata.namespace": "else"}, at("dashboards.enabled", True)),
-    ("dashboards.labels", {"a": "1"}, {f"{DASHBOARD} metadata.labels.a": "1"}, at("dashboards.enabled", True)),
+    (
+        "dashboards.labels",
+        {"a": "1"},
+        {f"{one} metadata.labels.a": "1" for one in (DASHBOARD, SHOWN)},
+        at("dashboards", {"enabled": True, "grafanaOperator": {"enabled": True}}),
+    ),
     (
         "dashboards.annotations",
         {"a": "1"},
@@ -158,7 +187,10 @@ CASES = [
     (
         "dashboards.grafanaOperator.instanceSelector",
         {"matchLabels": {"a": "1"}},
-        {f"{SHOWN} spec.instanceSelector.matchLabels.a": "1"},
+        {
+            f"{SHOWN} spec.instanceSelector.matchLabels.a": "1",
+            f"{SHOWN} spec.instanceSelector.matchLabels.dashboards": None,
+        },
         at("dashboards", {"enabled": True, "grafanaOperator": {"enabled": True}}),
     ),
     (

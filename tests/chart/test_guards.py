@@ -76,6 +76,58 @@ GUARDS = {
         {"replicaCount": 3, "podDisruptionBudget": {"enabled": True, "minAvailable": "100%"}},
         "podDisruptionBudget.minAvailable 100% with 3 pods would block every node drain",
     ),
+    "budget of a percentage that blocks": (
+        {"replicaCount": 2, "podDisruptionBudget": {"enabled": True, "minAvailable": "90%"}},
+        "podDisruptionBudget.minAvailable 90% with 2 pods would block every node drain",
+    ),
+    "budget of half a pod": (
+        at("podDisruptionBudget", {"enabled": True, "minAvailable": "50%"}),
+        "podDisruptionBudget.minAvailable 50% with 1 pods would block every node drain",
+    ),
+    "budget of nothing": (
+        at("podDisruptionBudget", {"enabled": True, "maxUnavailable": 0}),
+        "podDisruptionBudget.maxUnavailable 0 with 1 pods would block every node drain",
+    ),
+    "port of a hidden proxy": (
+        {"proxy": {"existingSecret": {"name": "p"}}, "networkPolicy": {"enabled": True}},
+        "networkPolicy.enabled needs the port of the proxy, which is in proxy.existingSecret; set networkPolicy.egress",
+    ),
+    "port of no node": (
+        at("service.nodePort", 30000),
+        "service.nodePort has no effect with service.type ClusterIP; set service.type to NodePort or LoadBalancer.",
+    ),
+    "traffic of no node": (
+        at("service.externalTrafficPolicy", "Local"),
+        "service.externalTrafficPolicy has no effect with service.type ClusterIP",
+    ),
+    "headless and outside": (
+        at("service", {"type": "NodePort", "clusterIP": "None"}),
+        "service.clusterIP None is not possible with service.type NodePort; set service.type to ClusterIP.",
+    ),
+    "strategy of a StatefulSet": (
+        at("updateStrategy.type", "OnDelete"),
+        "updateStrategy.type OnDelete is not one of a Deployment; use RollingUpdate or Recreate.",
+    ),
+    "strategy of a Deployment": (
+        {"updateStrategy": {"type": "Recreate"}, "sharding": {"enabled": True}},
+        "updateStrategy.type Recreate is not one of a StatefulSet; use RollingUpdate or OnDelete.",
+    ),
+    "parameters of another strategy": (
+        at("updateStrategy", {"type": "Recreate", "rollingUpdate": {"maxSurge": 1}}),
+        "updateStrategy.rollingUpdate has no effect with updateStrategy.type Recreate",
+    ),
+    "ready after the deadline": (
+        at("minReadySeconds", 600),
+        "minReadySeconds 600 is not less than the deadline of 600 s of a rollout; increase progressDeadlineSeconds.",
+    ),
+    "a variable twice": (
+        {"extraEnv": [{"name": "HTTPS_PROXY", "value": "b"}], "proxy": {"url": "http://a"}},
+        "extraEnv sets HTTPS_PROXY, which the chart sets from proxy; remove it from extraEnv.",
+    ),
+    "a variable in place of a value": (
+        at("extraEnv", [{"name": "HAR_EXPORTER_LISTEN_ADDRESS", "value": ":1"}]),
+        "extraEnv sets HAR_EXPORTER_LISTEN_ADDRESS, which the chart sets from containerPort",
+    ),
     "two monitors": (
         {"serviceMonitor": {"enabled": True}, "podMonitor": {"enabled": True}},
         "serviceMonitor.enabled and podMonitor.enabled are both true, which would scrape each pod twice",
@@ -150,6 +202,16 @@ def test_every_guard_is_tested():
         assert any(re.search(pattern, one) for one in messages), sentence
 
 
+@pytest.mark.parametrize(
+    ("pods", "budget"),
+    [(0, {"minAvailable": 1}), (3, {"minAvailable": "50%"}), (2, {"maxUnavailable": "1%"}), (1, {"minAvailable": 0})],
+    ids=str,
+)
+def test_a_budget_that_lets_a_pod_go_is_accepted(pods, budget):
+    """A percentage is rounded up, as the disruption controller does, and without pods there is nothing to block."""
+    assert render(merged(MINIMUM, {"replicaCount": pods, "podDisruptionBudget": {"enabled": True, **budget}}))
+
+
 def test_a_timeout_as_long_as_the_interval_is_accepted():
     values = at("serviceMonitor", {"enabled": True, "interval": "1m", "scrapeTimeout": "60s"})
     assert render(merged(MINIMUM, values))
@@ -181,6 +243,20 @@ def test_a_misspelt_value_is_refused_by_name(path):
     message = refusal(merged(MINIMUM, at(f"{path}.mispelt".lstrip("."), 1)))
     assert "mispelt" in message
     assert all(name in message for name in path.split("."))
+
+
+@pytest.mark.parametrize(
+    ("path", "wrong"),
+    [
+        ("podDisruptionBudget.maxUnavailable", "500%"),
+        ("livenessProbe.successThreshold", 2),
+        ("startupProbe.successThreshold", 2),
+        ("updateStrategy.type", "Sometimes"),
+        ("service.ipFamilies", ["IPv5"]),
+    ],
+)
+def test_what_the_api_server_would_refuse_is_refused_before(path, wrong):
+    assert path.split(".")[-1] in refusal(merged(MINIMUM, at(path, wrong)))
 
 
 @pytest.mark.parametrize("path", STRICT)

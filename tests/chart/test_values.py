@@ -269,3 +269,44 @@ def test_an_umbrella_chart_may_give_its_condition_and_its_globals(given):
 def test_an_image_is_taken_as_people_paste_it(image, reference):
     values = merged(MINIMUM, {"image": {"registry": "", **image}})
     assert pod(render(values))["spec"]["containers"][0]["image"] == reference
+
+
+@pytest.mark.parametrize("path", ["serviceMonitor", "podMonitor", "scrapeConfig", "probe"])
+def test_an_empty_interval_leaves_interval_and_timeout_to_prometheus(path):
+    """The timeout of the chart could be longer than the interval of Prometheus, which would refuse the monitor."""
+    spec = render(merged(MINIMUM, at(path, {"enabled": True, "interval": ""})))
+    assert not [name for name in leaves(spec) if name.endswith(("nterval", "scrapeTimeout"))]
+
+
+def test_the_test_pod_can_be_switched_off():
+    before, after = render(MINIMUM), render(merged(MINIMUM, at("tests.enabled", False)))
+    assert [one["kind"] for one in before if one not in after] == ["Pod"]
+
+
+def test_a_test_that_passed_leaves_its_log():
+    """Helm reads the logs at the end, and fails if the pod is gone."""
+    annotations = only(render(MINIMUM), "Pod")["metadata"]["annotations"]
+    assert annotations["helm.sh/hook-delete-policy"] == "before-hook-creation"
+
+
+@pytest.mark.parametrize(
+    ("values", "ports"),
+    [
+        ({}, [443]),
+        ({"config": {"base_url": "https://harness.test:8443/x"}}, [8443]),
+        ({"config": {"base_url": "http://[2001:db8::1]", "allow_insecure_http": True}}, [80]),
+        ({"config": {"spaces": ["a", {"ref": "b", "base_url": "https://b.test:9443"}]}}, [443, 9443]),
+        ({"proxy": {"url": "http://proxy.test:3128"}}, [443, 3128]),
+        ({"config": {"proxy_url": "http://proxy.test"}}, [443, 80]),
+        ({"proxy": {"existingSecret": {"name": "p"}}, "networkPolicy": {"egressPorts": [8080]}}, [8080]),
+    ],
+    ids=str,
+)
+def test_the_network_policy_follows_the_ports_in_urls(values, ports):
+    own = {"apiKey": {"spaces": {"b": {"name": "k"}}}} if "b.test" in str(values) else {}
+    policy = only(render(merged(MINIMUM, at("networkPolicy.enabled", True), own, values)), "NetworkPolicy")
+    dns, harness = policy["spec"]["egress"]
+    assert {(one["port"], one["protocol"]) for one in dns["ports"]} == {
+        (port, protocol) for port in (53, 5353) for protocol in ("UDP", "TCP")
+    }
+    assert harness["ports"] == [{"port": port, "protocol": "TCP"} for port in ports]

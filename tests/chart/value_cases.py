@@ -10,7 +10,7 @@ WHOLE = {
     *(f"{name}.enabled" for name in (*MONITORS, "prometheusRule", "dashboards", "dashboards.grafanaOperator")),
     *("networkPolicy.enabled", "podDisruptionBudget.enabled", "sharding.enabled", "serviceAccount.create"),
     *("nameOverride", "fullnameOverride", "namespaceOverride", "commonLabels", "commonAnnotations"),
-    *("apiKey.value", "apiKey.spaces", "serviceAccount.name"),
+    *("apiKey.value", "apiKey.spaces", "serviceAccount.name", "tests.enabled"),
 }
 
 KINDS = {

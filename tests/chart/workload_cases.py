@@ -36,6 +36,12 @@ CASES = [
     ),
     ("global.imageRegistry", "mirror", images("mirror/har-exporter:0.1.0"), at("image.registry", "example.com")),
     ("global.imagePullSecrets", ["a"], both(".imagePullSecrets[0].name", "a"), {}),
+    (
+        "imagePullSecrets",
+        [{"name": "b"}, "a"],
+        both(".imagePullSecrets[1].name", "b"),
+        at("global.imagePullSecrets", ["a"]),
+    ),
     ("config", {"page_size": 7}, {"settings page_size": 7}, {}),
     (
         "apiKey.existingSecret.name",
@@ -156,6 +162,9 @@ CASES = [
         at("sharding.enabled", True),
     ),
     ("updateStrategy", {"rollingUpdate": {"maxSurge": 0}}, {f"{DEPLOYMENT}.strategy.rollingUpdate.maxSurge": 0}, {}),
+    ("workloadAnnotations", {"a": "1"}, {"Deployment r-har-exporter metadata.annotations.a": "1"}, {}),
+    ("minReadySeconds", 9, {f"{DEPLOYMENT}.minReadySeconds": 9}, {}),
+    ("progressDeadlineSeconds", 9, {f"{DEPLOYMENT}.progressDeadlineSeconds": 9}, {}),
     ("revisionHistoryLimit", 9, {f"{DEPLOYMENT}.revisionHistoryLimit": 9}, {}),
     (
         "resources",
@@ -182,7 +191,30 @@ CASES = [
     ("livenessProbe", {"periodSeconds": 99}, {f"{CONTAINER}.livenessProbe.periodSeconds": 99}, {}),
     ("readinessProbe", {"periodSeconds": 99}, {f"{CONTAINER}.readinessProbe.periodSeconds": 99}, {}),
     ("podLabels", {"a": "b"}, {f"{DEPLOYMENT}.template.metadata.labels.a": "b"}, {}),
-    ("podAnnotations", {"a": "1"}, {f"{DEPLOYMENT}.template.metadata.annotations.a": "1"}, {}),
+    (
+        "startupProbe",
+        {"failureThreshold": 9},
+        {
+            f"{CONTAINER}.startupProbe.{path}": value
+            for path, value in (
+                ("failureThreshold", 9),
+                ("httpGet.path", "/-/healthy"),
+                ("httpGet.port", "http"),
+                ("httpGet.scheme", "HTTP"),
+            )
+        },
+        {},
+    ),
+    ("lifecycle", {"preStop": {}}, {f"{CONTAINER}.lifecycle.preStop": {}}, {}),
+    (
+        "podAnnotations",
+        {"a": "1"},
+        {
+            f"{DEPLOYMENT}.template.metadata.annotations.a": "1",
+            "Pod/test r-har-exporter-test metadata.annotations.a": "1",
+        },
+        {},
+    ),
     ("nodeSelector", {"a": "1"}, both(".nodeSelector.a", "1"), {}),
     ("affinity", {"podAffinity": {}}, both(".affinity.podAffinity", {}), {}),
     ("tolerations", [{"key": "k"}], both(".tolerations[0].key", "k"), {}),
@@ -201,6 +233,16 @@ CASES = [
     ),
     ("priorityClassName", "high", both(".priorityClassName", "high"), {}),
     ("runtimeClassName", "gvisor", both(".runtimeClassName", "gvisor"), {}),
+    ("schedulerName", "mine", both(".schedulerName", "mine"), {}),
+    ("automountServiceAccountToken", True, both(".automountServiceAccountToken", True), {}),
+    (
+        "hostNetwork",
+        True,
+        both(".hostNetwork", True)
+        | both(".dnsPolicy", "ClusterFirstWithHostNet")
+        | {f"{CONTAINER}.ports[0].hostPort": 10981},
+        {},
+    ),
     ("hostAliases", [{"ip": "192.0.2.1"}], both(".hostAliases[0].ip", "192.0.2.1"), {}),
     ("dnsPolicy", "Default", both(".dnsPolicy", "Default"), {}),
     ("dnsConfig", {"nameservers": ["192.0.2.1"]}, both(".dnsConfig.nameservers[0]", "192.0.2.1"), {}),

@@ -101,13 +101,75 @@
 {{- if and $values.sharding.enabled (ne (int $values.replicaCount) 1) -}}
 {{- fail "replicaCount has no effect with sharding.enabled; leave it at 1 and set sharding.shards." -}}
 {{- end -}}
+{{- include "har-exporter.guardStrategy" . -}}
+{{- include "har-exporter.guardEnv" . -}}
 {{- $budget := $values.podDisruptionBudget -}}
+{{- $least := toString $budget.minAvailable -}}
+{{- $most := toString $budget.maxUnavailable -}}
 {{- if $budget.enabled -}}
-{{- if and (ne (toString $budget.minAvailable) "") (ne (toString $budget.maxUnavailable) "") -}}
+{{- if and $least $most -}}
 {{- fail "podDisruptionBudget.minAvailable and podDisruptionBudget.maxUnavailable are both set; set only one of them." -}}
 {{- end -}}
-{{- if or (eq (toString $budget.minAvailable) "100%") (and (regexMatch "^[0-9]+$" (toString $budget.minAvailable)) (ge (int $budget.minAvailable) $pods)) -}}
-{{- fail (printf "podDisruptionBudget.minAvailable %s with %d pods would block every node drain; use podDisruptionBudget.maxUnavailable, or more pods." (toString $budget.minAvailable) $pods) -}}
+{{- $stopped := include "har-exporter.share" (list (default "1" $most) $pods) | int -}}
+{{- if $least -}}{{- $stopped = include "har-exporter.share" (list $least $pods) | int | sub $pods -}}{{- end -}}
+{{- if and (gt $pods 0) (lt (int $stopped) 1) -}}
+{{- fail (printf "podDisruptionBudget.%s %s with %d pods would block every node drain; use podDisruptionBudget.maxUnavailable 1, or more pods." (empty $least | ternary "maxUnavailable" "minAvailable") (default $most $least) $pods) -}}
+{{- end -}}
+{{- end -}}
+{{- if and $values.networkPolicy.enabled $values.proxy.existingSecret.name (not $values.networkPolicy.egressPorts) -}}
+{{- fail "networkPolicy.enabled needs the port of the proxy, which is in proxy.existingSecret; set networkPolicy.egressPorts." -}}
+{{- end -}}
+{{- if eq $values.service.type "ClusterIP" -}}
+{{- range $name := list "nodePort" "externalTrafficPolicy" -}}
+{{- if get $values.service $name -}}
+{{- fail (printf "service.%s has no effect with service.type ClusterIP; set service.type to NodePort or LoadBalancer." $name) -}}
+{{- end -}}
+{{- end -}}
+{{- else if eq $values.service.clusterIP "None" -}}
+{{- fail (printf "service.clusterIP None is not possible with service.type %s; set service.type to ClusterIP." $values.service.type) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Number of pods in an amount, rounded up as the disruption controller does. Takes [number or percentage, pods]. */}}
+{{- define "har-exporter.share" -}}
+{{- $amount := index . 0 -}}
+{{- $number := $amount | trimSuffix "%" | int -}}
+{{- hasSuffix "%" $amount | ternary (div (add (mul $number (index . 1)) 99) 100) $number -}}
+{{- end -}}
+
+{{- define "har-exporter.guardStrategy" -}}
+{{- $values := .Values -}}
+{{- $type := $values.updateStrategy.type -}}
+{{- $kind := $values.sharding.enabled | ternary "StatefulSet" "Deployment" -}}
+{{- $other := $values.sharding.enabled | ternary "Recreate" "OnDelete" -}}
+{{- if eq $type $other -}}
+{{- fail (printf "updateStrategy.type %s is not one of a %s; use RollingUpdate or %s." $type $kind ($values.sharding.enabled | ternary "OnDelete" "Recreate")) -}}
+{{- end -}}
+{{- if and $values.updateStrategy.rollingUpdate (ne $type "RollingUpdate") -}}
+{{- fail (printf "updateStrategy.rollingUpdate has no effect with updateStrategy.type %s; set it to null, or the type to RollingUpdate." $type) -}}
+{{- end -}}
+{{- $deadline := int $values.progressDeadlineSeconds | default 600 -}}
+{{- if and (eq $kind "Deployment") (ge (int $values.minReadySeconds) $deadline) -}}
+{{- fail (printf "minReadySeconds %d is not less than the deadline of %d s of a rollout; increase progressDeadlineSeconds." (int $values.minReadySeconds) $deadline) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Environment variables that would override what the chart derives from its values. */}}
+{{- define "har-exporter.guardEnv" -}}
+{{- $sources := dict
+  "HAR_EXPORTER_CONFIG" "config"
+  "HAR_EXPORTER_LISTEN_ADDRESS" "containerPort"
+  "HAR_EXPORTER_SHARD" "sharding"
+  "HAR_EXPORTER_SHARDS" "sharding"
+  "HAR_EXPORTER_WEB_CONFIG_FILE" "webConfig"
+-}}
+{{- with .Values.proxy -}}
+{{- if or .url .existingSecret.name -}}{{- $_ := set $sources "HTTPS_PROXY" "proxy" -}}{{- end -}}
+{{- if .noProxy -}}{{- $_ := set $sources "NO_PROXY" "proxy.noProxy" -}}{{- end -}}
+{{- end -}}
+{{- range .Values.extraEnv -}}
+{{- if hasKey $sources (toString .name) -}}
+{{- fail (printf "extraEnv sets %s, which the chart sets from %s; remove it from extraEnv." .name (get $sources .name)) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
@@ -116,7 +178,7 @@
 {{- $values := .Values -}}
 {{- range $name := list "serviceMonitor" "podMonitor" "scrapeConfig" "probe" -}}
 {{- $monitor := get $values $name -}}
-{{- if and $monitor.enabled (gt (include "har-exporter.milliseconds" $monitor.scrapeTimeout | int64) (include "har-exporter.milliseconds" $monitor.interval | int64)) -}}
+{{- if and $monitor.enabled $monitor.interval (gt (include "har-exporter.milliseconds" $monitor.scrapeTimeout | int64) (include "har-exporter.milliseconds" $monitor.interval | int64)) -}}
 {{- fail (printf "%s.scrapeTimeout %s is longer than %s.interval %s; reduce the timeout or increase the interval." $name $monitor.scrapeTimeout $name $monitor.interval) -}}
 {{- end -}}
 {{- end -}}

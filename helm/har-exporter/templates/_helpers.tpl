@@ -106,17 +106,35 @@ basicAuth:
 {{- $monitor := index . 1 -}}
 port: http
 path: /metrics
-interval: {{ $monitor.interval }}
+{{- with $monitor.interval }}
+interval: {{ . }}
 scrapeTimeout: {{ $monitor.scrapeTimeout }}
+{{- end }}
 honorLabels: {{ $monitor.honorLabels }}
 {{ include "har-exporter.access" . }}
 {{- with $monitor.relabelings }}
 relabelings:
-  {{- toYaml . | nindent 2 }}
+  {{- include "har-exporter.relabelings" . | nindent 2 }}
 {{- end }}
 {{- with $monitor.metricRelabelings }}
 metricRelabelings:
-  {{- toYaml . | nindent 2 }}
+  {{- include "har-exporter.relabelings" . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{/* Fields of the spec that monitors share, as far as they are given. Takes the values of the monitor. */}}
+{{- define "har-exporter.monitor" -}}
+{{- range $name := list "sampleLimit" "scrapeClass" "targetLabels" "podTargetLabels" "attachMetadata" }}
+{{- with get $ $name }}
+{{ $name }}: {{ toJson . }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* Relabelings with the default action, which the API server would add: the lists would then differ for ever. */}}
+{{- define "har-exporter.relabelings" -}}
+{{- range . }}
+- {{- merge (deepCopy .) (dict "action" "replace") | toYaml | nindent 2 }}
 {{- end }}
 {{- end -}}
 

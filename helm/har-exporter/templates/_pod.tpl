@@ -1,13 +1,15 @@
 {{/* Common parts of the workload pods and the test pod. Takes the root. */}}
 {{- define "har-exporter.podBasics" -}}
 serviceAccountName: {{ include "har-exporter.serviceAccountName" . | quote }}
-automountServiceAccountToken: false
+automountServiceAccountToken: {{ .Values.automountServiceAccountToken }}
 enableServiceLinks: false
-{{- with .Values.global.imagePullSecrets }}
+{{- $secrets := list }}
+{{- range concat .Values.global.imagePullSecrets .Values.imagePullSecrets }}
+{{- $secrets = append $secrets (kindIs "string" . | ternary (dict "name" .) .) }}
+{{- end }}
+{{- with uniq $secrets }}
 imagePullSecrets:
-  {{- range . }}
-  - name: {{ (kindIs "string" . | ternary (dict "name" .) .).name | quote }}
-  {{- end }}
+  {{- toYaml . | nindent 2 }}
 {{- end }}
 securityContext:
   {{- toYaml .Values.podSecurityContext | nindent 2 }}
@@ -17,10 +19,16 @@ securityContext:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end }}
-{{- range $name := list "priorityClassName" "runtimeClassName" "dnsPolicy" }}
+{{- range $name := list "priorityClassName" "runtimeClassName" "schedulerName" }}
 {{- with get $.Values $name }}
 {{ $name }}: {{ . | quote }}
 {{- end }}
+{{- end }}
+{{- if .Values.hostNetwork }}
+hostNetwork: true
+{{- end }}
+{{- with default (.Values.hostNetwork | ternary "ClusterFirstWithHostNet" "") .Values.dnsPolicy }}
+dnsPolicy: {{ . | quote }}
 {{- end }}
 volumes:
   {{- include "har-exporter.volumes" . | nindent 2 }}
@@ -30,6 +38,7 @@ volumes:
 - name: config
   configMap:
     name: {{ include "har-exporter.fullname" . }}
+    defaultMode: 0644
 {{- with include "har-exporter.keySources" . | trim }}
 - name: keys
   projected:
@@ -137,4 +146,21 @@ httpGet:
   scheme: {{ include "har-exporter.scheme" $root | upper }}
 {{- end }}
 {{ toYaml (index . 2) }}
+{{- end -}}
+
+{{/*
+Update strategy with the parameters that the API server would add. What Helm 4 did not set it does not remove, and other
+types refuse them.
+*/}}
+{{- define "har-exporter.strategy" -}}
+{{- $strategy := deepCopy .Values.updateStrategy -}}
+{{- if eq $strategy.type "RollingUpdate" -}}
+{{- $usual := .Values.sharding.enabled | ternary (dict "partition" 0) (dict "maxSurge" "25%" "maxUnavailable" "25%") -}}
+{{- $rolling := default dict $strategy.rollingUpdate -}}
+{{- range $name, $value := $usual -}}
+{{- if not (hasKey $rolling $name) -}}{{- $_ := set $rolling $name $value -}}{{- end -}}
+{{- end -}}
+{{- $_ := set $strategy "rollingUpdate" $rolling -}}
+{{- end -}}
+{{- toYaml $strategy -}}
 {{- end -}}

@@ -43,6 +43,19 @@ The key file of a space is named after the space, with ~ instead of /, because t
 {{- include "har-exporter.entry" . | trimSuffix "/**" -}}
 {{- end -}}
 
+{{/* TCP ports in the URLs of Harness and of the proxy, as JSON. */}}
+{{- define "har-exporter.egressPorts" -}}
+{{- $urls := list (default "https://app.harness.io" .Values.config.base_url) .Values.proxy.url .Values.config.proxy_url -}}
+{{- range .Values.config.spaces -}}{{- if kindIs "map" . -}}{{- $urls = append $urls .base_url -}}{{- end -}}{{- end -}}
+{{- $ports := list -}}
+{{- range compact $urls -}}
+{{- $url := . | trim | lower | urlParse -}}
+{{- $usual := eq $url.scheme "http" | ternary 80 443 -}}
+{{- $ports = append $ports (regexFind ":[0-9]+$" $url.host | trimPrefix ":" | default $usual | int) -}}
+{{- end -}}
+{{- $ports | uniq | toJson -}}
+{{- end -}}
+
 {{/* Name of the Secret with the common key; empty if there is none. */}}
 {{- define "har-exporter.keySecret" -}}
 {{- if .Values.apiKey.value -}}{{- include "har-exporter.fullname" . -}}{{- else -}}{{- .Values.apiKey.existingSecret.name -}}{{- end -}}
@@ -72,6 +85,7 @@ The key file of a space is named after the space, with ~ instead of /, because t
 {{- if .name -}}
 configMap:
   name: {{ .name | quote }}
+  defaultMode: 0644
   items:
     - key: {{ .key | quote }}
       path: ca.crt
