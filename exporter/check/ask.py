@@ -23,6 +23,7 @@ from exporter.harness.errors import RefreshError
 from exporter.harness.keys import account_of
 from exporter.harness.page import decode_page
 from exporter.inventory.refresh import Refresher, SpaceStatus
+from exporter.inventory.registries import Registries
 from exporter.inventory.snapshot import Snapshot
 from exporter.labels import clean
 from exporter.metrics.space_families import SPACE_FAMILIES
@@ -62,7 +63,7 @@ def check_spaces(
     client_of = {space.ref: clients.of(space, settings) for space in served}
     requests: Counter[SharedClient] = Counter()
     for space in served:
-        requests[client_of[space.ref]] += _PAGE_REQUESTS + len(space.registries)
+        requests[client_of[space.ref]] += _PAGE_REQUESTS + len(space.registries) * (space.ref in settings.named)
     questions: dict[str, _Question] = {}
     for space in served:
         client = client_of[space.ref]
@@ -85,6 +86,9 @@ def check_spaces(
     wait(refresher.start())
     for asked in [workers[name].submit(lambda name: questions[name].open_registries(), name) for name in questions]:
         asked.result()
+    for space in served:
+        if space.entry in discovery.found:
+            questions[space.ref].find_registries(discovery.found[space.entry])
     known = {space: len(found) for listed in discovery.found.values() for space, found in listed.spaces.items()}
     for name, question in questions.items():
         question.count_registries(known.get(name), sources)
@@ -128,6 +132,7 @@ class _Question:
         self._undiscovered = undiscovered
         self._registries: int | None = None
         self._space = space
+        self._own_entry = space.ref in settings.named
         self._client = client
         self._settings = settings
         self._clock = clock
@@ -164,7 +169,8 @@ class _Question:
 
         The API returns an empty page for an unknown registry.
         """
-        if self._first is None:
+        # A filter of all spaces below another names registries that each of them need not have.
+        if self._first is None or not self._own_entry:
             return
         seen = {key.registry for key in self._first.snapshot.inventory.registries}
         unseen = [registry for registry in self._space.registries if clean(registry) not in seen]
@@ -172,6 +178,11 @@ class _Question:
         rows = {registry: 0 if self._first.requests == 1 else self._rows_of(registry) for registry in unseen}
         self._unlisted = tuple(registry for registry, number in rows.items() if number == 0)
         self._unknown = tuple(registry for registry, number in rows.items() if number is None)
+
+    def find_registries(self, below: Registries) -> None:
+        """Look up each configured registry among those of the space and all spaces below it."""
+        found = {key.registry for registries in below.spaces.values() for key in registries}
+        self._unlisted = tuple(registry for registry in self._space.registries if clean(registry) not in found)
 
     def _rows_of(self, registry: str) -> int | None:
         """Return how many rows a registry lists, at most one; None if it could not be asked for."""
@@ -202,6 +213,7 @@ class _Question:
             series=sum(1 for family in SPACE_FAMILIES for _ in family.samples(view)),
             rows=self._tally.rows if self._tally else (),
             registries=self._registries,
+            own_entry=self._own_entry,
             unlisted=self._unlisted,
             unknown=self._unknown,
         )

@@ -34,6 +34,7 @@ class CheckedSpace:
         series: time series of the first page.
         rows: its rows.
         registries: number of its registries, if it has no artifacts; None if that is not known.
+        own_entry: whether it has an entry of its own, not one for all spaces below another.
         unlisted: configured registries that list nothing.
         unknown: configured registries that could not be asked for.
     """
@@ -46,6 +47,7 @@ class CheckedSpace:
     series: int
     rows: Sequence[Artifact] = ()
     registries: int | None = None
+    own_entry: bool = True
     unlisted: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
 
@@ -311,16 +313,24 @@ def _registry_warnings(one: CheckedSpace) -> Iterator[str]:
         yield f"registries: could not ask for {', '.join(map(clean, one.unknown))}: try again"
 
 
-def _page_warnings(one: CheckedSpace, snapshot: Snapshot, settings: Settings) -> Iterator[str]:
+def _empty_warnings(one: CheckedSpace) -> Iterator[str]:
     filters = [name for name in _FILTERS if getattr(one.space, name) not in {(), None}]
-    if _rows(snapshot) == 0 and one.registries:
+    # A space below the one of an entry that ends in /** need not have the registries that the entry names.
+    if "registries" in filters and not one.own_entry:
+        return
+    if one.registries:
         them = ", ".join(filters) or "them"
         yield f"nothing is listed, although there are {one.registries:,} registries: check {them}"
-    # The root of an entry that ends in /** need not have a registry of its own.
-    elif _rows(snapshot) == 0 and not one.space.descendants and not (one.unlisted and filters == ["registries"]):
+    # The root of such an entry need not have a registry of its own.
+    elif not one.space.descendants and not (one.unlisted and filters == ["registries"]):
         wider = "" if one.space.project else "; for those of organizations and projects below, write /** at the end"
         yield f"nothing is listed: check {', '.join(filters) or 'spaces'}{wider}"
-    elif one.requests is None:
+
+
+def _page_warnings(one: CheckedSpace, snapshot: Snapshot, settings: Settings) -> Iterator[str]:
+    nothing = [] if _rows(snapshot) else [*_empty_warnings(one)]
+    yield from nothing
+    if one.requests is None and not nothing:
         yield "the API does not report how many artifacts there are: only a refresh shows what it costs"
     yield from ineffective_filters(one.rows, one.space)
     if snapshot.page_size < (settings.page_size or SAFE_PAGE_SIZE):

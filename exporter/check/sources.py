@@ -93,6 +93,4 @@ class SourceQuestions:
         return decode_violations(ask(ViolationsListing(space.ref), 0, 1), now, rows_asked=1)
 
     def _reads(self, entry: Space) -> EntryReads:
-        return EntryReads(
-            entry, self._clients.of(entry, self._settings), self._settings, self._clock, registries=lambda: None
-        )
+        return EntryReads(entry, self._clients.of(entry, self._settings), self._settings, self._clock)

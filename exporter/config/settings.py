@@ -245,6 +245,11 @@ class Settings(BaseSettings):
         """Return the spaces of all shards, in the configured order, and after them those that were found below them."""
         return spaces_of(self.spaces, self.resolve, found)
 
+    @property
+    def named(self) -> frozenset[str]:
+        """The names of the spaces that have an entry of their own."""
+        return frozenset(entry.scope for entry in self.spaces if not entry.descendants)
+
     def serves(self, space: Space) -> bool:
         """Return whether this shard serves a space."""
         return shard_of(space.ref, self.shards) == self.shard

@@ -86,6 +86,11 @@ class Space:
         return parts_of(self.ref)[2]
 
 
+def covers(root: Space, entry: Space) -> bool:
+    """Return whether an entry that ends in `/**` lists everything of another one, for the same key."""
+    return root.descendants and root.upstream == entry.upstream and is_below(entry.ref, root.ref)
+
+
 def asked_for_sources(entries: Collection[Space], serves: Callable[[Space], bool]) -> tuple[Space, ...]:
     """Return the entries that are asked for registries and violations.
 
@@ -97,14 +102,13 @@ def asked_for_sources(entries: Collection[Space], serves: Callable[[Space], bool
     """
     roots = [entry for entry in entries if entry.descendants]
 
-    def covers(root: Space, entry: Space) -> bool:
+    def is_first(root: Space, entry: Space) -> bool:
         # Of two roots that differ in case only, the first one covers the second.
         same = entry.descendants and root.ref.lower() == entry.ref.lower()
-        first = not same or roots.index(root) < roots.index(entry)
-        return first and root.upstream == entry.upstream and is_below(entry.ref, root.ref)
+        return not same or roots.index(root) < roots.index(entry)
 
     def covered(entry: Space) -> bool:
-        return any(covers(root, entry) for root in roots if root is not entry)
+        return any(covers(root, entry) and is_first(root, entry) for root in roots if root is not entry)
 
     return tuple(entry for entry in entries if not covered(entry) and (entry.descendants or serves(entry)))
 

@@ -3,10 +3,10 @@
 import random
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from functools import cache, partial
-from typing import NamedTuple
+from types import MappingProxyType
 
 import structlog
 
@@ -16,14 +16,13 @@ from exporter.config.settings import OnReload, Settings
 from exporter.config.spaces import Space
 from exporter.engine.clients import Clients
 from exporter.engine.generation import Generation, OnPage, new_walker, view_of
-from exporter.engine.listed import Lists
+from exporter.engine.listed import Listed
 from exporter.engine.memory import return_large_blocks
 from exporter.engine.probes import MOST_TARGETS, Probes
 from exporter.engine.sources import Sources
 from exporter.harness.counters import ApiCounters
 from exporter.harness.errors import AuthError
 from exporter.inventory.journal import Journal, facts_of
-from exporter.inventory.listed import NOT_LISTED, SpaceLists
 from exporter.inventory.refresh import SpaceRefresher, SpaceStatus, Submit, Walk
 from exporter.inventory.snapshot import Snapshot
 from exporter.metrics.exposition import Exposition
@@ -34,15 +33,8 @@ from exporter.texts import SettingsError
 _log = structlog.get_logger()
 _SWITCH_INTERVAL = 0.0002
 
+_NOTHING: Mapping[str, Listed] = MappingProxyType({})
 _JOURNAL_OF_PROBES = 10 * MOST_TARGETS  # spaces, so that one that was dropped for a while is not logged as new
-
-
-class _Listed(NamedTuple):
-    """What was listed of each space of a generation, which is worked out once."""
-
-    lists: Lists
-    generation: Generation
-    of_space: Mapping[str, SpaceLists]
 
 
 class App:
@@ -91,7 +83,7 @@ class App:
         # The state of a reload: replaced as a whole, never changed in place.
         self.sources = Sources(settings, self.clients, clock, on_found=self._spaces_found, on_tried=self._start_roots)
         self._now = self._generation(settings)
-        self._listed: _Listed | None = None
+        self._listed: Mapping[str, Listed] = {}
         self.refresher = self._refresher(self._now.walks, self._now.submit, self._refreshed)
         self.exposition = Exposition(self.views, self._process_view, self.sources.views)
         self.probes = Probes(
@@ -202,9 +194,10 @@ class App:
 
     def _refreshed(self, status: SpaceStatus) -> None:
         (self._on_refresh or self._journal.record)(status)
-        space = self._now.spaces.get(status.space)
-        if space and status.up and status.snapshot:
-            self._journal.record_registries(space.ref, space.registries, status.snapshot)
+        # A filter of all spaces below another names registries that each of them need not have.
+        if status.space in self._now.named and status.up and status.snapshot:
+            registries = self._now.spaces[status.space].registries
+            self._journal.record_registries(status.space, registries, status.snapshot)
 
     def _refresher(
         self, walks: Mapping[str, Walk], submit: Submit, on_refresh: Callable[[SpaceStatus], None]
@@ -249,24 +242,23 @@ class App:
         """Return what is exported of every space of /metrics."""
         with self._lock:
             generation, statuses = self._now, self.refresher.statuses()
-        listed = self._lists_of(generation)
+        # Kept, so that unchanged lists stay the same object, and are not rendered again.
+        self._listed = listed = self._lists_of(generation.spaces.values(), statuses, self._listed)
         return tuple(
-            view_of(generation.spaces[status.space], status, generation.settings, listed[status.space])
+            view_of(generation.spaces[status.space], status, generation.settings, listed[status.space].lists)
             for status in statuses
         )
 
     def _space_view(self, space: Space, status: SpaceStatus) -> SpaceView:
         """Return what is exported of a space of /probe."""
-        generation = self._now
-        return view_of(space, status, generation.settings, self._lists_of(generation).get(space.ref, NOT_LISTED))
+        listed = self._lists_of([space], [status])
+        return view_of(space, status, self.settings, listed[space.ref].lists)
 
-    def _lists_of(self, generation: Generation) -> Mapping[str, SpaceLists]:
-        """Return what the sources listed of each space of /metrics."""
-        lists, listed = self.sources.lists(), self._listed
-        if listed is None or listed.lists != lists or listed.generation is not generation:
-            of_space = lists.by_space(generation.spaces.values(), generation.settings.registries_limit)
-            self._listed = listed = _Listed(lists, generation, of_space)
-        return listed.of_space
+    def _lists_of(
+        self, spaces: Iterable[Space], statuses: Iterable[SpaceStatus], before: Mapping[str, Listed] = _NOTHING
+    ) -> Mapping[str, Listed]:
+        first = {status.space: status.snapshot.inventory.registries for status in statuses if status.snapshot}
+        return self.sources.lists().by_space(spaces, first, self.settings.registries_limit, before)
 
     def _process_view(self) -> ProcessView:
         version, _, revision = __version__.partition("+")

@@ -45,7 +45,8 @@ class Discovery:
 
     def lacks(self, entry: str, registries: Registries) -> bool:
         """Return whether a read of an entry does not name a space that an earlier one did."""
-        return bool(self._found.get(entry, frozenset()) - registries.found)
+        before = self._found.get(entry, frozenset())
+        return bool(before - _spelled(registries.found, before))
 
     def take(self, entry: str, registries: Registries, named: frozenset[str] = frozenset()) -> None:
         """Take note of what a read of an entry found.
@@ -58,7 +59,9 @@ class Discovery:
         with self._lock:
             before = self._found.get(entry, frozenset())
             # A space is gone only if every page that could name it was read.
-            found = registries.found | (before & named if registries.whole else before)
+            found = _spelled(registries.found, before) | (
+                before & _spelled(named, before) if registries.whole else before
+            )
             self._set({**self._registries, entry: registries})
             if registries.descendants:
                 self._found = {**self._found, entry: found}
@@ -77,3 +80,9 @@ class Discovery:
         self._registries = registries
         # Worked out once, as each walk looks its space up.
         self._listed = by_space({entry: known.spaces for entry, known in registries.items()})
+
+
+def _spelled(spaces: Collection[str], before: Collection[str]) -> frozenset[str]:
+    """Return spaces in the spelling that they were first found in, as the case of scopes makes no difference."""
+    known = {space.lower(): space for space in before}
+    return frozenset(known.get(space.lower(), space) for space in spaces)

@@ -1,7 +1,7 @@
 """Reads of one entry of `spaces`: its registries, their firewall modes, and the violations in them."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
@@ -9,12 +9,15 @@ from typing import Generic, TypeVar
 
 from exporter.clock import Clock, Stopped
 from exporter.config.settings import OnReload, Settings
-from exporter.config.spaces import Space
+from exporter.config.spaces import Space, covers
 from exporter.engine.clients import Clients, SharedClient
+from exporter.engine.discovery import Discovery
+from exporter.engine.listed import filter_of
 from exporter.harness.client import Source
 from exporter.harness.errors import BadShapeError, ForbiddenError, NotFoundError, RefreshError
 from exporter.inventory.firewall import FirewallModes, read_firewall_modes
-from exporter.inventory.registries import Registries, read_registries
+from exporter.inventory.registries import Filter, Registries, read_registries
+from exporter.inventory.snapshot import RegistryKey
 from exporter.inventory.sources import AskPage, Reading
 from exporter.inventory.violations import Violations, read_violations
 from exporter.labels import REGISTRIES, VIOLATIONS
@@ -53,7 +56,9 @@ class EntryReads:
         client: SharedClient,
         settings: Settings,
         clock: Clock,
-        registries: Callable[[], Registries | None],
+        *,
+        registries: Callable[[], Registries | None] = lambda: None,
+        filters: Callable[[], Mapping[str, Filter]] = dict,
     ) -> None:
         """Ask for nothing yet.
 
@@ -63,13 +68,14 @@ class EntryReads:
             settings: the settings.
             clock: source of time.
             registries: returns the registries of the entry that were read last, if any.
+            filters: returns the filter of each space that its violations may be in, by its name in lower case.
         """
         self._entry = entry
         self._shared = client  # which ends with the last reference to it
         self._client = client.client
         self._settings = settings
         self._clock = clock
-        self._known = registries
+        self._known, self._filters = registries, filters
         self._nothing = Registries(entry.ref, entry.descendants, {}, Reading())
         self._placed_by: Registries | None = None
         self._whole_until = 0.0
@@ -134,8 +140,8 @@ class EntryReads:
                 self.asker(cancelled),
                 registries,
                 asked,
+                filters=self._filters(),
                 findings_limit=self._settings.findings_limit,
-                registries_limit=self._settings.registries_limit,
                 last=known,
                 label=self._client.label,
             )
@@ -168,18 +174,17 @@ class Entries:
         firewall_modes: the read of their firewall modes; likewise.
         violations: the read of the violations of each; likewise.
         at_once: whether the rate allows a request for each of them at once.
+        keeps: the settings that say which of the violations that are read are kept.
     """
 
-    def __init__(
-        self, settings: Settings, clients: Clients, clock: Clock, known: Callable[[str], Registries | None]
-    ) -> None:
+    def __init__(self, settings: Settings, clients: Clients, clock: Clock, discovery: Discovery) -> None:
         """Ask for nothing yet.
 
         Args:
             settings: valid settings.
             clients: the clients of all servers and keys.
             clock: source of time.
-            known: returns the registries of an entry that were read last, if any.
+            discovery: the registries that were read last, and the spaces that they name.
 
         Raises:
             SettingsError: a key file can no longer be used.
@@ -187,7 +192,14 @@ class Entries:
         self.settings = settings
         self.spaces = {space.entry: space for space in settings.asked_for_sources}
         reads = {
-            name: EntryReads(space, clients.of(space, settings), settings, clock, partial(known, name))
+            name: EntryReads(
+                space,
+                clients.of(space, settings),
+                settings,
+                clock,
+                registries=partial(discovery.registries, name),
+                filters=partial(self._filters, space),
+            )
             for name, space in self.spaces.items()
         }
         listed = reads if REGISTRIES in settings.sources else {}
@@ -195,15 +207,24 @@ class Entries:
         self.firewall_modes = {name: read.firewall_modes for name, read in listed.items()}
         wanted = reads if VIOLATIONS in settings.sources else {}
         self.violations = {name: read.violations for name, read in wanted.items()}
+        filters = [(space.entry, space.registries, space.package_types) for space in settings.configured]
+        self.keeps = settings.findings_limit, settings.shard, settings.shards, filters
         rate = settings.rate_limit
         self.at_once = rate is None or len(wanted) <= rate.tenth().requests
-        self._clients = clients
+        self._clients, self._discovery = clients, discovery
         # Kept, as the threads of a server and key end with the last reference to them.
         self._workers: dict[tuple[str, str], Workers] = {}
 
     def workers(self, source: str, entry: str) -> Workers:
         """Return the thread that reads a source of an entry."""
         return self._workers.setdefault((source, entry), self._clients.source_workers(self.spaces[entry], source))
+
+    def above(self, space: Space) -> str | None:
+        """Return the entry whose registries name the spaces below a space; None if none is asked for them."""
+        if space.entry in self.registries:
+            return space.entry
+        roots = (name for name in self.registries if covers(self.spaces[name], space))
+        return next(roots, None)
 
     def changed(self, before: "Entries", on_reload: OnReload) -> set[str]:
         """Return the entries that are asked otherwise, because settings with one effect on reload changed."""
@@ -212,6 +233,13 @@ class Entries:
             for name in self.spaces.keys() & before.spaces.keys()
             if self._asked_with(name, on_reload) != before._asked_with(name, on_reload)  # noqa: SLF001 - same class
         }
+
+    def _filters(self, entry: Space) -> Mapping[str, Filter]:
+        """Return the filter of each space that an entry stands for, by its name in lower case."""
+        if not entry.descendants:
+            return {entry.ref.lower(): filter_of(entry)}
+        spaces = self.settings.configured_and(self._discovery.found)
+        return {space.ref.lower(): filter_of(space) if self.settings.serves(space) else _none for space in spaces}
 
     def _asked_with(self, entry: str, on_reload: OnReload) -> dict[str, object]:
         values = self.settings.values_of(self.spaces[entry], on_reload)
@@ -229,3 +257,8 @@ def _unavailable(error: RefreshError) -> RefreshError:
     if is_unavailable(error):
         error.retry_after = max(error.retry_after or 0.0, _NOT_AVAILABLE_FOR)
     return error
+
+
+def _none(_key: RegistryKey) -> bool:
+    """Return false: the filter of a space that another shard serves."""
+    return False

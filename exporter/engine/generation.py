@@ -35,6 +35,7 @@ class Generation:
     Attributes:
         settings: the settings.
         spaces: the spaces of /metrics by name.
+        named: the names of those that have an entry of their own.
         targets: the spaces that /probe may ask for.
         walks: the walk of each space of /metrics.
         workers: the threads that each of these walks runs on.
@@ -42,6 +43,7 @@ class Generation:
 
     settings: Settings
     spaces: Mapping[str, Space]
+    named: Collection[str]
     targets: Targets
     walks: Mapping[str, Walk]
     workers: Mapping[str, Walks]
@@ -80,6 +82,7 @@ class Generation:
         return cls(
             settings,
             spaces,
+            settings.named,
             Targets(settings, configured),
             walks={ref: walk(space) for ref, space in spaces.items()},
             workers={ref: workers(space) for ref, space in spaces.items()},
@@ -107,7 +110,7 @@ def _after_discovery(space: Space, sources: Sources, walk: Walk) -> Walk:
         return walk
 
     def walk_after_discovery(cancelled: threading.Event, last: Snapshot | None) -> Snapshot:
-        sources.require(space.entry)
+        sources.require(space)
         return walk(cancelled, last)
 
     return walk_after_discovery

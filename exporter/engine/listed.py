@@ -1,12 +1,12 @@
 """What the sources listed, by entry and by space."""
 
-from collections.abc import Iterable, Mapping
-from functools import partial
+from collections.abc import Collection, Iterable, Mapping
+from types import MappingProxyType
 from typing import NamedTuple, TypeVar
 
 from exporter.config.spaces import Space
 from exporter.inventory.listed import SpaceLists, lists_of
-from exporter.inventory.registries import Registries
+from exporter.inventory.registries import Filter, Registries
 from exporter.inventory.snapshot import RegistryKey
 from exporter.inventory.violations import Violations
 from exporter.labels import clean
@@ -15,30 +15,51 @@ from exporter.scopes import DESCENDANTS
 T = TypeVar("T")
 
 
+class Listed(NamedTuple):
+    """What was listed of a space, and what it was made of.
+
+    Attributes:
+        lists: the lists.
+        parts: the settings of the space, all its registries, its violations, those with series for artifacts, limit.
+    """
+
+    lists: SpaceLists
+    parts: tuple[object, ...]
+
+
 class Lists(NamedTuple):
     """What the sources listed, by entry as it was written; without what is too old to be served."""
 
     registries: Mapping[str, Registries]
     violations: Mapping[str, Violations]
 
-    def by_space(self, spaces: Iterable[Space], registries_limit: int) -> dict[str, SpaceLists]:
+    def by_space(
+        self,
+        spaces: Iterable[Space],
+        first: Mapping[str, Collection[RegistryKey]],
+        limit: int,
+        before: Mapping[str, Listed] = MappingProxyType({}),
+    ) -> dict[str, Listed]:
         """Return what was listed of each space.
 
         Args:
             spaces: the spaces.
-            registries_limit: maximum number of registries and package types of their own for each space.
+            first: the registries and package types that the artifacts of each space have series for, if there are any.
+            limit: maximum number of registries and package types of their own for each space.
+            before: what this returned the last time; where nothing changed it is returned again.
         """
         registries = by_space({entry: listed.spaces for entry, listed in self.registries.items()})
         violations = by_space({entry: listed.spaces for entry, listed in self.violations.items()})
-        return {
-            space.ref: lists_of(
-                registries.get(space.ref.lower(), {}),
-                violations.get(space.ref.lower()),
-                wanted=partial(_passes, space),
-                limit=registries_limit,
-            )
-            for space in spaces
-        }
+
+        def listed(space: Space) -> Listed:
+            own, violated = registries.get(space.ref.lower(), {}), violations.get(space.ref.lower())
+            same, known = first.get(space.ref, ()), before.get(space.ref)
+            parts = (space, own, violated, same, limit)
+            if known and known.parts == parts:
+                return known
+            return Listed(lists_of(own, violated, passes=filter_of(space), first=same, limit=limit), parts)
+
+        return {space.ref: listed(space) for space in spaces}
 
 
 def by_space(entries: Mapping[str, Mapping[str, T]]) -> dict[str, T]:
@@ -48,9 +69,13 @@ def by_space(entries: Mapping[str, Mapping[str, T]]) -> dict[str, T]:
     return {name.lower(): listed for entry in nearest_last for name, listed in entries[entry].items()}
 
 
-def _passes(space: Space, key: RegistryKey) -> bool:
-    """Return whether the filters of a space include a registry."""
-    registries, package_types = space.registries, space.package_types
-    return (not registries or key.registry in map(clean, registries)) and (
-        not package_types or key.package_type in map(clean, package_types)
-    )
+def filter_of(space: Space) -> Filter:
+    """Return the filter of a space."""
+    registries, package_types = {*map(clean, space.registries)}, {*map(clean, space.package_types)}
+
+    def passes(key: RegistryKey) -> bool:
+        return (not registries or key.registry in registries) and (
+            not package_types or key.package_type in package_types
+        )
+
+    return passes

@@ -6,13 +6,14 @@ The spaces below an entry that ends in `/**` are those that its registries name.
 import math
 import random
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future, wait
 from dataclasses import replace
 from typing import Any, TypeVar
 
 from exporter.clock import Clock, Stopped
 from exporter.config.settings import OnReload, Settings
+from exporter.config.spaces import Space
 from exporter.engine.clients import Clients
 from exporter.engine.discovery import Discovery
 from exporter.engine.entries import FIREWALL_MODES_TTL, Dated, Entries
@@ -67,7 +68,7 @@ class Sources:
         self._tried: frozenset[str] = frozenset()
         self._journal = Journal[Dated[Registries]](clock, _registries_facts, source=REGISTRIES, repeat_after=math.inf)
         violations = Journal[Dated[Violations]](clock, _violations_facts, source=VIOLATIONS, repeat_after=math.inf)
-        self._entries = entries = Entries(settings, clients, clock, self.discovery.registries)
+        self._entries = entries = Entries(settings, clients, clock, self.discovery)
         self._registries = self._refresher(REGISTRIES, self._taken(entries), settings.registries_ttl, self._listed)
         self._modes = self._refresher(_MODES, entries.firewall_modes, FIREWALL_MODES_TTL, lambda _: None)
         self._violations = self._refresher(VIOLATIONS, entries.violations, _fresh_for(settings), violations.record)
@@ -127,7 +128,7 @@ class Sources:
         Raises:
             SettingsError: a key file can no longer be used.
         """
-        before, after = self._entries, Entries(settings, self._clients, self._clock, self.discovery.registries)
+        before, after = self._entries, Entries(settings, self._clients, self._clock, self.discovery)
         self._entries = after
         # What another server listed says nothing of this one.
         self.discovery.keep(after.spaces.keys() - after.changed(before, OnReload.RESET))
@@ -135,20 +136,21 @@ class Sources:
             self._tried = self._tried.intersection(after.spaces)
         self._apply(self._registries, before, REGISTRIES, self._taken(after), settings.registries_ttl)
         self._apply(self._modes, before, _MODES, after.firewall_modes, FIREWALL_MODES_TTL)
-        self._apply(self._violations, before, VIOLATIONS, after.violations, _fresh_for(settings))
+        kept = self._violations, before, VIOLATIONS, after.violations, _fresh_for(settings)
+        self._apply(*kept, outdated=after.spaces if after.keeps != before.keeps else ())
 
-    def require(self, entry: str) -> None:
-        """Check that the spaces below an entry were found; it waits for nothing.
+    def require(self, root: Space) -> None:
+        """Check that the spaces below a root were found; it waits for nothing.
 
         Args:
-            entry: an entry that ends in `/**`, as it was written.
+            root: the space of an entry that ends in `/**`.
 
         Raises:
             RefreshError: no read has succeeded yet, and the last one failed.
             Stopped: the first read has not ended yet.
         """
-        # One below another that ends in /** is not asked itself.
-        if entry in self.discovery.found or entry not in self._entries.registries:
+        entry = self._entries.above(root)
+        if entry is None or entry in self.discovery.found:
             return
         self._registries.scrape(0.0, entry)
         for status in self._registries.statuses(entry):
@@ -198,14 +200,21 @@ class Sources:
         )
 
     def _apply(
-        self, refresher: Refresher[T], before: Entries, source: str, reads: Mapping[str, Read[T]], ttl: float
+        self,
+        refresher: Refresher[T],
+        before: Entries,
+        source: str,
+        reads: Mapping[str, Read[T]],
+        ttl: float,
+        *,
+        outdated: Collection[str] = (),
     ) -> None:
         reset = self._entries.changed(before, OnReload.RESET)
         refresher.reload(
             reads,
             submit=self._submit(source),
             reset=reset,
-            outdated=self._entries.changed(before, OnReload.REFRESH) - reset,
+            outdated=self._entries.changed(before, OnReload.REFRESH).union(outdated) - reset,
             cache_ttl=ttl,
             max_stale=self._entries.settings.max_stale,
         )

@@ -1,7 +1,7 @@
 """Registries of a space, or of all spaces below one, from a complete read of their listing."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -17,6 +17,10 @@ _UPSTREAM = "UPSTREAM"
 _MOST_REGISTRIES = 20_000  # of an account; each takes up to 2 KB, and each space that they name some 10 KB
 _NAME_SPACES = "name the spaces in spaces, instead of an entry that ends in /**"
 _DEEPEST = 2  # slashes in the name of a project
+
+
+Filter = Callable[[RegistryKey], bool]
+"""Returns whether the filters of a space include a registry and package type."""
 
 
 class Place(NamedTuple):

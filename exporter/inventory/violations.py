@@ -2,16 +2,16 @@
 
 import heapq
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from exporter.harness.envelope import ListingPage
 from exporter.harness.violations import Violation, ViolationsListing, decode_violations
-from exporter.inventory.registries import Place, Registries
+from exporter.inventory.registries import Filter, Place, Registries
 from exporter.inventory.snapshot import OTHERS, RegistryKey
 from exporter.inventory.sources import PAGE_SIZE, AskPage, Reading, read_pages
-from exporter.inventory.totals import largest_of, most_frequent
+from exporter.inventory.totals import most_frequent
 from exporter.labels import OTHER, Label, clean
 from exporter.scopes import is_below, parse_scope
 
@@ -74,7 +74,7 @@ class SpaceViolations:
     """Violations in the registries of one space.
 
     Attributes:
-        registries: totals by registry and package type, in sorted order; those over the limit are one entry.
+        registries: totals by registry and package type, in sorted order.
         named: the violations to list, newest first, at most the limit; equal ones once.
         dropped: number of violations beyond the limit.
     """
@@ -83,13 +83,21 @@ class SpaceViolations:
     named: tuple[NamedViolation, ...]
     dropped: int
 
+    def limited(self, own: Collection[RegistryKey]) -> "SpaceViolations":
+        """Return the same violations with totals of these registries only, and of all others together."""
+        others = [totals for key, totals in self.registries.items() if key not in own]
+        if not others:
+            return self
+        registries = {key: totals for key, totals in self.registries.items() if key in own}
+        return replace(self, registries=dict(sorted({**registries, OTHERS: _together(others)}.items())))
+
 
 @dataclass(frozen=True, slots=True)
 class Violations:
     """Violations that one read found.
 
     Attributes:
-        spaces: violations by space, in sorted order.
+        spaces: violations by space, in lower case and in sorted order.
         reading: what the read was like; violations without a place are rejected rows.
         first_page: the first page: while it stays the same, the listing is unchanged.
     """
@@ -104,8 +112,8 @@ def read_violations(
     registries: Registries,
     now: float,
     *,
+    filters: Mapping[str, Filter],
     findings_limit: int,
-    registries_limit: int,
     last: Violations | None = None,
     label: Label = clean,
     size: int = PAGE_SIZE,
@@ -116,8 +124,8 @@ def read_violations(
         ask: asks for a page.
         registries: of the space to ask and, if these were asked for, of those below it; they place the violations.
         now: the wall clock's time in seconds, to recognize times in the future.
-        findings_limit: maximum number of violations to list for each space.
-        registries_limit: maximum number of registries and package types with totals of their own for each space.
+        filters: the filter of each space, by its name in lower case; violations of others have no place.
+        findings_limit: maximum number of violations to list for each space, of those that pass its filter.
         last: violations of the last read, to be returned if the first page is the same; None to read all pages, as
             exemptions change without a trace on it, and with other registries the places do.
         label: makes a label value of a text of the API.
@@ -134,38 +142,37 @@ def read_violations(
     first = fetch(0)
     if last and first == last.first_page:
         return last
-    tally = _Tally(_Places(registries), findings_limit, label)
+    tally = _Tally(_Places(registries, filters), filters, findings_limit, label)
     reading = read_pages(lambda page: fetch(page) if page else first, tally.add, size)
     rejected = reading.rejected._replace(rows=reading.rejected.rows + tally.misplaced)
-    return Violations(tally.spaces(registries_limit), reading._replace(rejected=rejected), first)
+    return Violations(tally.spaces(), reading._replace(rejected=rejected), first)
 
 
 class _Places:
-    """Places of violations."""
+    """Places of violations; their spaces are in lower case."""
 
-    def __init__(self, registries: Registries) -> None:
+    def __init__(self, registries: Registries, spaces: Collection[str]) -> None:
         self._registries = registries
-        self._spelled = {space.lower(): space for space in registries.found}
+        self._spaces = spaces
 
     def of(self, row: Violation, label: Label) -> Place | None:
         """Return the place of a violation; None if it has none."""
         known = self._registries.by_uuid.get(row.registry_uuid or "")
         if known:
-            return known
+            return known._replace(space=known.space.lower())
         space = self._space(row)
         return Place(space, RegistryKey.of(row.registry, row.package_type, label)) if space and row.registry else None
 
     def _space(self, row: Violation) -> str | None:
-        """Return the space that a violation names; one without an organization names none below the asked one."""
+        """Return the space that a violation names, if it is one; without an organization none below the asked one."""
         root, descendants = self._registries.root, self._registries.descendants
         account = root.partition("/")[0]
         try:
-            space = parse_scope("/".join(filter(None, (account, row.org, row.project))))
+            space = parse_scope("/".join(filter(None, (account, row.org, row.project)))).lower()
         except ValueError:
             return None
-        if is_below(space, root) and row.org if descendants else space.lower() == root.lower():
-            return self._spelled.get(space.lower(), space)
-        return None
+        asked = is_below(space, root) and row.org if descendants else space == root.lower()
+        return space if asked and space in self._spaces else None
 
 
 class _Counts:
@@ -180,11 +187,6 @@ class _Counts:
         self.verdicts[verdict] += 1
         self.categories.update({label(category) for category in row.categories})
         self.newest = max(self.newest, row.evaluated or 0)
-
-    def merge(self, other: "_Counts") -> None:
-        self.verdicts += other.verdicts
-        self.categories += other.categories
-        self.newest = max(self.newest, other.newest)
 
 
 class _Space:
@@ -203,9 +205,9 @@ class _Space:
         if len(self._rows) > 2 * self._limit:
             self._rows = self._newest()
 
-    def violations(self, registries_limit: int, label: Label) -> SpaceViolations:
+    def violations(self, label: Label) -> SpaceViolations:
         return SpaceViolations(
-            registries=_totals(_limited(self.counts, registries_limit)),
+            registries=_totals(self.counts),
             named=tuple(dict.fromkeys(_named(row, key, label) for row, key in self._newest())),
             dropped=max(0, self.number - self._limit),
         )
@@ -217,9 +219,10 @@ class _Space:
 class _Tally:
     """Violations read so far."""
 
-    def __init__(self, places: _Places, limit: int, label: Label) -> None:
+    def __init__(self, places: _Places, filters: Mapping[str, Filter], limit: int, label: Label) -> None:
         self.misplaced = 0
         self._places = places
+        self._filters = filters
         self._label = label
         self._seen: set[int] = set()
         self._spaces: defaultdict[str, _Space] = defaultdict(lambda: _Space(limit))
@@ -234,16 +237,16 @@ class _Tally:
                 self._keep(row)
         return len(self._seen) - before
 
-    def spaces(self, registries_limit: int) -> dict[str, SpaceViolations]:
+    def spaces(self) -> dict[str, SpaceViolations]:
         """Return the violations of all spaces."""
-        return {name: space.violations(registries_limit, self._label) for name, space in sorted(self._spaces.items())}
+        return {name: space.violations(self._label) for name, space in sorted(self._spaces.items())}
 
     def _keep(self, row: Violation) -> None:
         place = self._places.of(row, self._label)
-        if place:
-            self._spaces[place.space].add(row, place.key, self._label)
-        else:
+        if place is None:
             self.misplaced += 1
+        elif self._filters[place.space](place.key):
+            self._spaces[place.space].add(row, place.key, self._label)
 
 
 def _identity(row: Violation) -> tuple[str | None, ...]:
@@ -274,17 +277,6 @@ def _named(row: Violation, key: RegistryKey, label: Label) -> NamedViolation:
     )
 
 
-def _limited(counts: Mapping[RegistryKey, _Counts], limit: int) -> dict[RegistryKey, _Counts]:
-    """Return the counts of the registries with the most violations, and of all others together."""
-    largest = largest_of({key: of.verdicts.total() for key, of in counts.items()}, limit)
-    own = {key: counts[key] for key in largest}
-    if len(own) < len(counts):
-        own[OTHERS] = others = _Counts()
-        for key in counts.keys() - largest:
-            others.merge(counts[key])
-    return own
-
-
 def _totals(counts: Mapping[RegistryKey, _Counts]) -> dict[RegistryKey, ViolationTotals]:
     statuses, exemptions, categories = Counter[str](), Counter[str](), Counter[str]()
     for of in counts.values():
@@ -312,3 +304,13 @@ def _total(
     for category, number in counts.categories.items():
         by_category[category if category in categories else OTHER] += number
     return ViolationTotals(violations, by_category, counts.newest / 1000 if counts.newest else None)
+
+
+def _together(totals: Iterable[ViolationTotals]) -> ViolationTotals:
+    violations, categories, newest = Counter[Verdict](), Counter[str](), None
+    for of in totals:
+        # Not added with `+`, which would leave out those at 0.
+        violations.update(of.violations)
+        categories.update(of.categories)
+        newest = of.newest if newest is None else max(newest, of.newest or newest)
+    return ViolationTotals(violations, categories, newest)

@@ -9,7 +9,7 @@ from exporter.harness.registries import RegistryConfiguration, decode_firewall_m
 from exporter.inventory.registries import read_registries
 from exporter.inventory.violations import read_violations
 from tests.support.asking import ask_page
-from tests.support.sources import NOW, registry_row, violation_row
+from tests.support.sources import NOW, passing, registry_row, violation_row
 from tests.support.upstream import PATIENCE, Upstream
 
 SCANS = "/har/api/v3/scans"
@@ -61,7 +61,7 @@ def test_both_listings_have_what_a_space_has_and_what_is_below_if_asked(estate, 
     """What is read page by page over HTTP equals a plain count of the estate, by space."""
     ask = ask_page(session, estate)
     registries = read_registries(ask, space, NOW, descendants=descendants)
-    violations = read_violations(ask, registries, NOW, findings_limit=500, registries_limit=500)
+    violations = read_violations(ask, registries, NOW, filters=passing(*registries.found), findings_limit=500)
     expected = [
         Counter(row["path"].rpartition("/")[0] for row in rows if is_listed(row["path"], space, descendants))
         for rows in (REGISTRIES, VIOLATIONS)
@@ -142,7 +142,7 @@ def test_a_space_with_neither_has_empty_listings(session):
     with Upstream() as upstream:
         ask = ask_page(session, upstream)
         registries = read_registries(ask, "acct", NOW, descendants=True)
-        violations = read_violations(ask, registries, NOW, findings_limit=5, registries_limit=5)
+        violations = read_violations(ask, registries, NOW, filters=passing("acct"), findings_limit=5)
     assert (registries.spaces, violations.spaces) == ({}, {})
 
 

@@ -210,6 +210,19 @@ def test_a_key_that_may_not_view_the_root_fails_the_root_with_the_way_out(clock)
         assert up(scrape(app)) == {"acct": 1, "acct/org": 1}
 
 
+def test_a_root_below_one_that_may_not_be_viewed_fails_like_that_one(clock):
+    """It is not asked itself, so that without the list of the one above it nothing below it is seen."""
+    with estate("acct", "acct/org", fault=refuse("registries")) as upstream:
+        app = app_for(upstream, clock, "acct/**,acct/org/**")
+        page = scrape(app)
+        assert up(page) == {"acct": 0, "acct/org": 0}
+        assert page.failures("acct/org") == {"forbidden": 1}
+        upstream.fault = None
+        clock.tick(6)
+        app.sources.finish()
+        assert up(scrape(app)) == {"acct": 1, "acct/org": 1}
+
+
 def test_an_entry_of_its_own_overrides_the_settings_of_a_space_that_is_found(clock, tmp_path):
     with estate("acct", "acct/org", "acct/org/p") as upstream:
         for space, rows in upstream.spaces.items():
@@ -446,6 +459,81 @@ def test_filters_apply_to_what_the_sources_list(clock):
         found = {series.partition('registry="')[2].partition('"')[0] for series in page.of("acct", name)}
         assert found == {"r1", "r2"}
         assert "MAVEN" not in str(page.of("acct", name))
+
+
+def test_filters_apply_to_violations_before_findings_limit(clock):
+    """What a filter leaves out takes no place among the newest, and a reload applies another filter at once."""
+    registries = [registry_row(number, identifier=f"r{number}", path=f"acct/r{number}") for number in range(2)]
+    violations = [
+        violation_row(number, registryId=f"uuid-{number % 2}", registryName=f"r{number % 2}", path="acct/r")
+        for number in range(8)
+    ]
+    with Upstream([], registries=registries, violations=violations) as upstream:
+        app = app_for(upstream, clock, registries="r1", findings_limit="3")
+        page = scrape(app)
+        assert page['har_firewall_violations_dropped{space="acct"}'] == 1
+        assert len(page.of("acct", "har_firewall_violation_info")) == 3
+        other = app.settings.model_copy(update={"registries": ("r0",), "findings_limit": 4})
+        app.reload(lambda: other)
+        page = scrape(app)
+    assert page['har_firewall_violations_dropped{space="acct"}'] == 0
+    assert {name.partition('registry="')[2][:2] for name in page.of("acct", "har_firewall_violation_info")} == {"r0"}
+
+
+def test_violations_of_an_unknown_space_are_rejected(clock):
+    """They are in no number of any space, so the log says that rows could not be used."""
+    unknown = {"registryId": "?", "RegistryOrgId": "gone", "RegistryProjectId": ABSENT}
+    rows = [violation_row(number, path="acct/org/p0/r", **fields) for number, fields in enumerate(({}, unknown))]
+    with estate("acct/org/p0") as upstream, capture_logs() as logs:
+        upstream.violations = rows
+        page = scrape(app_for(upstream, clock))
+    (told,) = (line for line in logs if line.get("source") == "violations" and line["event"] == "source is up")
+    assert (told["violations"], told["rejected"]) == (2, 1)
+    assert page.of("acct/org/p0", "har_firewall_violations{")
+
+
+def test_a_space_that_is_spelled_otherwise_later_keeps_its_name(clock):
+    """Its series would end and begin again under another name."""
+    with estate("acct", "acct/Org", "acct/Org/p") as upstream:
+        app = app_for(upstream, clock)
+        assert set(up(scrape(app))) == {"acct", "acct/Org", "acct/Org/p"}
+        for row in upstream.registries:
+            row["path"] = row["path"].replace("acct/Org", "acct/ORG")
+        asked = len(upstream.requests)
+        clock.tick(TTL)
+        app.sources.finish()
+        page = scrape(app)
+        listed = [request for request in upstream.requests[asked:] if is_listing(request, "registries")]
+    assert set(up(page)) == {"acct", "acct/Org", "acct/Org/p"}
+    assert len(listed) == 1
+    assert page.of("acct/Org", "har_registry_packages")
+
+
+def test_a_filter_of_all_spaces_below_another_is_no_warning_for_each_of_them(clock):
+    """Each of them need not have the registries that it names."""
+    with estate("acct", "acct/org", "acct/other") as upstream, capture_logs() as logs:
+        scrape(app_for(upstream, clock, "acct/**,acct/other", registries="npm-remote,nowhere"))
+    assert [line["space"] for line in logs if line["event"] == "configured registries are not listed"] == ["acct/other"]
+
+
+def test_the_registries_over_the_limit_are_the_same_for_artifacts_and_lists(clock):
+    """The artifacts choose, also after a refresh that found others."""
+    rows = [make_row(number, registryIdentifier=f"r{number // 2}") for number in range(5)]
+    registries = [registry_row(9 - number, identifier=f"r{number}", path=f"acct/r{number}") for number in range(4)]
+    with Upstream({"acct": rows}, registries=registries) as upstream:
+        app = app_for(upstream, clock, "acct", registries_limit="2")
+        chosen = [{*registries_of(scrape(app))}]
+        upstream.spaces["acct"] = [make_row(number, registryIdentifier="r3") for number in range(5)] + rows[:3]
+        clock.tick(TTL)
+        chosen.append({*registries_of(scrape(app))})
+    assert chosen == [{("r0", "r1", "(other)")}, {("r0", "r3", "(other)")}]
+
+
+def registries_of(page):
+    """Return the registries of each family that describes them, sorted."""
+    for name in ("har_artifacts{", "har_registry_packages{", "har_registry_public{"):
+        names = {series.partition('registry="')[2].partition('"')[0] for series in page.of("acct", name)}
+        yield tuple(sorted(names, key=lambda name: (name == "(other)", name)))
 
 
 def test_registries_over_the_limit_are_one(clock):

@@ -13,7 +13,7 @@ from exporter.inventory.sources import Reading
 from exporter.inventory.violations import NamedViolation, Verdict, read_violations
 from exporter.labels import OTHER
 from exporter.scopes import is_below
-from tests.support.sources import ABSENT, NOW, registries_body, registry_row, violation_row, violations_body
+from tests.support.sources import ABSENT, NOW, passing, registries_body, registry_row, violation_row, violations_body
 
 NPM0 = RegistryKey("registry-0", "NPM")
 
@@ -35,18 +35,23 @@ class Listed:
         return self.body_of(rows, **counted, **self.fields)
 
 
+SPACES = ("acct", "acct/org", "acct/org/p", "acct/org/p0", "acct/org/p1", "acct/org/p2")
+
+
 def registries_of(rows, *, space="acct", descendants=True, size=100, **listed):
     """Read registries from a listing of these rows."""
     ask = Listed(registries_body, rows, **listed)
     return read_registries(ask, space, NOW, descendants=descendants, size=size), ask
 
 
-def violations_of(rows, *, space="acct", descendants=True, known=(), limits=(500, 500), last=None, size=100, **listed):
+def violations_of(
+    rows, *, space="acct", descendants=True, known=(), filters=None, findings_limit=500, last=None, size=100, **listed
+):
     """Read violations from a listing of these rows, placed by known registries."""
     registries, _ = registries_of(known, space=space, descendants=descendants)
     ask = Listed(violations_body, rows, **listed)
     found = read_violations(
-        ask, registries, NOW, findings_limit=limits[0], registries_limit=limits[1], last=last, size=size
+        ask, registries, NOW, filters=filters or passing(*SPACES), findings_limit=findings_limit, last=last, size=size
     )
     return found, ask
 
@@ -232,6 +237,7 @@ def test_a_violation_without_a_time_has_no_newest_one():
         ({"registryId": "?", "RegistryProjectId": ABSENT, "RegistryOrgId": ABSENT}, False, "acct", "acct"),
         ({"registryId": "?"}, False, "acct", None),
         ({"registryId": "?"}, False, "acct/org/p0", "acct/org/p0"),
+        ({"registryId": "?", "RegistryProjectId": "p3"}, True, "acct", None),
         ({"registryId": "?"}, True, "acct/other", None),
     ],
 )
@@ -245,7 +251,7 @@ def test_a_violation_is_placed_by_its_registry_and_then_by_organization_and_proj
 def test_the_newest_violations_are_named_up_to_the_limit():
     rows = [violation_row(number * 3) for number in range(50)]
     rows[7]["lastEvaluatedAt"] = str(int(NOW * 1000) + 1000)
-    violations, _ = violations_of(rows, limits=(4, 500))
+    violations, _ = violations_of(rows, findings_limit=4)
     found = violations.spaces["acct/org/p0"]
     assert [of.artifact for of in found.named] == ["package-21", "package-0", "package-3", "package-6"]
     assert found.dropped == 46
@@ -255,8 +261,18 @@ def test_the_newest_violations_are_named_up_to_the_limit():
     )
 
 
+def test_filters_apply_before_the_limit():
+    """What a filter leaves out is no violation at all: it is not counted, takes no place, and is not dropped."""
+    rows = [violation_row(number * 3, registryId="?", registryName=f"r{number % 2}") for number in range(10)]
+    filters = passing(*SPACES) | {"acct/org/p0": lambda key: key.registry == "r1"}
+    found = violations_of(rows, filters=filters, findings_limit=4)[0].spaces["acct/org/p0"]
+    assert {key.registry for key in found.registries} == {"r1"}
+    assert [of.artifact for of in found.named] == ["package-3", "package-9", "package-15", "package-21"]
+    assert found.dropped == 1
+
+
 def test_none_is_named_if_the_limit_is_zero():
-    found = violations_of([violation_row(3 * number) for number in range(5)], limits=(0, 500))[0].spaces["acct/org/p0"]
+    found = violations_of([violation_row(3 * number) for number in range(5)], findings_limit=0)[0].spaces["acct/org/p0"]
     assert (found.named, found.dropped) == ((), 5)
 
 
@@ -272,15 +288,15 @@ def test_named_violations_with_equal_labels_are_one():
     assert totals_of(violations).violations[Verdict("BLOCKED", "PENDING")] == 2
 
 
-def test_registries_and_labels_over_the_limit_are_added_up():
+def test_labels_over_the_limit_are_added_up():
     rows = [
         violation_row(number, registryName=f"r{min(number, 3)}", RegistryProjectId="p", registryId="?",
                       exemptionStatus=f"e{number:02}", scanStatus=f"s{number:02}",
                       securityViolationCategories=[f"c{number:02}"])
         for number in range(40)
     ]  # fmt: skip
-    violations, _ = violations_of(rows, limits=(1, 2))
-    totals = violations.spaces["acct/org/p"].registries
+    violations, _ = violations_of(rows)
+    totals = violations.spaces["acct/org/p"].limited([RegistryKey(f"r{number}", "NPM") for number in (0, 3)]).registries
     assert [*totals] == [OTHERS, ("r0", "NPM"), ("r3", "NPM")]
     assert sum(sum(of.violations.values()) for of in totals.values()) == 40
     verdicts = {verdict for of in totals.values() for verdict in of.violations}
@@ -288,11 +304,6 @@ def test_registries_and_labels_over_the_limit_are_added_up():
     assert len({verdict.scan_status for verdict in verdicts}) == 19  # BLOCKED and WARN are present at 0
     assert sum(sum(of.categories.values()) for of in totals.values()) == 40
     assert len({category for of in totals.values() for category in of.categories}) == 17
-
-
-def test_a_registry_named_as_the_others_is_one_of_them():
-    rows = [violation_row(0, registryName=OTHER, packageType=OTHER), violation_row(3)]
-    assert [*violations_of(rows)[0].spaces["acct/org/p0"].registries] == [OTHERS, NPM0]
 
 
 def test_an_unchanged_listing_costs_one_request():
@@ -384,7 +395,7 @@ def test_registries_equal_a_plain_count(number, picks, count):
 @given(number=SIZES, picks=PICKS, count=COUNTS)
 def test_violations_equal_a_plain_count(number, picks, count):
     rows = varied(violation_row, ODD_VIOLATION, number, picks)
-    violations, ask = violations_of(rows, count=count, limits=(10, 500))
+    violations, ask = violations_of(rows, count=count, findings_limit=10)
     expected, categories, seen = Counter(), Counter(), set()
     for row in rows:
         same = str(row["id"]) if "id" in row else (row["packageName"], row.get("version"), row.get("packageType"),

@@ -49,3 +49,8 @@ def registries_body(rows, **data):
 
 def violations_body(rows, **fields):
     return json.dumps({"data": rows, **fields}).encode()
+
+
+def passing(*spaces):
+    """Return the filters of spaces that include every registry."""
+    return dict.fromkeys(map(str.lower, spaces), lambda _: True)
