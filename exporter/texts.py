@@ -8,10 +8,10 @@ import re
 from collections.abc import Callable, Iterable
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
-from pydantic import BeforeValidator, SecretStr
+from pydantic import BeforeValidator, Field, SecretStr
 
 _NUMBER = r"[0-9]{1,12}(?:\.[0-9]{1,12})?"
 _DURATION = re.compile(rf"(?:({_NUMBER})d)?(?:({_NUMBER})h)?(?:({_NUMBER})m)?(?:({_NUMBER})s)?(?:({_NUMBER})ms)?")
@@ -28,6 +28,9 @@ _KEY = re.compile(rf"[!-~]{{{SHORTEST_KEY},}}")
 # Not a flag, which a message must name.
 _PERHAPS_KEY = re.compile(rf"(?<![^\s/,])(?!-+[a-z-]+(?![^\s/,]))([^\s/,]{{4}})[^\s/,]{{{SHORTEST_KEY - 4},}}")
 _LONGEST_QUOTE = 80
+
+DurationText = Annotated[str, Field(pattern=r"^(([0-9.]+(d|h|m|s|ms))+|[0-9.]+)$")]
+"""Type of a duration as text, for schemas: readable in a message, and not stricter than the reader."""
 
 DURATION_FORMS = "30s, 5m, 1h30m, 500ms, 7d, or a number of seconds"
 """The accepted forms of a duration, for error messages."""
@@ -83,7 +86,7 @@ def whole(least: int, most: int) -> BeforeValidator:
             raise ValueError(f"must be a whole number from {least} to {most}")
         return int(digits)
 
-    return BeforeValidator(read)
+    return BeforeValidator(read, json_schema_input_type=Annotated[int, Field(ge=least, le=most)])
 
 
 def read_switch(value: object) -> bool:

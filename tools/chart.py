@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import yaml
 from pydantic import TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
 
 from exporter.config.owners import Owners
 from exporter.config.settings import Settings
@@ -111,26 +112,47 @@ def _line() -> Schema:
 
 def _setting(field: FieldInfo) -> Schema:
     """Return the schema of a setting: the types that the settings file accepts."""
-    shape = str(field.annotation)
-    accepted: Schema
-    if field.annotation is int:
-        accepted = {"type": "integer"}
-    elif field.annotation == int | None:
-        accepted = {"type": ["integer", "string"], "pattern": "^auto$"}
-    elif field.annotation == Owners:
-        accepted = {"type": ["string", "object"], "additionalProperties": {"type": "string"}}
-    elif "bool" in shape:
-        accepted = {"type": "boolean"}
-    elif field.annotation is float:
-        accepted = {"type": ["string", "number"]}
-    elif "tuple" in shape and "Rate" not in shape:
-        accepted = {"type": ["array", "string"], "items": {"type": "string"}}
-    else:
-        accepted = {"type": "string", "pattern": r"^[^\x00-\x1f\x7f]*$"}
+    accepted = _declared(field) or _by_type(field)
     if _takes_off(field):
         # Unquoted, off is false to YAML.
         return {"anyOf": [accepted, {"const": False}], "description": field.description}
     return accepted | {"description": field.description}
+
+
+def _declared(field: FieldInfo) -> Schema | None:
+    """Return the schema that the reader of a setting declares: its range or its choices."""
+    for reader in field.metadata:
+        declared: Any = getattr(reader, "json_schema_input_type", PydanticUndefined)
+        if declared is not PydanticUndefined:
+            return _as_written(TypeAdapter(declared).json_schema())
+    return None
+
+
+def _as_written(schema: Schema) -> Schema:
+    """Return a schema with the other forms that the settings file accepts: capitals, nothing, and lists in one text."""
+    if "anyOf" in schema:
+        return {"anyOf": [_as_written(one) for one in schema["anyOf"]]}
+    if "items" in schema:
+        items = _as_written(schema["items"])
+        one = "|".join(filter(None, items.get("enum", ()))) or items["pattern"].strip("^$")
+        return {"type": ["array", "string"], "items": items, "pattern": f"^( *({one}) *(, *({one}) *)*|off|)$"}
+    if "pattern" in schema:
+        return schema
+    words = schema.get("enum") or [schema["const"]] if schema["type"] == "string" else []
+    if words:
+        return {"enum": [*words, *map(str.upper, words), ""]}
+    return schema
+
+
+def _by_type(field: FieldInfo) -> Schema:
+    shape = str(field.annotation)
+    if field.annotation == Owners:
+        return {"type": ["string", "object"], "additionalProperties": {"type": "string"}}
+    if "bool" in shape:
+        return {"type": "boolean"}
+    if "tuple" in shape:
+        return {"type": ["array", "string"], "items": {"type": "string"}}
+    return {"type": "string", "pattern": r"^[^\x00-\x1f\x7f]*$"}
 
 
 def _takes_off(field: FieldInfo) -> bool:

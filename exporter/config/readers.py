@@ -7,16 +7,25 @@ import ipaddress
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from types import GenericAlias
+from typing import Annotated, Any, Literal, NamedTuple
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, SecretStr
+from pydantic import BeforeValidator, Field, SecretStr
 
 from exporter.files import read_file
-from exporter.labels import FINDINGS, SOURCES
 from exporter.rates import Rate
 from exporter.scopes import parse_entry
-from exporter.texts import DURATION_FORMS, optional, quoted, read_duration, read_key, read_switch, read_text
+from exporter.texts import (
+    DURATION_FORMS,
+    DurationText,
+    optional,
+    quoted,
+    read_duration,
+    read_key,
+    read_switch,
+    read_text,
+)
 
 MOST_SHARDS = 1000
 """The largest number of shards."""
@@ -84,12 +93,18 @@ def choice(*options: str) -> BeforeValidator:
             raise ValueError(f"must be one of {', '.join(options)}")
         return word
 
-    return BeforeValidator(read)
+    return BeforeValidator(read, json_schema_input_type=_word(options))
+
+
+def _word(options: tuple[str, ...]) -> Any:  # noqa: ANN401 - a type
+    return Literal[options]
 
 
 def duration(least: str) -> BeforeValidator:
     """Return a reader of durations, in seconds, from the least one to ten years."""
-    return BeforeValidator(lambda value: _bounded(value, least))
+    bounds = Field(ge=read_duration(least), le=read_duration(_LONGEST))
+    schema = Annotated[float, bounds] | DurationText
+    return BeforeValidator(lambda value: _bounded(value, least), json_schema_input_type=schema)
 
 
 def _bounded(value: object, least: str) -> float:
@@ -136,14 +151,11 @@ def read_page_size(value: object) -> int | None:
     return int(word)
 
 
-def read_findings(value: object) -> tuple[str, ...]:
-    """Return a list of findings, highest risk first; none for `off`."""
-    return _some_of(FINDINGS, value)
-
-
-def read_sources(value: object) -> tuple[str, ...]:
-    """Return a list of sources; none for `off`."""
-    return _some_of(SOURCES, value)
+def some_of(choices: tuple[str, ...]) -> BeforeValidator:
+    """Return a reader of a list of these words, which keeps their order; none for `off`."""
+    return BeforeValidator(
+        lambda value: _some_of(choices, value), json_schema_input_type=GenericAlias(list, _word(choices))
+    )
 
 
 def _some_of(choices: Sequence[str], value: object) -> tuple[str, ...]:
@@ -289,6 +301,17 @@ def _visible(name: str) -> bool:
     return name.isprintable() and " " not in name
 
 
+Thresholds = Annotated[
+    tuple[Threshold, ...], BeforeValidator(read_thresholds, json_schema_input_type=list[DurationText])
+]
+RateLimit = Annotated[
+    Rate | None,
+    BeforeValidator(read_rate, json_schema_input_type=Annotated[str, Field(pattern=rf"^({_RATE.pattern}|off)$")]),
+]
+PageSize = Annotated[
+    int | None,
+    BeforeValidator(read_page_size, json_schema_input_type=Annotated[int, Field(ge=1, le=MOST_ROWS)] | Literal["auto"]),
+]
 BaseUrl = Annotated[str, BeforeValidator(read_base_url)]
 FilePath = Annotated[Path | None, optional(read_path)]
 KeyPath = Annotated[Path | None, optional(read_key_path)]

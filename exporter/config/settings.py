@@ -24,7 +24,7 @@ from exporter.config.spaces import (
     refuse_clear_text,
     spaces_of,
 )
-from exporter.rates import Rate
+from exporter.labels import FINDINGS, SOURCES
 from exporter.scopes import shard_of
 from exporter.texts import optional, whole
 
@@ -84,7 +84,7 @@ class Settings(BaseSettings):
     auth_scheme: Annotated[Literal["x-api-key", "bearer"], r.choice("x-api-key", "bearer")] = _setting(
         "x-api-key", OnReload.REFRESH, "How the API key is sent: x-api-key or bearer."
     )
-    sources: Annotated[tuple[str, ...], BeforeValidator(r.read_sources)] = _setting(
+    sources: Annotated[tuple[str, ...], r.some_of(SOURCES)] = _setting(
         "registries,violations",
         OnReload.APPLY,
         "What is read in addition to artifacts: registries, violations, separated by commas; or off.",
@@ -109,7 +109,7 @@ class Settings(BaseSettings):
         "Who answers for a space, a label of har_space_info: a text; in the file also a mapping of spaces to texts, in"
         " which * stands for any characters, and of which the longest that matches counts.",
     )
-    page_size: Annotated[int | None, BeforeValidator(r.read_page_size)] = _setting(
+    page_size: r.PageSize = _setting(
         "auto",
         OnReload.APPLY,
         "Artifacts per page, 1 to 10000, or auto: 100, and 1000 for large listings if the server gives them. After any "
@@ -118,7 +118,7 @@ class Settings(BaseSettings):
     concurrency: Annotated[int, whole(1, 64)] = _setting(
         "4", OnReload.APPLY, "Pages in flight, and refreshes at a time for each key and host, 1 to 64."
     )
-    rate_limit: Annotated[Rate | None, BeforeValidator(r.read_rate)] = _setting(
+    rate_limit: r.RateLimit = _setting(
         "300/m", OnReload.APPLY, "Requests per key and host: a number per s, m or h; off for no limit."
     )
     request_timeout: Annotated[float, r.duration("1ms")] = _setting(
@@ -146,7 +146,7 @@ class Settings(BaseSettings):
     scrape_timeout_offset: Annotated[float, r.duration("0s")] = _setting(
         "0.5s", OnReload.APPLY, "Safety margin subtracted from the scrape timeout, as a duration."
     )
-    findings: Annotated[tuple[str, ...], BeforeValidator(r.read_findings)] = _setting(
+    findings: Annotated[tuple[str, ...], r.some_of(FINDINGS)] = _setting(
         "quarantined,blocked",
         OnReload.REFRESH,
         "Artifacts exported by name: quarantined, blocked, warn, separated by commas; or off.",
@@ -160,7 +160,7 @@ class Settings(BaseSettings):
         "Registries and package types with series of their own per space, the largest ones, 0 to 100000; the others are"
         " added up as (other).",
     )
-    stale_scan_after: Annotated[tuple[r.Threshold, ...], BeforeValidator(r.read_thresholds)] = _setting(
+    stale_scan_after: r.Thresholds = _setting(
         "7d,30d,90d", OnReload.REFRESH, "Ages from which a scan counts as stale: durations separated by commas; or off."
     )
     ca_file: r.FilePath = _setting(

@@ -7,6 +7,7 @@ import jsonschema
 import pytest
 import yaml
 
+from exporter.config.sources import load
 from tests.chart.charts import CHART, HELMS, MINIMUM, at, merged, refusal, render
 
 SECRET = {"apiKey": {"existingSecret": {"name": "har-api-key"}}}
@@ -285,6 +286,23 @@ def test_a_value_of_a_wrong_type_is_refused_by_name(path):
     ("name", "wrong"),
     [
         ("page_size", "many"),
+        ("page_size", 0),
+        ("page_size", 10_001),
+        ("concurrency", 65),
+        ("findings_limit", 100_001),
+        ("log_level", "loud"),
+        ("auth_scheme", "basic"),
+        ("sources", "registries,artifacts"),
+        ("sources", ["artifacts"]),
+        ("findings", "everything"),
+        ("rate_limit", "fast"),
+        ("rate_limit", "0/m"),
+        ("cache_ttl", "soon"),
+        ("cache_ttl", 0.5),
+        ("request_timeout", "30 s"),
+        ("stale_scan_after", ["7 days"]),
+        ("stale_scan_after", "7d,never"),
+        ("page_sizes", 100),
         ("probe", True),
         ("spaces", [3]),
         ("spaces", [{"ref": "a", "regs": []}]),
@@ -294,3 +312,28 @@ def test_a_value_of_a_wrong_type_is_refused_by_name(path):
 )
 def test_a_wrong_setting_of_the_exporter_is_refused_by_name(name, wrong):
     assert any(name in f"{where} {message}" for where, message in faults(at(f"config.{name}", wrong)))
+
+
+@pytest.mark.parametrize("helm", HELMS)
+def test_a_wrong_choice_of_a_setting_is_refused_with_those_that_exist(helm):
+    message = refusal(merged(MINIMUM, at("config.log_level", "loud")), helm=helm)
+    assert all(level in message for level in ("log_level", "debug", "info", "warning", "error"))
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"page_size": 10_000, "concurrency": 64, "findings_limit": 0, "cache_ttl": 1, "max_stale": 0},
+        {"page_size": "AUTO", "log_level": "INFO", "log_format": "", "auth_scheme": "bearer"},
+        {"sources": "violations, registries", "findings": ["warn", "blocked"], "stale_scan_after": "7d,30"},
+        {"sources": "off", "findings": "off", "stale_scan_after": "off", "rate_limit": "off", "probe": "off"},
+        {"request_timeout": "1h30m", "refresh_timeout": "1.5h", "cache_ttl": "90", "scrape_timeout_offset": "500ms"},
+        {"rate_limit": "999999/s", "stale_scan_after": ["12h", "90d"], "registries_limit": 100_000},
+    ],
+    ids=str,
+)
+def test_the_schema_takes_what_the_exporter_takes(config, tmp_path):
+    file = tmp_path / "settings.yaml"
+    file.write_text(yaml.safe_dump(config | {"spaces": ["a"], "api_key": "pat.acct.id.key"}))
+    assert load({"config": str(file)}, {})
+    assert not faults({"config": config})
