@@ -252,10 +252,10 @@ def findings(settings: Settings, output: str | None, wanted: Mapping[str, Collec
         wanted: what to print, as the attributes of `Filters`.
 
     Raises:
-        SettingsError: a key file can no longer be used.
+        SettingsError: a key file can no longer be used, or a space that is wanted is none of those that were read.
     """
     from exporter.cli import console  # noqa: PLC0415 - see the docstring of the module
-    from exporter.cli.findings import Filters, as_csv, as_json, lost, rows_of  # noqa: PLC0415
+    from exporter.cli.findings import Filters, as_csv, as_json, lost, rows_of, unknown_spaces  # noqa: PLC0415
     from exporter.engine.once import read_once  # noqa: PLC0415
 
     unlimited = settings.model_copy(update={"findings_limit": sys.maxsize})
@@ -269,7 +269,10 @@ def findings(settings: Settings, output: str | None, wanted: Mapping[str, Collec
             on_start=bars.on_start,
             firewall_modes=False,
         )
-    rows, statuses, sources = rows_of(app.views(), Filters(**wanted)), app.refresher.statuses(), app.sources.views()
+    filters, views, statuses, sources = Filters(**wanted), app.views(), app.refresher.statuses(), app.sources.views()
+    if unknown := unknown_spaces(filters, views):
+        raise SettingsError(unknown)
+    rows = rows_of(views, filters)
     if output == "csv":
         print(as_csv(rows), end="")
     elif output == "json":

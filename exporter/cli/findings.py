@@ -8,18 +8,16 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
-from exporter.harness.errors import BadShapeError, ForbiddenError, NotFoundError
-from exporter.inventory.refresh import SpaceStatus
+from exporter.inventory.refresh import Failure, SpaceStatus
 from exporter.inventory.snapshot import Finding
 from exporter.inventory.violations import NamedViolation
 from exporter.metrics.source_families import SourceView
 from exporter.metrics.space_families import SpaceView
+from exporter.scopes import first_of
+from exporter.texts import quoted
 
 VIOLATION = "violation"
 """Kind of a violation of the dependency firewall."""
-
-_NOT_AVAILABLE = frozenset({error.reason for error in (BadShapeError, ForbiddenError, NotFoundError)})
-"""Reasons that mean that the server has no such source, or not for this key."""
 
 _FORMULA = ("=", "+", "-", "@")
 
@@ -73,7 +71,7 @@ class Filters(NamedTuple):
     """Which rows are wanted; an empty one means all.
 
     Attributes:
-        space: these spaces.
+        space: these spaces; case makes no difference.
         registry: these registries.
         finding: rows of one of these kinds.
         deployed: rows deployed to one of these, `prod` and `nonprod`.
@@ -88,7 +86,7 @@ class Filters(NamedTuple):
         """Return whether a row is wanted."""
         deployed = {to for to, number in (("prod", row.prod), ("nonprod", row.nonprod)) if number}
         return (
-            (not self.space or row.space in self.space)
+            (not self.space or row.space.lower() in map(str.lower, self.space))
             and (not self.registry or row.registry in self.registry)
             and (not self.finding or not {*row.finding.split(",")}.isdisjoint(self.finding))
             and (not self.deployed or not deployed.isdisjoint(self.deployed))
@@ -112,13 +110,26 @@ def as_csv(rows: Sequence[Row]) -> str:
 
 def as_json(rows: Sequence[Row], statuses: Sequence[SpaceStatus], sources: Sequence[SourceView]) -> str:
     """Return rows as one JSON object, with totals, and the spaces and sources that failed."""
-    failed = [*_failed(statuses), *_failed_sources(sources)]
+    failed = [
+        *({"space": of.space, **_failure(of.last_failure)} for of in statuses if of.last_failure),
+        *({"space": of.entry, "source": of.source, **_failure(of.last_failure)} for of in sources if of.last_failure),
+    ]
     return json.dumps({"failed": failed, "totals": totals(rows), "findings": [*map(asdict, rows)]}, indent=2)
 
 
 def lost(sources: Sequence[SourceView]) -> bool:
     """Return whether rows are missing because a source failed that the server has."""
-    return any(not view.up and not {*_reasons(view)} <= _NOT_AVAILABLE for view in sources)
+    return any(not view.up and view.available for view in sources)
+
+
+def unknown_spaces(filters: Filters, views: Sequence[SpaceView]) -> list[str]:
+    """Return an error for each space that is wanted, but was not read."""
+    known = {view.space.lower(): view.space for view in views}
+    return [
+        f"--space: {quoted(space)} is none of the spaces: {first_of([*known.values()])}"
+        for space in filters.space
+        if space.lower() not in known
+    ]
 
 
 def totals(rows: Sequence[Row]) -> dict[str, int]:
@@ -127,25 +138,8 @@ def totals(rows: Sequence[Row]) -> dict[str, int]:
     return {"all": len(rows), "prod": sum(bool(row.prod) for row in rows), **dict(sorted(kinds.items()))}
 
 
-def _failed(statuses: Sequence[SpaceStatus]) -> list[Mapping[str, Any]]:
-    return [
-        {"space": status.space, "reason": failure.reason, "message": failure.message, "hint": failure.hint}
-        for status in statuses
-        if (failure := status.last_failure)
-    ]
-
-
-def _failed_sources(sources: Sequence[SourceView]) -> list[Mapping[str, Any]]:
-    return [
-        {"space": view.entry, "source": view.source, "reason": reason}
-        for view in sources
-        if not view.up
-        for reason in _reasons(view)
-    ]
-
-
-def _reasons(view: SourceView) -> list[str]:
-    return [reason for reason, number in view.failures.items() if number]
+def _failure(failure: Failure) -> Mapping[str, str]:
+    return {"reason": failure.reason, "message": failure.message, "hint": failure.hint}
 
 
 def _cell(value: object) -> object:

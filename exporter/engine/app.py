@@ -176,7 +176,7 @@ class App:
         added, removed = after.spaces.keys() - before.spaces.keys(), before.spaces.keys() - after.spaces.keys()
         self._journal.forget(removed)
         if added or removed:
-            _log.info("other spaces found", spaces=len(after.spaces), added=len(added), removed=len(removed))
+            _log.info("spaces found or gone", spaces=len(after.spaces), added=len(added), removed=len(removed))
 
     def _generation(self, settings: Settings, before: Generation | None = None) -> Generation:
         return Generation.of(

@@ -16,6 +16,7 @@ from exporter.engine.listed import filter_of
 from exporter.harness.client import Source
 from exporter.harness.errors import BadShapeError, ForbiddenError, NotFoundError, RefreshError
 from exporter.inventory.firewall import FirewallModes, read_firewall_modes
+from exporter.inventory.refresh import Failure
 from exporter.inventory.registries import Filter, Registries, read_registries
 from exporter.inventory.snapshot import RegistryKey
 from exporter.inventory.sources import AskPage, Reading
@@ -34,6 +35,7 @@ _OF_ARTIFACTS = frozenset(
 )
 """Settings that do not change what is asked of the sources."""
 
+_NOT_AVAILABLE = frozenset({error.reason for error in (BadShapeError, ForbiddenError, NotFoundError)})
 _NOT_AVAILABLE_FOR = 900.0
 
 T = TypeVar("T")
@@ -246,10 +248,9 @@ class Entries:
         return {name: value for name, value in values.items() if name not in _OF_ARTIFACTS}
 
 
-def is_unavailable(error: RefreshError) -> bool:
+def is_unavailable(error: RefreshError | Failure) -> bool:
     """Return whether an error means that the server does not have a source at all, or not for this key."""
-    kind = isinstance(error, BadShapeError | ForbiddenError | NotFoundError)
-    return kind or error.status == HTTPStatus.NOT_IMPLEMENTED
+    return error.reason in _NOT_AVAILABLE or error.status == HTTPStatus.NOT_IMPLEMENTED
 
 
 def _unavailable(error: RefreshError) -> RefreshError:

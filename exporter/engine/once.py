@@ -34,8 +34,10 @@ def read_once(
         SettingsError: a key file can no longer be used.
         Stopped: the process is shutting down.
     """
-    # The data of the first space must not expire while the last space is refreshed.
-    app = App(settings.model_copy(update={"max_stale": inf}), clock, on_page, on_refresh=on_end)
+    # The data of the first space must not expire while the last space is refreshed, and nothing is read again: a space
+    # that is found meanwhile would stay unread.
+    endless = dict.fromkeys(("max_stale", "registries_ttl", "violations_ttl"), inf)
+    app = App(settings.model_copy(update=endless), clock, on_page, on_refresh=on_end)
     wait(app.sources.start())
     on_start(len(app.refresher.statuses()))
     wait(app.refresher.scrape(inf))

@@ -16,7 +16,7 @@ from exporter.config.settings import OnReload, Settings
 from exporter.config.spaces import Space
 from exporter.engine.clients import Clients
 from exporter.engine.discovery import Discovery
-from exporter.engine.entries import FIREWALL_MODES_TTL, Dated, Entries
+from exporter.engine.entries import FIREWALL_MODES_TTL, Dated, Entries, is_unavailable
 from exporter.engine.listed import Lists
 from exporter.harness.errors import error_of
 from exporter.inventory.firewall import FirewallModes
@@ -287,6 +287,8 @@ def _view_of(source: str, status: Status[Dated[T]]) -> SourceView:
         asked=status.snapshot.asked if status.snapshot else None,
         seconds=status.refresh_seconds,
         failures=status.failures,
+        last_failure=status.last_failure,
+        available=status.last_failure is None or not is_unavailable(status.last_failure),
     )
 
 

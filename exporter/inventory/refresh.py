@@ -54,6 +54,7 @@ class Failure:
         reason: one of `errors.REASONS`.
         message: the error as one printable line.
         hint: what the operator can change; may be empty.
+        status: the HTTP status of the response; None without a response.
         time: time of the failure, monotonic clock, for its age.
         pause: seconds from then until the next refresh may start.
         traceback: stack of a bug in the exporter, without the text of the exception; empty for other failures.
@@ -65,6 +66,7 @@ class Failure:
     time: float
     pause: float = 0.0
     traceback: str = ""
+    status: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,6 +330,7 @@ class Refresher(Generic[T]):
             time=self._clock.monotonic(),
             pause=pause,
             traceback=where,
+            status=error.status,
         )
 
     def _status(self, name: str, space: _Space[T]) -> Status[T]:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from exporter.inventory.refresh import Failure
 from exporter.inventory.registries import Registry
 from exporter.inventory.violations import ViolationTotals
 from exporter.metrics.family import Family, Sample, by_one, number_of, numbers_of
@@ -20,6 +21,8 @@ class SourceView:
         asked: when the data that is served was asked for, seconds since the epoch; None without data.
         seconds: duration of the last read; None before the first one ended.
         failures: failed reads by reason; every reason is present.
+        last_failure: why the last read failed; None if it succeeded.
+        available: whether the server has the source at all, and for this key, as far as the last read showed.
         spaces: how many spaces were found below the entry; None if it does not end in `/**`, or none was found yet.
     """
 
@@ -29,6 +32,8 @@ class SourceView:
     asked: float | None
     seconds: float | None
     failures: Mapping[str, int]
+    last_failure: Failure | None = None
+    available: bool = True
     spaces: int | None = None
 
 

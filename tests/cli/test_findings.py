@@ -58,7 +58,7 @@ def test_production_comes_first_then_what_is_worse_then_names_and_violations_las
 @pytest.mark.parametrize(
     ("arguments", "found"),
     [
-        (["--space", "acct/org"], [("0", "violation")]),
+        (["--space", "acct/ORG"], [("0", "violation")]),
         (["--registry", "other"], [("4", "quarantined,blocked")]),
         (["--registry", "other", "--registry", "x"], [("4", "quarantined,blocked")]),
         (["--finding", "quarantined"], [("0", "quarantined"), ("4", "quarantined,blocked")]),
@@ -127,7 +127,7 @@ def test_the_demo_has_findings_without_any_setting():
     assert done.stderr == ""
 
 
-@pytest.mark.parametrize(("status", "code"), [(400, 1), (404, 0)])
+@pytest.mark.parametrize(("status", "code"), [(400, 1), (404, 0), (501, 0)])
 def test_violations_that_could_not_be_read_are_told(status, code):
     """A server that has none is no failure."""
     with estate() as upstream:
@@ -135,6 +135,15 @@ def test_violations_that_could_not_be_read_are_told(status, code):
         done = run("findings", "--output", "json", **settings_for(upstream, sources="registries,violations"))
     (failed,) = json.loads(done.stdout)["failed"]
     assert (done.returncode, failed["space"], failed["source"]) == (code, "acct", "violations")
+    assert f"the server returned {status}" in failed["message"]
+
+
+def test_a_space_that_is_none_of_those_read_is_refused():
+    """An empty list would look like nothing to act on."""
+    with estate() as upstream:
+        done = run("findings", "--space", "acct", "--space", "acct/x", **settings_for(upstream, spaces="acct,acct/org"))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "har-exporter: --space: 'acct/x' is none of the spaces: acct, acct/org\n"
 
 
 @pytest.mark.parametrize("command", ["check", "dump", "findings"])

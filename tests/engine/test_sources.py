@@ -8,6 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from exporter.config.sources import load
+from exporter.engine.once import read_once
 from exporter.metrics.exposition import TEXT
 from tests.support.apps import app_of, refreshed, settled
 from tests.support.commands import settings_for
@@ -571,6 +572,22 @@ def test_a_read_that_a_reload_made_useless_ends_and_finds_nothing(registries, cl
         wait([*reads, walk], timeout=20)
         assert set(up(scrape(app))) == {"acct"}
         assert [request for request in upstream.requests if is_listing(request, "registries")][1:] == []
+
+
+def test_a_command_that_takes_long_reads_each_source_once(clock):
+    """A space that appears while it runs would be in its output, but never read."""
+    with estate("acct", "acct/org") as upstream:
+
+        def on_page(*_):
+            clock.tick(TTL)
+            upstream.spaces["acct/new"] = make_rows(1)
+            upstream.registries = [*upstream.registries, registry_row(9, path="acct/new/r")]
+
+        settings = settings_of(**settings_for(upstream, spaces="acct/**", sources=BOTH))
+        app = read_once(settings, clock, on_page=on_page)
+        names = [request.path.rpartition("/")[2] for request in upstream.requests]
+    assert {status.space: status.up for status in app.refresher.statuses()} == {"acct": True, "acct/org": True}
+    assert (names.count("registries"), names.count("scans")) == (1, 1)
 
 
 def test_a_discovery_that_hangs_keeps_no_other_space_waiting(clock):

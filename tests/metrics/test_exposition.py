@@ -107,7 +107,7 @@ LISTED = SpaceLists(
         dropped=0,
     ),
 )
-SOURCE = SourceView("registries", "acct/**", True, NOW, 1.5, dict.fromkeys(REASONS, 0), 3)
+SOURCE = SourceView("registries", "acct/**", True, NOW, 1.5, dict.fromkeys(REASONS, 0), spaces=3)
 
 
 def test_every_family_is_exported_and_has_the_labels_of_the_table():
