@@ -22,6 +22,9 @@ CHART = ROOT / "helm" / "har-exporter"
 MANAGED = {"listen_address", "shard", "shards", "web_config_file"}
 """Settings that the chart derives from other values, so `config` does not accept them."""
 
+REFUSED = {"description": "Not a value of this chart; refused with what to use instead"}
+"""Schema of the values of other charts, which templates refuse."""
+
 Schema = dict[str, Any]  # a part of a JSON schema
 
 _PARAM = re.compile(r"## @(param|section) (.*)")
@@ -83,6 +86,8 @@ def _schema() -> str:
     for kind, name, description in described():
         if kind == "param":
             _property(schema, name)["description"] = description
+    for path in yaml.safe_load((CHART / "habits.yaml").read_text()):
+        _refuse(schema, path)
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
 
 
@@ -90,6 +95,14 @@ def _property(schema: Schema, path: str) -> Schema:
     for name in path.split("."):
         schema = schema["properties"][name]
     return schema
+
+
+def _refuse(schema: Schema, path: str) -> None:
+    *parents, name = path.split(".")
+    for parent in parents:
+        schema = schema["definitions"]["settings"] if parent == "config" else schema["properties"][parent]
+    if "properties" in schema:
+        schema["properties"][name] = REFUSED
 
 
 def _settings() -> Schema:

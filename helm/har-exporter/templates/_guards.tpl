@@ -30,19 +30,22 @@
 {{- include "har-exporter.guardMonitors" . -}}
 {{- end -}}
 
-{{/* Names that other charts use. */}}
+{{/* Refuses all values of other charts together. The schema accepts them, so that this message can name ours. */}}
 {{- define "har-exporter.guardHabits" -}}
-{{- $values := .Values -}}
-{{- range $name, $ours := dict "replicas" "replicaCount" "strategy" "updateStrategy" "extraObjects" "extraManifests" -}}
-{{- if hasKey $values $name -}}{{- fail (printf "%s is not a value of this chart; use %s." $name $ours) -}}{{- end -}}
+{{- $found := list -}}
+{{- range $path, $advice := .Files.Get "habits.yaml" | fromYaml -}}
+{{- $node := $.Values -}}
+{{- $given := true -}}
+{{- range splitList "." $path -}}
+{{- $given = and $given (kindIs "map" $node) (hasKey $node .) -}}
+{{- if $given -}}{{- $node = get $node . -}}{{- end -}}
 {{- end -}}
-{{- range $name := list "serviceMonitor" "podMonitor" "prometheusRule" -}}
-{{- if hasKey (get $values $name) "additionalLabels" -}}
-{{- fail (printf "%s.additionalLabels is not a value of this chart; use %s.labels." $name $name) -}}
+{{- if $given -}}
+{{- $found = append $found (printf "\n%s is not a value of this chart; %s." $path $advice) -}}
 {{- end -}}
 {{- end -}}
-{{- if hasKey $values "ingress" -}}
-{{- fail "ingress is not a value of this chart, because metrics name what is at risk and belong inside the cluster; use extraManifests." -}}
+{{- with $found -}}
+{{- fail (printf "these are values of other charts:%s" (join "" .)) -}}
 {{- end -}}
 {{- end -}}
 
