@@ -1,16 +1,16 @@
 """Pages of /metrics and /probe, rendered as text or OpenMetrics."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from itertools import chain
-from typing import NamedTuple, cast
+from typing import Generic, NamedTuple, TypeVar, cast
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.registry import Collector
 
-from exporter.metrics.family import FamilyCollector
+from exporter.metrics.family import Family, FamilyCollector
 from exporter.metrics.process_families import PROCESS_FAMILIES, VERSION, ProcessView
 from exporter.metrics.source_families import LISTED_FAMILIES, SOURCE_FAMILIES, SourceView
 from exporter.metrics.space_families import SPACE_FAMILIES, SpaceView
@@ -26,13 +26,16 @@ FAMILIES = (*SPACE_FAMILIES, *LISTED_FAMILIES, *SOURCE_FAMILIES, *PROCESS_FAMILI
 
 _END = b"# EOF\n"
 
+V = TypeVar("V")
+
 
 class Rendering(NamedTuple):
     """Rendered page.
 
     Attributes:
         content_type: the media type with its version.
-        parts: the families of the spaces, the same object until a refresh ends; those of the sources and the process.
+        parts: the families of the spaces, those of the sources, and those of the process; the first two are the same
+            objects until a refresh or read ends.
     """
 
     content_type: str
@@ -40,7 +43,10 @@ class Rendering(NamedTuple):
 
 
 class Exposition:
-    """Renders pages; a space is rendered when its status changes, not at each scrape. Safe to share between threads."""
+    """Renders pages; a space or source is rendered when its view changes, not at each scrape.
+
+    Safe to share between threads.
+    """
 
     def __init__(
         self,
@@ -56,7 +62,7 @@ class Exposition:
             sources: returns the view of every source of every entry.
         """
         self._spaces = spaces
-        self._sources = FamilyCollector(SOURCE_FAMILIES, sources)
+        self._sources = sources
         # Not the global registry of the library, which would be shared by all instances in one process.
         self._process = CollectorRegistry(auto_describe=False)
         self._process.register(FamilyCollector(PROCESS_FAMILIES, lambda: [process()]))
@@ -64,18 +70,17 @@ class Exposition:
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self._process)
         self._lock = threading.Lock()
-        self._space_pages = {content_type: _SpacePage(content_type) for content_type in (TEXT, OPENMETRICS)}
+        formats = (TEXT, OPENMETRICS)
+        self._pages_of_spaces = {of: _Page((*SPACE_FAMILIES, *LISTED_FAMILIES), of, _space) for of in formats}
+        self._pages_of_sources = {of: _Page(SOURCE_FAMILIES, of, _source) for of in formats}
 
     def render(self, content_type: str) -> Rendering:
         """Return the page of /metrics in a format: `TEXT` or `OPENMETRICS`."""
-        sources = _generate(self._sources, content_type).removesuffix(_END)
-        return Rendering(
-            content_type, (self._render_spaces(content_type), sources, _generate(self._process, content_type))
-        )
+        return Rendering(content_type, (*self._render_views(content_type), _generate(self._process, content_type)))
 
     def render_spaces(self) -> bytes:
         """Return the families of the spaces and sources only, as text."""
-        return self._render_spaces(TEXT) + _generate(self._sources, TEXT)
+        return b"".join(self._render_views(TEXT))
 
     def render_version(self) -> bytes:
         """Return the family of the exporter's version only, as text."""
@@ -86,45 +91,58 @@ class Exposition:
         """Return a page of these spaces only, in a format: `TEXT` or `OPENMETRICS`."""
         return Rendering(content_type, (_generate(FamilyCollector(SPACE_FAMILIES, spaces), content_type), b""))
 
-    def _render_spaces(self, content_type: str) -> bytes:
+    def _render_views(self, content_type: str) -> tuple[bytes, bytes]:
         with self._lock:
-            return self._space_pages[content_type].render(self._spaces())
+            return (
+                self._pages_of_spaces[content_type].render(self._spaces()),
+                self._pages_of_sources[content_type].render(self._sources()),
+            )
 
 
-class _SpacePage:
-    """Families of all spaces in one format; when one space changes, the others are not rendered again."""
+class _Page(Generic[V]):
+    """Families of all spaces or sources in one format; when one changes, the others are not rendered again."""
 
-    def __init__(self, content_type: str) -> None:
+    def __init__(self, families: Sequence[Family[V]], content_type: str, name: Callable[[V], Hashable]) -> None:
+        self._rows = families
         self._content_type = content_type
-        # HELP and TYPE of each family, as there are no spaces. Without them a rendered family is its samples.
+        self._name = name
+        # HELP and TYPE of each family, as there are no views. Without them a rendered family is its samples.
         self._heads = self._families(())
-        self._samples: dict[str, tuple[SpaceView, tuple[bytes, ...]]] = {}
-        self._views: Sequence[SpaceView] = ()
+        self._samples: dict[Hashable, tuple[V, tuple[bytes, ...]]] = {}
+        self._views: Sequence[V] = ()
         self._body = b"".join(self._heads)
 
-    def render(self, views: Sequence[SpaceView]) -> bytes:
+    def render(self, views: Sequence[V]) -> bytes:
         """Return the families without the end marker of OpenMetrics; the same object while nothing changed."""
         if views != self._views:
-            self._samples = {view.space: self._samples_of(view) for view in views}
-            # The formats require all samples of a family in one block, so spaces are joined family by family.
+            self._samples = {self._name(view): self._samples_of(view) for view in views}
+            # The formats require all samples of a family in one block, so views are joined family by family.
             columns = zip(self._heads, *(samples for _, samples in self._samples.values()), strict=True)
             self._body = b"".join(chain.from_iterable(columns))
             self._views = views
         return self._body
 
-    def _samples_of(self, view: SpaceView) -> tuple[SpaceView, tuple[bytes, ...]]:
-        """Return the samples of a space, one text per family."""
-        before = self._samples.get(view.space)
+    def _samples_of(self, view: V) -> tuple[V, tuple[bytes, ...]]:
+        """Return the samples of a view, one text per family."""
+        before = self._samples.get(self._name(view))
         if before and before[0] == view:
             return before
         families = self._families([view])
         return view, tuple(map(bytes.removeprefix, families, self._heads))
 
-    def _families(self, views: Sequence[SpaceView]) -> tuple[bytes, ...]:
+    def _families(self, views: Sequence[V]) -> tuple[bytes, ...]:
         return tuple(
             _generate(FamilyCollector([family], lambda: views), self._content_type).removesuffix(_END)
-            for family in (*SPACE_FAMILIES, *LISTED_FAMILIES)
+            for family in self._rows
         )
+
+
+def _space(view: SpaceView) -> Hashable:
+    return view.space
+
+
+def _source(view: SourceView) -> Hashable:
+    return view.source, view.entry
 
 
 def _generate(collector: Collector, content_type: str) -> bytes:

@@ -192,6 +192,18 @@ def test_what_did_not_change_is_not_rendered_again_and_what_did_is():
     assert b'har_up{space="acct/org"} 0.0' in exposition.render_spaces()
 
 
+def test_sources_that_did_not_change_are_not_rendered_again_and_those_that_did_are():
+    """Thousands of entries have a counter for each reason and source."""
+    sources = [SOURCE, replace(SOURCE, source="violations")]
+    exposition = Exposition(tuple, process_view, lambda: tuple(sources))
+    first = exposition.render(TEXT).parts[1]
+    assert exposition.render(TEXT).parts[1] is first
+    sources[1] = replace(sources[1], up=False)
+    text = exposition.render(TEXT).parts[1]
+    assert b'har_source_up{source="violations",space="acct/**"} 0.0' in text
+    assert b'har_source_up{source="registries",space="acct/**"} 1.0' in text
+
+
 VIEWS = st.lists(
     st.builds(
         lambda view, space: replace(view, status=replace(view.status, space=space)),
