@@ -67,8 +67,8 @@ class Exporter(NamedTuple):
 @contextmanager
 def exporter(base_url: str, **settings: str) -> Iterator[Exporter]:
     """Run `har-exporter serve`; settings have the names of its file."""
-    # The servers of the rows list artifacts only.
-    settings |= {"base_url": base_url, "listen_address": "127.0.0.1:0", "sources": "off"}
+    # The servers of most rows list artifacts only.
+    settings = {"sources": "off", **settings, "base_url": base_url, "listen_address": "127.0.0.1:0"}
     environment = {name: value for name, value in os.environ.items() if not name.startswith("HAR_EXPORTER_")}
     environment |= {f"HAR_EXPORTER_{name.upper()}": value for name, value in settings.items()}
     with tempfile.NamedTemporaryFile() as log:

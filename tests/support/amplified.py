@@ -2,9 +2,17 @@
 
 import json
 
+from exporter.labels import REGISTRIES, VIOLATIONS
+from tests.support.sources import registry_row, violation_row
 from tests.support.upstream import make_row
 
-_LISTING = b'{"status":"SUCCESS","data":{"artifacts":[%s],"itemCount":1}}'
+_BEFORE, _AFTER = b'{"status":"SUCCESS","data":{"artifacts":[', b"}}"
+_LISTING = _BEFORE + b'%s],"itemCount":1' + _AFTER
+_LISTINGS = {
+    "artifacts": (_BEFORE, _AFTER),
+    REGISTRIES: (b'{"status":"SUCCESS","data":{"registries":[', b"}}"),
+    VIOLATIONS: (b'{"data":[', b"}"),
+}
 
 
 def _rows(unit, count=1):
@@ -13,7 +21,7 @@ def _rows(unit, count=1):
 
 def _inside(before, after, unit):
     """Return a listing of one row that is filled up between two texts."""
-    row = json.dumps(make_row(1, FILLED=None)).encode()
+    row = json.dumps(violation_row(1) | registry_row(1) | make_row(1, FILLED=None)).encode()
     return _LISTING % row.replace(b'"FILLED": null', before + b"%s" + after), unit
 
 
@@ -51,6 +59,13 @@ _KINDS = {
     "message": (b'{"status":"FAILURE","message":"\xf0\x9f\x98\x80%s"}', b"m"),
     "status": (b'{"status":[%s[]]}', b"[],"),
     "count of rows": (b'{"status":"SUCCESS","data":{"artifacts":[],"itemCount":[%s[]]}}', b"[],"),
+    "identifier: text": _inside(b'"identifier":"', b'"', b"v"),
+    "registryName: surrogates": _inside(b'"registryName":"', b'"', b"\\ud800"),
+    "registrySize: digits": _inside(b'"registrySize":"1', b'"', b"7"),
+    "path: wide text": _inside(b'"path":"acct/\xf0\x9f\x98\x80', b'"', b"/r"),
+    "categories: many": _inside(b'"securityViolationCategories":["a"', b"]", b',"b"'),
+    "policySets: many": _inside(b'"policySets":[{}', b"]", b',{"policySetName":"a"}'),
+    "meta: wide": (b'{"data":[],"meta":{%s"totalCount":1}}', b'"b":[],'),
     "artifacts: object": (b'{"status":"SUCCESS","data":{"artifacts":{%s"a":1}}}', b'"b":{},'),
     "no object": (b"[%s{}]", b"{},"),
     "blanks": (b'{"status":"SUCCESS",%s"data":{"artifacts":[]}}', b" "),
@@ -65,9 +80,12 @@ READABLE = tuple(
 """Answers with one artifact, whose other values are of no use."""
 
 
-def body_of(kind, size):
-    """Return the body of an answer, of at most this many bytes."""
+def body_of(kind, size, listing="artifacts"):
+    """Return the body of an answer, of at most this many bytes, in place of one of the listings."""
     around, unit = _KINDS[kind]
+    if around.startswith(_BEFORE):
+        before, after = _LISTINGS[listing]
+        around = before + around[len(_BEFORE) : -len(_AFTER)] + after
     return around.replace(b"%s", unit * ((size - len(around)) // len(unit)))
 
 
