@@ -22,6 +22,7 @@ NO_STATUS = "UNKNOWN"
 """Scan status of a violation without one."""
 
 _ALWAYS_PRESENT = ("BLOCKED", "WARN")
+_MOST_REGISTRIES = 10_000  # of all spaces, with totals of their own while they are read; each takes up to 4 KB
 
 
 class Verdict(NamedTuple):
@@ -74,7 +75,7 @@ class SpaceViolations:
     """Violations in the registries of one space.
 
     Attributes:
-        registries: totals by registry and package type, in sorted order.
+        registries: totals by registry and package type, in sorted order; those over a large number are one entry.
         named: the violations to list, newest first, at most the limit; equal ones once.
         dropped: number of violations beyond the limit.
     """
@@ -198,9 +199,9 @@ class _Space:
         self._limit = limit
         self._rows: list[tuple[Violation, RegistryKey]] = []
 
-    def add(self, row: Violation, key: RegistryKey, label: Label) -> None:
+    def add(self, row: Violation, key: RegistryKey, counted: RegistryKey, label: Label) -> None:
         self.number += 1
-        self.counts[key].add(row, _verdict(row, label), label)
+        self.counts[counted].add(row, _verdict(row, label), label)
         self._rows.append((row, key))
         if len(self._rows) > 2 * self._limit:
             self._rows = self._newest()
@@ -221,6 +222,7 @@ class _Tally:
 
     def __init__(self, places: _Places, filters: Mapping[str, Filter], limit: int, label: Label) -> None:
         self.misplaced = 0
+        self._registries = 0
         self._places = places
         self._filters = filters
         self._label = label
@@ -246,7 +248,11 @@ class _Tally:
         if place is None:
             self.misplaced += 1
         elif self._filters[place.space](place.key):
-            self._spaces[place.space].add(row, place.key, self._label)
+            space = self._spaces[place.space]
+            before = len(space.counts)
+            own = place.key in space.counts or self._registries < _MOST_REGISTRIES
+            space.add(row, place.key, place.key if own else OTHERS, self._label)
+            self._registries += len(space.counts) - before
 
 
 def _identity(row: Violation) -> tuple[str | None, ...]:

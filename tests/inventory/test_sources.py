@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.harness.errors import BadShapeError, TooLargeError
+from exporter.inventory import violations
 from exporter.inventory.registries import Place, Registries, read_registries
 from exporter.inventory.snapshot import OTHERS, RegistryKey
 from exporter.inventory.sources import Reading
@@ -269,6 +270,17 @@ def test_filters_apply_before_the_limit():
     assert {key.registry for key in found.registries} == {"r1"}
     assert [of.artifact for of in found.named] == ["package-3", "package-9", "package-15", "package-21"]
     assert found.dropped == 1
+
+
+def test_violations_without_end_in_sight_fill_no_memory_with_registries(monkeypatch):
+    """Names of registries are taken from the rows, which may have a new one each; every violation is counted."""
+    monkeypatch.setattr(violations, "_MOST_REGISTRIES", 3)
+    rows = [violation_row(3 * number, registryId="?", registryName=f"r{number // 2}") for number in range(10)]
+    found = violations_of(rows)[0].spaces["acct/org/p0"]
+    assert {key.registry: sum(of.violations.values()) for key, of in found.registries.items()} == {
+        "r0": 2, "r1": 2, "r2": 2, OTHER: 4
+    }  # fmt: skip
+    assert [of.key.registry for of in found.named] == [row["registryName"] for row in rows]
 
 
 def test_none_is_named_if_the_limit_is_zero():
