@@ -23,7 +23,7 @@ Rules = dict[str, Any]  # a rule, or a file of rules, parsed from YAML
 
 RULES = Path(__file__).parent.parent / "grafana" / "rules"
 RULE_FILE, TEST_FILE = "har-exporter.rules.yaml", "har-exporter.test.yaml"
-RECORD_TESTS = "records"
+CHECKS = ("alert_rule_test", "promql_expr_test")
 GOAL = 0.95
 PARALLEL = 2
 
@@ -149,19 +149,16 @@ def _name(rule: Rules) -> str:
     return str(rule.get("alert") or rule["record"])
 
 
-def _under_test(rules: Rules, test: str) -> set[str]:
-    """Return the names of the rules that a test covers: all records, or an alert and the records that it needs."""
+def _covered(rules: Rules, tests: list[Rules]) -> set[str]:
+    """Return the names of the rules that tests cover: the alerts and records that they check, and the records below."""
     all_rules = {_name(rule): rule for group in rules["groups"] for rule in group["rules"]}
-    records = {name for name, rule in all_rules.items() if "record" in rule}
-    if test == RECORD_TESTS:
-        return records
-
-    needed, left = {test}, [test]
+    found: set[str] = set()
+    left = [check for test in tests for kind in CHECKS for check in test.get(kind, ())]
     while left:
-        used = records & set(re.findall(r"[a-z0-9_:]+", str(all_rules[left.pop()])))
-        left += used - needed
-        needed |= used
-    return needed
+        named = all_rules.keys() & set(re.findall(r"[\w:]+", str(left.pop())))
+        left += [all_rules[name] for name in named - found]
+        found |= named
+    return found
 
 
 def _changes(rule: Rules) -> Iterator[tuple[str, tuple[str, ...], str]]:
@@ -201,44 +198,46 @@ def _put(rule: Rules, path: tuple[str, ...], value: str) -> None:
     rule[last] = value
 
 
-class Tests:
-    """Unit tests of the rules; each test runs only with the rules that it covers, to save time."""
+class UnitTests:
+    """Unit tests of the rules by name; each runs only with the rules that it covers, to save time."""
 
     def __init__(self, promtool: str, rules: Rules) -> None:
         self._promtool = promtool
         self._file = yaml.safe_load((RULES / TEST_FILE).read_text())
-        names = dict.fromkeys(test["name"] for test in self._file["tests"])
-        self._looks_at = {name: _under_test(rules, name) for name in sorted(names, key=self._cost)}
+        self._named: dict[str, list[Rules]] = {}
+        for test in self._file["tests"]:
+            self._named.setdefault(test["name"], []).append(test)
+        self._covers = {name: _covered(rules, self._named[name]) for name in sorted(self._named, key=self._steps)}
+
+    def failures(self, name: str, rules: Rules) -> str:
+        """Return what promtool prints about the tests of a name that fail, nothing if all pass."""
+        groups = [
+            {**group, "rules": [rule for rule in group["rules"] if _name(rule) in self._covers[name]]}
+            for group in rules["groups"]
+        ]
+        with tempfile.TemporaryDirectory() as folder:
+            _write(Path(folder, RULE_FILE), {"groups": groups})
+            _write(Path(folder, TEST_FILE), self._file | {"tests": self._named[name]})
+            command = [self._promtool, "test", "rules", TEST_FILE]
+            done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+            return done.stdout + done.stderr if done.returncode else ""
 
     def broken(self, rules: Rules) -> list[str]:
-        """Return the tests that fail."""
-        return [test for test in self._looks_at if self._fails(test, rules)]
+        """Return the names of the tests that fail."""
+        return [name for name in self._covers if self.failures(name, rules)]
 
     def kill(self, mutant: Mutant) -> bool:
         """Return whether any test fails with a mutant, trying the fastest test first."""
-        return any(self._fails(test, mutant.rules) for test, rules in self._looks_at.items() if mutant.rule in rules)
+        return any(self.failures(name, mutant.rules) for name, rules in self._covers.items() if mutant.rule in rules)
 
-    def _cost(self, name: str) -> int:
-        """Return the number of steps of a test."""
-        checks = [
-            check
-            for test in self._file["tests"]
-            if test["name"] == name
-            for check in (*test.get("alert_rule_test", ()), *test.get("promql_expr_test", ()))
-        ]
+    def _steps(self, name: str) -> int:
+        checks = [check for test in self._named[name] for kind in CHECKS for check in test.get(kind, ())]
         return max(int(check["eval_time"].removesuffix("m")) for check in checks)
 
-    def _fails(self, test: str, rules: Rules) -> bool:
-        groups = [
-            {**group, "rules": [rule for rule in group["rules"] if _name(rule) in self._looks_at[test]]}
-            for group in rules["groups"]
-        ]
-        tests = [group for group in self._file["tests"] if group["name"] == test]
-        with tempfile.TemporaryDirectory() as folder:
-            Path(folder, RULE_FILE).write_text(json.dumps({"groups": groups}))
-            Path(folder, TEST_FILE).write_text(json.dumps(self._file | {"tests": tests}))
-            command = [self._promtool, "test", "rules", TEST_FILE]
-            return subprocess.run(command, cwd=folder, capture_output=True, check=False).returncode != 0
+
+def _write(path: Path, value: Rules) -> None:
+    # YAML does not read the surrogates as which JSON writes characters outside the basic plane.
+    path.write_text(json.dumps(value, ensure_ascii=False))
 
 
 def main() -> int:
@@ -248,7 +247,7 @@ def main() -> int:
         print("promtool is not installed (Debian package: prometheus)")
         return 2
     rules = yaml.safe_load((RULES / RULE_FILE).read_text())
-    tests = Tests(promtool, rules)
+    tests = UnitTests(promtool, rules)
     if broken := tests.broken(rules):
         print(f"these tests fail without a mutant: {', '.join(broken)}")
         return 2

@@ -5,6 +5,7 @@ import re
 import signal
 from pathlib import Path
 
+import pytest
 import yaml
 
 from tests.support.commands import served, settings_for
@@ -59,6 +60,7 @@ def test_an_alert_outlives_its_exporter_and_ends_when_the_artifact_is_released(t
             assert server.query('har_artifacts_deployed{deployed_to="prod",risk="quarantined"}')[0]["value"][1] == "0"
 
 
+@pytest.mark.long
 def test_the_night_after_an_installation_over_a_thousand_quarantined_artifacts(tmp_path):
     """Pages for one new finding in production, by name and owner, and for the exporter's death; for nothing else."""
     targets = tmp_path / "targets.json"
