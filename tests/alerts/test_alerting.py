@@ -24,7 +24,10 @@ RELEASED = QUARANTINED | {"isQuarantined": False}
 
 
 def test_an_alert_outlives_its_exporter_and_ends_when_the_artifact_is_released(tmp_path):
-    """Rules and example routing run with one second for each minute, and are otherwise unchanged."""
+    """Rules and example routing run with one second for each minute, and are otherwise unchanged.
+
+    The target has a label `version`, as meshes give it, which must not replace that of artifacts.
+    """
     targets = tmp_path / "targets.json"
     settings = {"cache_ttl": "1s", "rate_limit": "off"}
     with (
@@ -38,6 +41,7 @@ def test_an_alert_outlives_its_exporter_and_ends_when_the_artifact_is_released(t
             receiver_name, alert = eventually(lambda: receiver.got(RISKY, "firing"))[0]
             assert receiver_name == "artifacts"
             assert_summary_of_the_risk(alert)
+            assert server.query('artifact:har_artifact_finding:max{version="1.3.0"}')
             assert server.query("ALERTS{alertname=~'.+New.+'}") == []  # it was there when the space was first seen
             process.send_signal(signal.SIGTERM)
             process.wait(timeout=10)
@@ -140,7 +144,11 @@ def config(folder: Path, targets: Path, alerts: str):
         "rule_files": [str(rules)],
         "alerting": {"alertmanagers": [{"static_configs": [{"targets": [alerts.removeprefix("http://")]}]}]},
         "scrape_configs": [
-            {"job_name": "har", "file_sd_configs": [{"files": [str(targets)], "refresh_interval": "1s"}]}
+            {
+                "job_name": "har",
+                "honor_labels": True,
+                "file_sd_configs": [{"files": [str(targets)], "refresh_interval": "1s"}],
+            }
         ],
     }
 
@@ -148,7 +156,7 @@ def config(folder: Path, targets: Path, alerts: str):
 def target(targets: Path, url: str) -> None:
     """Make this exporter the only target of Prometheus."""
     new = targets.with_suffix(".new")
-    new.write_text(json.dumps([{"targets": [url.removeprefix("http://")]}]))
+    new.write_text(json.dumps([{"targets": [url.removeprefix("http://")], "labels": {"version": "istio"}}]))
     new.replace(targets)
 
 

@@ -62,9 +62,19 @@ def shards():
         yield from space(f"acct/{index}", values, at=at)
 
 
+def clusters():
+    """Return the exporters of two clusters in one ruler, of the same job; the second cluster ends after an hour."""
+    for name, values in (("one", WEEK), ("two", "_x1 1x11 stale")):
+        at = {"job": "har", "instance": "a", "cluster": name}
+        yield from exporter(values.replace("stale", ""), at)
+        yield from space(f"acct/{name}", values, at=at)
+
+
 @pytest.mark.long
 @pytest.mark.parametrize(
-    "series", [gone(("har", "har")), gone(("one", "two")), list(shards())], ids=["one job", "two jobs", "shards"]
+    "series",
+    [gone(("har", "har")), gone(("one", "two")), list(shards()), list(clusters())],
+    ids=["one job", "two jobs", "shards", "clusters"],
 )
 def test_an_exporter_that_is_gone_for_good_is_reported_for_a_week(tmp_path, series):
     """Something fires at every step of 7 days, from half an hour after the end on; also with intervals of 5 minutes."""
@@ -81,6 +91,20 @@ def test_no_interval_of_scrapes_makes_an_alert(tmp_path, step):
     series[labelled("har_snapshot_timestamp_seconds", space="acct", **AT)] = f"0+{seconds}x{steps}"
     fired = 'max_over_time(count(ALERTS{severity!="info"})[75m:1m])'
     assert asked(tmp_path, series.items(), {f"{fired} @ 75m": []}, step=step) == ""
+
+
+def test_a_textfile_by_hourly_cron_makes_no_alert_until_cron_fails(tmp_path):
+    """Its data is up to an hour old, and all of it stays when cron ends: that is reported after three hours."""
+    at = {"job": "node", "instance": "a"}
+    series = dict([*exporter("1x120", at), *space("acct", "1x120", at=at), *totals("9x120", at=at)])
+    series[labelled("har_refresh_interval_seconds", space="acct", **at)] = "3600x120"
+    series[labelled("har_refresh_duration_seconds", space="acct", **at)] = "120x120"
+    series[labelled("har_snapshot_timestamp_seconds", space="acct", **at)] = "60x11 3660x11 7260x11 10860x90"
+    fired = 'max_over_time(count(ALERTS{severity!="info"})[6h:1m])'
+    late = 'count by (alertname) (ALERTS{alertstate="firing", severity!="info"})'
+    stale = ['{alertname="HarnessARSnapshotStale"}']
+    wanted = {f"{fired} @ 370m": [], f"{late} @ 375m": [], f"{late} @ 400m": stale, f"{late} @ 10h": stale}
+    assert asked(tmp_path, series.items(), wanted, step="5m") == ""
 
 
 def test_a_backlog_pages_nobody_and_one_new_finding_in_production_pages_once(tmp_path):

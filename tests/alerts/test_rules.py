@@ -252,7 +252,8 @@ def test_no_alert_has_a_value_or_a_reason_among_its_labels():
 def test_there_are_hundreds_of_different_mutants_and_each_equivalent_one_exists():
     names = [mutant.name for mutant in mutants(RULES)]
     assert len(names) == len(set(names)) > 500
-    assert EQUIVALENT.keys() <= set(names)
+    for pattern in EQUIVALENT:
+        assert any(re.fullmatch(pattern, name) for name in names), pattern
 
 
 def test_amtool_accepts_the_example_routing():

@@ -203,6 +203,8 @@ def for_prometheus(block: Block, folder: Path) -> None:
     for name in re.findall(r"\w_file: (\S+)", block.text):
         (folder / name).touch()
     accepted([find("promtool"), "check", "config"], folder / "prometheus.yml", block.text)
+    for job in yaml.safe_load(block.text).get("scrape_configs", ()):
+        assert job["honor_labels"], "a target label `version` would replace those of artifacts"
 
 
 def for_the_exporter(block: Block, folder: Path) -> None:
