@@ -159,21 +159,22 @@ class _Places:
     def of(self, row: Violation, label: Label) -> Place | None:
         """Return the place of a violation; None if it has none."""
         known = self._registries.by_uuid.get(row.registry_uuid or "")
+        space = known.space.lower() if known else self._space(row)
+        if space not in self._spaces:
+            return None
         if known:
-            return known._replace(space=known.space.lower())
-        space = self._space(row)
-        return Place(space, RegistryKey.of(row.registry, row.package_type, label)) if space and row.registry else None
+            return Place(space, known.key)
+        return Place(space, RegistryKey.of(row.registry, row.package_type, label)) if row.registry else None
 
-    def _space(self, row: Violation) -> str | None:
-        """Return the space that a violation names, if it is one; without an organization none below the asked one."""
+    def _space(self, row: Violation) -> str:
+        """Return the space that a violation names; without an organization none below the asked one."""
         root, descendants = self._registries.root, self._registries.descendants
         account = root.partition("/")[0]
         try:
             space = parse_scope("/".join(filter(None, (account, row.org, row.project)))).lower()
         except ValueError:
-            return None
-        asked = is_below(space, root) and row.org if descendants else space == root.lower()
-        return space if asked and space in self._spaces else None
+            return ""
+        return space if (is_below(space, root) and row.org if descendants else space == root.lower()) else ""
 
 
 class _Counts:

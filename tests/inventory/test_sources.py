@@ -240,10 +240,11 @@ def test_a_violation_without_a_time_has_no_newest_one():
         ({"registryId": "?"}, False, "acct/org/p0", "acct/org/p0"),
         ({"registryId": "?", "RegistryProjectId": "p3"}, True, "acct", None),
         ({"registryId": "?"}, True, "acct/other", None),
+        ({"registryId": "uuid-4"}, True, "acct", None),
     ],
 )
 def test_a_violation_is_placed_by_its_registry_and_then_by_organization_and_project(fields, descendants, space, place):
-    known = [registry_row(1)] if descendants and space == "acct" else []
+    known = [registry_row(1), registry_row(4, path="acct/gone/r")] if descendants and space == "acct" else []
     violations, _ = violations_of([violation_row(**fields)], known=known, descendants=descendants, space=space)
     assert [*violations.spaces] == ([place] if place else [])
     assert violations.reading.rejected.rows == (place is None)
