@@ -258,7 +258,7 @@ class App:
         self, spaces: Iterable[Space], statuses: Iterable[SpaceStatus], before: Mapping[str, Listed] = _NOTHING
     ) -> Mapping[str, Listed]:
         first = {status.space: status.snapshot.inventory.registries for status in statuses if status.snapshot}
-        return self.sources.lists().by_space(spaces, first, self.settings.registries_limit, before)
+        return self.sources.lists().of_spaces(spaces, first, self.settings.registries_limit, before)
 
     def _process_view(self) -> ProcessView:
         version, _, revision = __version__.partition("+")

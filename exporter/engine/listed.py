@@ -33,7 +33,7 @@ class Lists(NamedTuple):
     registries: Mapping[str, Registries]
     violations: Mapping[str, Violations]
 
-    def by_space(
+    def of_spaces(
         self,
         spaces: Iterable[Space],
         first: Mapping[str, Collection[RegistryKey]],
