@@ -65,6 +65,12 @@ test-long: $(VENV)/.dev ## Run the long tests, and the property tests with many 
 test-chart: $(CHART_VENV)/.done $(CHECKOV_VENV)/.done ## Run the tests of the Helm chart
 	CHECKOV=$(CHECKOV_VENV)/bin/checkov $(CHART_VENV)/bin/python -m pytest -n 2 tests/chart
 
+# Needs kube-apiserver and etcd in KUBEBUILDER_ASSETS, which setup-envtest fills, or the kubeconfig of a cluster in
+# TEST_CLUSTER; and Go, which downloads the definitions of the operators.
+.PHONY: test-cluster
+test-cluster: $(CHART_VENV)/.done ## Install, upgrade and remove the chart on a real API server
+	$(CHART_VENV)/bin/python -m pytest -rs tests/cluster
+
 .PHONY: chart
 chart: $(CHART_VENV)/.done ## Regenerate the parts of the chart that come from other files
 	$(CHART_VENV)/bin/python -m tools.chart

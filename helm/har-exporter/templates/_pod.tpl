@@ -149,16 +149,15 @@ httpGet:
 {{- end -}}
 
 {{/*
-Update strategy with the parameters that the API server would add. What Helm 4 did not set it does not remove, and other
-types refuse them.
+Strategy of a Deployment with the parameters that the API server would add. What Helm 4 did not set it does not remove, and
+Recreate refuses them.
 */}}
 {{- define "har-exporter.strategy" -}}
 {{- $strategy := deepCopy .Values.updateStrategy -}}
 {{- if eq $strategy.type "RollingUpdate" -}}
-{{- $usual := .Values.sharding.enabled | ternary (dict "partition" 0) (dict "maxSurge" "25%" "maxUnavailable" "25%") -}}
 {{- $rolling := default dict $strategy.rollingUpdate -}}
-{{- range $name, $value := $usual -}}
-{{- if not (hasKey $rolling $name) -}}{{- $_ := set $rolling $name $value -}}{{- end -}}
+{{- range $name := list "maxSurge" "maxUnavailable" -}}
+{{- if not (hasKey $rolling $name) -}}{{- $_ := set $rolling $name "25%" -}}{{- end -}}
 {{- end -}}
 {{- $_ := set $strategy "rollingUpdate" $rolling -}}
 {{- end -}}
