@@ -171,6 +171,7 @@ def test_image_is_small(image, capsys):
     assert size < 60e6
 
 
+@pytest.mark.long
 def test_two_builds_are_equal(image):
     told = image.containers.inspect(image.name)
     assert told["Created"] == time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(EPOCH))

@@ -3,7 +3,7 @@
 from collections import Counter, defaultdict
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter.harness.errors import BadShapeError, TooLargeError
@@ -383,6 +383,7 @@ ODD_VIOLATION = {
 }
 
 
+@settings(max_examples=30)
 @given(number=SIZES, picks=PICKS, count=COUNTS)
 def test_registries_equal_a_plain_count(number, picks, count):
     rows = varied(registry_row, ODD_REGISTRY, number, picks)
@@ -405,6 +406,7 @@ def test_registries_equal_a_plain_count(number, picks, count):
     assert len(ask.asked) <= len(rows) // 100 + 2
 
 
+@settings(max_examples=30)
 @given(number=SIZES, picks=PICKS, count=COUNTS)
 def test_violations_equal_a_plain_count(number, picks, count):
     rows = varied(violation_row, ODD_VIOLATION, number, picks)
