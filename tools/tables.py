@@ -87,6 +87,12 @@ def _alert(name: str, severity: str) -> tuple[str, str, str]:
     return f"[{name}](../grafana/runbooks/{name}.md)", severity, re.split(r"(?<=\.) ", meaning)[0]
 
 
+def packages() -> str:
+    """List the packages in the image, with their versions."""
+    pinned = re.findall(r"^([\w.-]+)==([^\s;]+)", (ROOT / "requirements" / "run.txt").read_text(), re.MULTILINE)
+    return table(("package", "version"), ((f"`{name}`", version) for name, version in pinned))
+
+
 PARTS = {
     DOCS / "metrics.md": {
         "metrics of spaces": lambda: families(SPACE_FAMILIES),
@@ -96,6 +102,7 @@ PARTS = {
     },
     DOCS / "settings.md": {"settings": settings},
     DOCS / "reload.md": {"reload effects": reload_effects},
+    DOCS / "install.md": {"packages": packages},
     DOCS / "architecture.md": {"modules": modules},
     DOCS / "troubleshooting.md": {"alerts": alerts},
 }

@@ -131,6 +131,12 @@ def test_the_chart_says_what_it_is():
     source = (ROOT / "exporter" / "__init__.py").read_text()
     assert f'"{chart["appVersion"]}"' in source
     assert chart["name"] == CHART.name
+    (image,) = yaml.safe_load(chart["annotations"]["artifacthub.io/images"])
+    values = yaml.safe_load((CHART / "values.yaml").read_text())["image"]
+    assert image["image"] == f"{values['registry']}/{values['repository']}:{chart['appVersion']}"
+    shown = yaml.safe_load(chart["annotations"]["artifacthub.io/screenshots"])
+    for url in [chart["icon"], *(one["url"] for one in shown)]:
+        assert (ROOT / url.partition("/main/")[2]).exists()
     kinds = {change["kind"] for change in yaml.safe_load(chart["annotations"]["artifacthub.io/changes"])}
     assert kinds <= {"added", "changed", "deprecated", "removed", "fixed", "security"}
 

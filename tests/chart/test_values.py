@@ -258,17 +258,24 @@ def test_an_umbrella_chart_may_give_its_condition_and_its_globals(given):
             {"repository": "registry.example.com:5000/a/har-exporter", "tag": "1"},
             "registry.example.com:5000/a/har-exporter:1",
         ),
-        ({"repository": "a/b", "tag": f"1.2@sha256:{64 * '0'}"}, f"a/b:1.2@sha256:{64 * '0'}"),
+        ({"repository": "a/b", "tag": f"1.2@sha256:{64 * '0'}"}, f"ghcr.io/a/b:1.2@sha256:{64 * '0'}"),
+        ({"registry": "", "repository": "a/b", "tag": "1"}, "a/b:1"),
+        ({"repository": "localhost/a", "tag": "1"}, "localhost/a:1"),
         (
             {"registry": "localhost:5000", "repository": "a", "digest": f"sha256:{64 * '0'}"},
             f"localhost:5000/a@sha256:{64 * '0'}",
         ),
     ],
-    ids=["a registry with a port", "a tag with a digest", "a digest"],
+    ids=["a registry with a port", "a tag with a digest", "no registry", "this machine", "a digest"],
 )
 def test_an_image_is_taken_as_people_paste_it(image, reference):
-    values = merged(MINIMUM, {"image": {"registry": "", **image}})
+    values = merged(MINIMUM, {"image": image})
     assert pod(render(values))["spec"]["containers"][0]["image"] == reference
+
+
+def test_a_mirror_replaces_the_registry_of_an_image_as_people_paste_it():
+    values = {"image": {"repository": "example.com:5000/a/b", "tag": "1"}, "global": {"imageRegistry": "mirror"}}
+    assert pod(render(merged(MINIMUM, values)))["spec"]["containers"][0]["image"] == "mirror/a/b:1"
 
 
 @pytest.mark.parametrize("path", ["serviceMonitor", "podMonitor", "scrapeConfig", "probe"])

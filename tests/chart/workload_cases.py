@@ -3,6 +3,7 @@
 from tests.chart.charts import at
 
 DEPLOYMENT = "Deployment r-har-exporter spec"
+IMAGE = "ghcr.io/har-exporter/har-exporter"
 POD = f"{DEPLOYMENT}.template.spec"
 CONTAINER = f"{POD}.containers[0]"
 TEST = "Pod/test r-har-exporter-test spec"
@@ -24,17 +25,22 @@ def images(image):
 
 # Each case: the value, a new setting for it, all expected changes, and other values that must be set.
 CASES = [
-    ("image.registry", "example.com", images("example.com/har-exporter:0.1.0"), {}),
-    ("image.repository", "a/b", images("a/b:0.1.0"), {}),
-    ("image.tag", "2.0", images("har-exporter:2.0"), {}),
-    ("image.digest", f"sha256:{'0' * 64}", images(f"har-exporter@sha256:{'0' * 64}"), at("image.tag", "2.0")),
+    ("image.registry", "example.com", images("example.com/har-exporter/har-exporter:0.1.0"), {}),
+    ("image.repository", "a/b", images("ghcr.io/a/b:0.1.0"), {}),
+    ("image.tag", "2.0", images(f"{IMAGE}:2.0"), {}),
+    ("image.digest", f"sha256:{'0' * 64}", images(f"{IMAGE}@sha256:{'0' * 64}"), at("image.tag", "2.0")),
     (
         "image.pullPolicy",
         "Always",
         both(".containers[0].imagePullPolicy", "Always") | {f"{TEST}.containers[1].imagePullPolicy": "Always"},
         {},
     ),
-    ("global.imageRegistry", "mirror", images("mirror/har-exporter:0.1.0"), at("image.registry", "example.com")),
+    (
+        "global.imageRegistry",
+        "mirror",
+        images("mirror/har-exporter/har-exporter:0.1.0"),
+        at("image.registry", "example.com"),
+    ),
     ("global.imagePullSecrets", ["a"], both(".imagePullSecrets[0].name", "a"), {}),
     (
         "imagePullSecrets",

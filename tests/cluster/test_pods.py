@@ -33,7 +33,12 @@ REGISTRY = {
     },
 }
 VALUES = {
-    "image": {"repository": IMAGE.rpartition(":")[0], "tag": IMAGE.rpartition(":")[2], "pullPolicy": "Never"},
+    "image": {
+        "registry": "",
+        "repository": IMAGE.rpartition(":")[0],
+        "tag": IMAGE.rpartition(":")[2],
+        "pullPolicy": "Never",
+    },
     "config": {"spaces": list(SPACES), "base_url": "http://127.0.0.1:8080", "cache_ttl": "1s"},
     "apiKey": {"existingSecret": {"name": "har-api-key"}},
     "extraContainers": [REGISTRY],

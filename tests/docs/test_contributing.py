@@ -79,7 +79,7 @@ def test_actions_are_pinned_to_a_commit_and_say_which_version_it_is(path):
     uses = re.findall(r"uses: (.*)", path.read_text())
     assert uses
     for action in uses:
-        assert re.fullmatch(r"actions/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", action), action
+        assert re.fullmatch(r"(actions|sigstore)/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", action), action
 
 
 def test_an_action_has_one_version_in_all_workflows():

@@ -92,3 +92,51 @@ def test_the_source_distribution_holds_what_the_wheel_is_built_from(built):
 def test_equal_commits_make_equal_bytes(built, tmp_path):
     again = build(tmp_path)
     assert [path.read_bytes() for path in again] == [path.read_bytes() for path in built]
+
+
+RELEASE = yaml.safe_load((ROOT / ".github" / "workflows" / "release.yml").read_text())["jobs"]
+RELEASING = (ROOT / "docs" / "releasing.md").read_text()
+
+
+def scripts(job):
+    return "\n".join(step.get("run", "") for step in RELEASE[job]["steps"])
+
+
+def test_all_that_is_signed_or_attested_is_verified_before_the_release_is_public():
+    """The release is a draft until the last step of the last job."""
+    published, verified = scripts("publish"), scripts("verify")
+    assert re.findall(r"cosign (sign(?:-blob)?) ", published) == ["sign", "sign", "sign-blob"]
+    assert re.findall(r"cosign (verify(?:-blob)?) ", verified) == ["verify", "verify-blob"]
+    assert 'for subject in "$IMAGE" "$CHART"' in verified
+    signed, checked = re.search(r"for file in (.*);", published), re.search(r"for file in (.*);", verified)
+    assert signed[1] == checked[1]
+    attested = [step["with"] for step in RELEASE["publish"]["steps"] if "actions/attest@" in step.get("uses", "")]
+    assert sum("sbom-path" in one for one in attested) == 2
+    assert len([one for one in attested if "sbom-path" not in one]) == 3
+    assert len(re.findall("gh attestation verify", verified)) == 3
+    assert "--draft " in published
+    assert RELEASE["verify"]["steps"][-1]["run"].endswith("--draft=false")
+    assert set(RELEASE) == {"packages", "image", "publish", "run", "verify"}
+    assert RELEASE["verify"]["needs"] == ["publish", "run"]
+
+
+def test_the_image_is_built_and_run_on_two_architectures():
+    built = [(one["architecture"], one["runner"]) for one in RELEASE["image"]["strategy"]["matrix"]["include"]]
+    assert [name for name, _ in built] == ["amd64", "arm64"]
+    assert RELEASE["run"]["strategy"]["matrix"]["runner"] == [runner for _, runner in built]
+    assert "for architecture in amd64 arm64" in scripts("publish")
+
+
+def test_users_verify_with_the_commands_of_the_workflow():
+    flags = re.compile(r"(?:cosign|gh attestation) verify[a-z-]*|--[a-z-]+")
+    shown = set(flags.findall(RELEASING.partition("## Verify a release")[2]))
+    assert shown
+    assert shown <= set(flags.findall(scripts("verify")))
+
+
+def test_the_base_images_are_named_where_renovate_and_the_release_find_them():
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    bases = re.findall(r"^ARG (BUILD_BASE|BASE)=(\S+)$", dockerfile, re.MULTILINE)
+    assert [name for name, _ in bases] == re.findall("for base in (.*); do", scripts("image"))[0].split()
+    assert set(re.findall(r"^FROM (\S+)", dockerfile, re.MULTILINE)) == {"${BUILD_BASE}", "${BASE}"}
+    assert yaml.safe_load((ROOT / "renovate.json").read_text())["pinDigests"] is True

@@ -169,6 +169,8 @@ def test_image_is_small(image, capsys):
     with capsys.disabled():
         sys.stdout.write(f"\nimage: {whole / 1e6:.1f} MB, {size / 1e6:.1f} MB over its base\n")
     assert size < 60e6
+    (shown,) = re.findall(r"The image adds (\d+) MB", (ROOT / "docs" / "install.md").read_text())
+    assert abs(size / 1e6 - int(shown)) < 2
 
 
 @pytest.mark.long

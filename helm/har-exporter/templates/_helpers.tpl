@@ -61,7 +61,9 @@ annotations:
 
 {{- define "har-exporter.image" -}}
 {{- $image := .Values.image -}}
-{{- $place := list (default $image.registry .Values.global.imageRegistry) $image.repository | compact | join "/" -}}
+{{- $pasted := regexFind "^([^/]*[.:][^/]*|localhost)/" $image.repository -}}
+{{- $registry := coalesce .Values.global.imageRegistry (trimSuffix "/" $pasted) $image.registry -}}
+{{- $place := list $registry (trimPrefix $pasted $image.repository) | compact | join "/" -}}
 {{- if $image.digest -}}{{- printf "%s@%s" $place $image.digest -}}
 {{- else -}}{{- printf "%s:%s" $place (default .Chart.AppVersion $image.tag | toString) -}}{{- end -}}
 {{- end -}}
