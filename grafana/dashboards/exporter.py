@@ -39,26 +39,29 @@ def _exporters() -> stat.Panel:
 def _spaces() -> table.Panel:
     panel = rows(
         "Spaces",
-        "Each space, the oldest data first: whether its last refresh succeeded, how old its data is, and whether "
-        "the data is complete. A space without data has no age.",
+        "Each space, the oldest data first: whether its last refresh succeeded, how old its data is, why refreshes "
+        "fail, and whether the data is complete. A space without data has no age.",
         cells(queries.worst_of_space("har_up"), "A"),
         cells(queries.age(), "B"),
         cells(queries.worst_of_space("har_snapshot_complete"), "C"),
         cells(queries.of_space("har_refresh_duration_seconds"), "D"),
         cells(queries.of_space("har_snapshot_artifacts", matchers=('source="fetched"',)), "E"),
+        cells(queries.failing_reason(), "F"),
     )
     titles = {
         "space": "Space",
         "Value #A": "State",
         "Value #B": "Age",
+        "reason": "Reason",
         "Value #C": "Complete",
         "Value #D": "Duration",
         "Value #E": "Artifacts",
     }
-    columns(panel, titles, hidden=())
+    columns(panel, titles, hidden=("Value #F",))
     colored = kinds.TableColorTextCellOptions()
     column(panel, "State", 90, mappings=[_answer("ok", "failing")], custom__cellOptions=colored)
     column(panel, "Age", 100, unit="s", decimals=0)
+    column(panel, "Reason", 110)
     column(panel, "Complete", 100, mappings=[_answer("yes", "no")], custom__cellOptions=colored)
     column(panel, "Duration", 100, unit="s")
     return sorted_by(panel, "Age")

@@ -1,6 +1,7 @@
 """Overview dashboard: artifacts that need action now, trends and evidence."""
 
 from grafana_foundation_sdk.builders import bargauge, stat, table, timeseries
+from grafana_foundation_sdk.builders import dashboard as build
 from grafana_foundation_sdk.models import common as kinds
 from grafana_foundation_sdk.models import dashboard as model
 
@@ -32,13 +33,24 @@ _CENTER = kinds.FieldTextAlignment.CENTER
 _KEYS = ("space", "registry", "package_type")
 
 
+def _counted(title: str, description: str, expr: str, limits: build.ThresholdsConfig | None = None) -> stat.Panel:
+    """Return a number with its change within a day."""
+    panel = number(title, description, now(expr, "now"), thresholds=limits, text=kinds.BigValueTextMode.VALUE_AND_NAME)
+    return _with_change(panel, expr)
+
+
+def _with_change(panel: stat.Panel, expr: str) -> stat.Panel:
+    panel.with_target(now(queries.change(expr), _CHANGE, "B"))
+    return panel.override_by_name(_CHANGE, [fixed(NOTHING)])
+
+
 def _risky() -> stat.Panel:
-    return number(
+    return _counted(
         "Risky in production",
         "Artifact versions that are quarantined or blocked and deployed to production. Act immediately: the table "
         "below lists them first.",
-        now(queries.total(queries.deployed(queries.RISKY))),
-        thresholds=steps(*thresholds.RISKY_IN_PRODUCTION.steps),
+        queries.total(queries.deployed(queries.RISKY)),
+        steps(*thresholds.RISKY_IN_PRODUCTION.steps),
     )
 
 
@@ -56,10 +68,10 @@ def _refused() -> stat.Panel:
     blocked = queries.once(
         "har_firewall_violations", (*_KEYS, "scan_status", "exemption"), 'scan_status=~"(?i)blocked"'
     )
-    return number(
+    return _counted(
         "Refused by the firewall",
         "Package versions that the firewall blocked, including those that never entered a registry.",
-        now(queries.total(blocked)),
+        queries.total(blocked),
     )
 
 
@@ -147,25 +159,25 @@ def _owners() -> table.Panel:
 
 
 def _quarantined() -> stat.Panel:
-    return number(
+    return _counted(
         "Quarantined",
         "Artifact versions in quarantine, deployed or not.",
-        now(queries.total(queries.artifacts(family="har_artifacts_quarantined"))),
-        thresholds=steps(*thresholds.QUARANTINED.steps),
+        queries.total(queries.artifacts(family="har_artifacts_quarantined")),
+        steps(*thresholds.QUARANTINED.steps),
     )
 
 
 def _blocked() -> stat.Panel:
-    return number(
+    return _counted(
         "Blocked",
         "Artifact versions with scan status BLOCKED. Versions that are also quarantined count in both panels.",
-        now(queries.total(queries.artifacts(queries.BLOCKED))),
-        thresholds=steps(*thresholds.BLOCKED.steps),
+        queries.total(queries.artifacts(queries.BLOCKED)),
+        steps(*thresholds.BLOCKED.steps),
     )
 
 
 def _coverage() -> stat.Panel:
-    return number(
+    panel = number(
         "Lowest scan coverage",
         "The registry with the lowest share of scanned versions. Registries with fewer than ten versions that can be "
         "scanned are ignored. The alert evaluates each registry in the same way.",
@@ -174,15 +186,16 @@ def _coverage() -> stat.Panel:
         thresholds=steps(*thresholds.COVERAGE.steps),
         text=kinds.BigValueTextMode.VALUE_AND_NAME,
     )
+    return _with_change(panel, f"min({queries.lowest_coverage()})")
 
 
 def _firewall_off() -> stat.Panel:
-    return number(
+    return _counted(
         "Firewall off",
         "Upstream registries of a scanned package type that have only firewall mode ALLOW. The Registries table lists "
         "them.",
-        now(queries.firewall_off()),
-        thresholds=steps(*thresholds.FIREWALL_OFF.steps),
+        f"({queries.firewall_off()})",
+        steps(*thresholds.FIREWALL_OFF.steps),
     )
 
 
@@ -202,9 +215,9 @@ def _findings() -> table.Panel:
     deployments = "har_artifact_finding_environments"
     panel = rows(
         "Findings",
-        "Artifact versions that need action, sorted by number of production environments. The links open the registry "
-        "in Harness. Environments are empty if Harness does not count them. Seen since is when Prometheus first saw "
-        "the finding.",
+        "Artifact versions that need action, sorted by number of production environments. The links open Harness and, "
+        "for package URLs, the known vulnerabilities of the package on osv.dev. Environments are empty if Harness does "
+        "not count them. Seen since is when Prometheus first saw the finding.",
         cells(queries.findings(), "A"),
         cells(queries.once(deployments, queries.ARTIFACT, 'deployed_to="prod"'), "B"),
         cells(queries.once(deployments, queries.ARTIFACT, 'deployed_to="nonprod"'), "C"),
@@ -212,10 +225,10 @@ def _findings() -> table.Panel:
         cells(f"1000 * {queries.seen_since()}", "E"),
     )
     titles = {
-        "artifact": "Artifact",
         "finding": "Finding",
         "Value #B": "Prod",
         "Value #E": "Seen since",
+        "artifact": "Artifact",
         "version": "Version",
         "Value #C": "Non-prod",
         "registry": "Registry",
@@ -223,12 +236,14 @@ def _findings() -> table.Panel:
         "scan_status": "Scan",
         "reason": "Reason",
         "Value #D": "Downloads",
+        "purl": "Package URL",
     }
     columns(panel, titles, hidden=("Value #A", "package_type"))
     column(panel, "Artifact", 150, links=[_PAGE])
+    column(panel, "Package URL", 200, links=[_VULNERABILITIES])
     column(panel, "Seen since", 105, unit="dateTimeFromNow")
     column(panel, "Reason", custom__cellOptions=kinds.TableAutoCellOptions(wrap_text=True))
-    column(panel, "Version", 80, unit="string")
+    column(panel, "Version", 80, unit="string", links=[_PAGE])
     column(
         panel,
         "Finding",
@@ -246,6 +261,15 @@ def _findings() -> table.Panel:
     column(panel, "Downloads", 95)
     column(panel, "url", custom__hidden=True)
     return sorted_by(panel, "Prod")
+
+
+def _unlisted() -> stat.Panel:
+    return number(
+        "Findings that the table cannot list",
+        "Artifact versions that need action but are over findings_limit. Totals include them. Raise findings_limit.",
+        now(f"sum({queries.of_space('har_findings_dropped')})"),
+        thresholds=steps(*thresholds.FINDINGS_DROPPED.steps),
+    )
 
 
 def _registries() -> table.Panel:
@@ -403,15 +427,12 @@ def _stale_by_registry() -> bargauge.Panel:
 
 
 def _risk_free_time() -> stat.Panel:
-    risky = queries.total(queries.deployed(queries.RISKY))
+    risky = f"sum(space:har_artifacts_risky_in_production:sum{{{queries.SELECTED_SPACES}}})"
     return number(
         "No risk in production",
-        "Share of the time range without a quarantined or blocked version in production. Periods without data are "
-        "ignored. The objective is 99.5%.",
-        now(
-            f"avg_over_time(({risky} == bool 0)[$__range:$__interval]) and on () har_up{{{queries.SELECTED_SPACES}}}",
-            interval="1m",
-        ),
+        "Share of the last 30 days without a quarantined or blocked version in production. Time without data is "
+        "ignored. The objective is 99.5%. Needs the recording rules.",
+        now(queries.over_30_days(f"{risky} == bool 0")),
         unit="percentunit",
         thresholds=objective(RISK_FREE_OBJECTIVE),
     )
@@ -420,15 +441,38 @@ def _risk_free_time() -> stat.Panel:
 def _fresh_time() -> stat.Panel:
     return number(
         "Fresh data",
-        "Share of the time range in which the data of every space was as fresh as the alert requires. The last data of "
-        "an exporter that is down counts for up to one hour. The objective is 99%.",
-        now(
-            f"avg_over_time(({queries.fresh()})[$__range:$__interval]) and on () har_up{{{queries.SELECTED_SPACES}}}",
-            interval="1m",
-        ),
+        "Share of the last 30 days in which the data of every space was as fresh as the alert requires. Time without "
+        "data is not fresh, for 7 days after a space was last seen. The objective is 99%. Needs the recording rules.",
+        now(queries.over_30_days(queries.fresh())),
         unit="percentunit",
         thresholds=objective(FRESH_OBJECTIVE),
     )
+
+
+def _settling_time() -> stat.Panel:
+    settled = queries.time_to_settle()
+    return number(
+        "Time to settle",
+        "How long Prometheus saw the findings that are gone now, in the last 30 days: the mean, and what nine of ten "
+        "did not exceed. Findings that were there for minutes may be missing. Needs the recording rules.",
+        now(f"avg({settled})", "mean"),
+        unit="s",
+        text=kinds.BigValueTextMode.VALUE_AND_NAME,
+    ).with_target(now(f"quantile(0.9, {settled})", "90%", "B"))
+
+
+def _counts() -> timeseries.Panel:
+    panel = lines(
+        "The last 30 days",
+        "Artifact versions that are quarantined, blocked, and risky in production, whatever the time range is.",
+        target(queries.total(queries.deployed(queries.RISKY)), "risky in production", "A"),
+        target(queries.total(queries.artifacts(family="har_artifacts_quarantined")), "quarantined", "B"),
+        target(queries.total(queries.artifacts(queries.BLOCKED)), "blocked", "C"),
+    )
+    colors = {"risky in production": CRITICAL, "quarantined": NOTICE, "blocked": WARNING}
+    for name, color in colors.items():
+        panel.override_by_name(name, [fixed(color)])
+    return panel.time_from("30d")
 
 
 def _downloads() -> timeseries.Panel:
@@ -483,6 +527,13 @@ _COLORED = kinds.TableColoredBackgroundCellOptions(kinds.TableCellBackgroundDisp
 _TINTED = kinds.TableColorTextCellOptions()
 _PAGE = model.DashboardLink(title="Open in Harness", url="${__data.fields.url}", target_blank=True)
 
+_VULNERABILITIES = model.DashboardLink(
+    title="Known vulnerabilities on osv.dev",
+    url="https://osv.dev/list?q=${__data.fields.artifact:percentencode}",
+    target_blank=True,
+)
+_CHANGE = "change in 24 h"
+
 OVERVIEW = Board(
     uid="har-exporter-overview",
     title="Harness Artifact Registry: overview",
@@ -506,7 +557,13 @@ OVERVIEW = Board(
         ),
         Row(
             "Act on this",
-            [(_findings(), 24, 12), (_firing(), 24, 8), (_new_findings(), 12, 8), (_settled_findings(), 12, 8)],
+            [
+                (_unlisted(), 24, 3),
+                (_findings(), 24, 12),
+                (_firing(), 24, 8),
+                (_new_findings(), 12, 8),
+                (_settled_findings(), 12, 8),
+            ],
         ),
         Row("Owners and registries", [(_owners(), 24, 8), (_registries(), 24, 14)]),
         Row(
@@ -520,7 +577,10 @@ OVERVIEW = Board(
         ),
         Row(
             "Evidence",
-            [(_risk_free_time(), 4, 8), (_fresh_time(), 4, 8), (_stale_by_registry(), 8, 8), (_stale_scans(), 8, 8)],
+            [
+                *((_risk_free_time(), 4, 8), (_fresh_time(), 4, 8), (_settling_time(), 4, 8), (_counts(), 12, 8)),
+                *((_stale_by_registry(), 12, 8), (_stale_scans(), 12, 8)),
+            ],
         ),
         Row("Activity", [(_downloads(), 12, 8), (_files(), 12, 8)], collapsed=True),
     ],

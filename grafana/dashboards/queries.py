@@ -102,7 +102,7 @@ def findings() -> str:
     worst = f" or {on} ".join(kinds)
     # Replicas can briefly export different reasons, so use only one of them.
     known = f"topk by ({', '.join(ARTIFACT)}) (1, har_artifact_finding_info{{{SELECTED}}})"
-    return f"({worst}) * {on} group_left (scan_status, reason, url) {known}"
+    return f"({worst}) * {on} group_left (scan_status, reason, purl, url) {known}"
 
 
 def new() -> str:
@@ -159,15 +159,38 @@ def oldest_data() -> str:
 
 
 def fresh() -> str:
-    """Return 1 while the data of every space is below its maximum age, else 0.
+    """Return 1 while the data of every space is below its maximum age, else 0, also without data for up to 7 days."""
+    known = f"space:har_up:seen_timestamp_seconds{{{SELECTED_SPACES}}}"
+    return f"min(({age()}) <= bool {allowed_age()} or 0 * {known})"
 
-    The last data of an exporter that is down continues to age for one hour.
+
+def over_30_days(expression: str) -> str:
+    """Return the mean of an expression over 30 days, nothing without an exporter."""
+    return f"avg_over_time(({expression})[30d:5m]) and on () har_up{{{SELECTED_SPACES}}}"
+
+
+def time_to_settle() -> str:
+    """Return how long each finding was seen that is gone, of the last 30 days.
+
+    Spaces of which findings were dropped are left out: what makes room for others is not settled.
     """
-    families = ("har_snapshot_timestamp_seconds", "har_refresh_interval_seconds", "har_refresh_duration_seconds")
-    began, interval, duration = (
-        f"max by (space) (last_over_time({family}{{{SELECTED_SPACES}}}[1h]))" for family in families
-    )
-    return f"min(time() - {began} <= bool clamp_min(3 * {interval} + 2 * {duration}, 600) + 600)"
+    labels = ", ".join((*ARTIFACT, "finding"))
+    first = f"artifact:har_artifact_finding:first_seen_timestamp_seconds{{{SELECTED}}}"
+    found = once("har_artifact_finding", (*ARTIFACT, "finding"))
+    dropped = f"max_over_time(space:har_findings_dropped:max{{{SELECTED_SPACES}}}[30d]) > 0"
+    seen = f"max_over_time((time() - {first})[30d:15m])"
+    return f"(({seen} unless on ({labels}) {found}) and on (space) {_DATED} unless on (space) ({dropped}))"
+
+
+def change(expression: str) -> str:
+    """Return by how much a number changed within a day."""
+    return f"{expression} - last_over_time(({expression})[5m:1m] offset 1d)"
+
+
+def failing_reason() -> str:
+    """Return the most frequent reason why the refreshes of each space fail now."""
+    failures = f"sum by (space, reason) (increase(har_refresh_failures_total{{{SELECTED_SPACES}}}[30m])) > 0"
+    return f"topk by (space) (1, {failures}) and on (space) ({worst_of_space('har_up')} == 0)"
 
 
 def of_exporters(family: str) -> str:

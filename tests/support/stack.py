@@ -6,6 +6,7 @@ import socket
 import subprocess
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -118,6 +119,7 @@ class Receiver(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Message)
         self.messages: list[tuple[str, dict[str, Any]]] = []
+        self._began, self._times = time.monotonic(), []
 
     def __enter__(self):
         threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
@@ -131,6 +133,18 @@ class Receiver(ThreadingHTTPServer):
     def url(self) -> str:
         """For `webhook_configs`, with the receiver's name behind it."""
         return f"http://127.0.0.1:{self.server_address[1]}"
+
+    def report(self) -> Iterator[str]:
+        """Yield a line for each message: minutes since the receiver began, receiver, alerts, and the first summary."""
+        for when, (receiver, message) in zip(self._times, self.messages, strict=True):
+            alerts = Counter(f"{alert['labels']['alertname']} {alert['status']}" for alert in message["alerts"])
+            names = ", ".join(f"{count} x {name}" for name, count in alerts.items())
+            yield f"{when - self._began:4.0f}m {receiver}: {names}: {message['alerts'][0]['annotations']['summary']}"
+
+    def take(self, receiver: str, message: dict[str, Any]) -> None:
+        """Keep a message."""
+        self._times.append(time.monotonic())
+        self.messages.append((receiver, message))
 
     def got(self, name: str, status: str) -> list[tuple[str, dict[str, Any]]]:
         """Return the messages so far in which an alert has a status, as receiver and alert."""
@@ -147,7 +161,7 @@ class _Message(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.server.messages.append((self.path.removeprefix("/"), body))
+        self.server.take(self.path.removeprefix("/"), body)
         self.send_response(200)
         self.end_headers()
 
