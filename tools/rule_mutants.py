@@ -111,12 +111,16 @@ TEXT_SWAPS = (
 
 EQUIVALENT = {
     r"registry:har_scan_coverage:ratio: 'sum by' #1 -> 'max by'": "a registry has one series of that status",
+    r"HarnessARArtifacts\w+: 'sum by' #1 -> 'max by'": "a registry has one series of each finding",
+    r"registry:har_artifacts_\w+:new: 'sum by' #1 -> 'max by'": "a registry has one series of each finding",
+    r"HarnessARNew\w+: '>' #1 -> '>='": "news is never 0",
     r"HarnessARAuthFailing: 'min by' #1 -> 'avg by'": "both are 1 only if all are 1",
     r"HarnessARAuthFailing: 'sum by' #1 -> 'max by'": "both are above 0 only if one is",
     r"HarnessARAuthFailing: 'increase' #1 -> 'rate'": "both are above 0 at the same time",
     r"(job:har_up|space:har_up|registry:har_artifacts|registry:har_firewall_enforced|space_finding:har_artifacts_unlisted)"
     r":seen_timestamp_seconds: '\[1d\]' #1 -> '\[30m\]'": "promtool cannot test what is remembered while no rule runs",
-    r"HarnessAR(ScanCoverageLow|ScansStale): '\[30m\]' #\d -> '\[2h\]'": "the other side is forgotten too",
+    r"HarnessAR(ScanCoverageLow|ScansStale|RegistryPublic|SourceFailing)"
+    r": '\[30m\]' #\d -> '\[2h\]'": "the other side is forgotten too",
     r"HarnessARFindingsSurge: '\[1h\]' #1 -> '\[3h\]'": "the other side is forgotten too",
     r"HarnessARInventoryDropped: '\[30m\]' #[34] -> '\[2h\]'": "what it silences is forgotten too",
     r"HarnessARRegistryDisappeared: '\[30m\]' #2 -> '\[2h\]'": "what it silences is forgotten too",

@@ -124,8 +124,7 @@ def _age() -> timeseries.Panel:
     return lines(
         "Data age relative to the limit",
         "Age of the data, of the ten oldest spaces, as a share of the limit: three refresh intervals plus twice the "
-        "refresh duration, at "
-        "least ten minutes. The alert fires above 100%.",
+        "refresh duration, or 10 minutes if that is more, plus 10 minutes. The alert fires above 100%.",
         target(queries.worst(f"({queries.age()}) / {queries.allowed_age()}"), "{{space}}"),
         unit="percentunit",
         limit=thresholds.STALE_SNAPSHOT.line,

@@ -203,7 +203,8 @@ def _age() -> stat.Panel:
     panel = number(
         "Data age",
         "Age of the oldest data of any space. Orange: older than three refresh intervals plus twice the refresh "
-        "duration, and older than ten minutes. All other numbers on this dashboard may then be out of date.",
+        "duration, or 10 minutes if that is more, plus 10 minutes. All other numbers on this dashboard may then be out "
+        "of date.",
         now(queries.oldest_data(), "{{state}}"),
         unit="s",
         thresholds=steps(model.Threshold(color=NOTHING), model.Threshold(value=0, color=GOOD)),
@@ -464,7 +465,7 @@ def _settling_time() -> stat.Panel:
 def _counts() -> timeseries.Panel:
     panel = lines(
         "The last 30 days",
-        "Artifact versions that are quarantined, blocked, and risky in production, whatever the time range is.",
+        "Artifact versions that are quarantined, blocked, and risky in production, over 30 days in every time range.",
         target(queries.total(queries.deployed(queries.RISKY)), "risky in production", "A"),
         target(queries.total(queries.artifacts(family="har_artifacts_quarantined")), "quarantined", "B"),
         target(queries.total(queries.artifacts(queries.BLOCKED)), "blocked", "C"),

@@ -99,8 +99,8 @@ def test_the_night_after_an_installation_over_a_thousand_quarantined_artifacts(t
             eventually(lambda: server.query("count(up == 1) == 1") and server.query("count(har_up == 1) == 3"))
         eventually(lambda: len(pages(receiver)) > 1)
         eventually(lambda: server.query("max(time() - job:har_up:seen_timestamp_seconds) > 45"))
-        (_, news), (_, down) = pages(receiver)
         print("\n".join(receiver.report()))  # noqa: T201 - shown by -rP
+        (_, news), (_, down) = pages(receiver)
     assert news[0]["annotations"]["summary"] == (
         "1 new in production, quarantined or blocked: left-pad 1.3.0 (space acct/org/shop, owner team-checkout)"
     )
