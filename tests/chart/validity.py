@@ -6,7 +6,7 @@ import kubernetes_validate
 from cloudcoil.models.prometheus_operator import v1, v1alpha1
 from pydantic import BaseModel, ConfigDict
 
-KUBERNETES = ("1.25", "1.30", "1.34")
+KUBERNETES = ("1.25", "1.30", "1.34", "1.37")
 
 
 class _Strict(BaseModel):

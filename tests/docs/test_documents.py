@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from exporter.config.settings import Settings
+from exporter.config.settings import Settings, default_text
 from exporter.config.sources import load
 from exporter.metrics.exposition import FAMILIES
+from exporter.texts import read_duration
 from exporter.webconfig.file import parse
 from tests.support.commands import free_port, run, served
 from tests.support.markdown import Block, anchors, blocks, code, commands, documents, links
@@ -207,6 +208,23 @@ def for_prometheus(block: Block, folder: Path) -> None:
         assert job["honor_labels"], "a target label `version` would replace those of artifacts"
 
 
+def for_the_collector(block: Block, folder: Path) -> None:
+    """The receiver takes a Prometheus configuration; every component is in use, and every one in use is there."""
+    told = yaml.safe_load(block.text)
+    config = told["receivers"]["prometheus"]["config"]
+    for_prometheus(block._replace(text=yaml.safe_dump(config)), folder)
+    for job in config["scrape_configs"]:
+        assert read_duration(job["scrape_timeout"]) <= read_duration(job["scrape_interval"])
+        ports = {target.rpartition(":")[2] for static in job["static_configs"] for target in static["targets"]}
+        assert ports == {default_text("listen_address").rpartition(":")[2]}
+        assert job.get("metrics_path", "/metrics") == "/metrics"
+    used = {kind: set() for kind in ("receivers", "processors", "exporters")}
+    for pipeline in told["service"]["pipelines"].values():
+        for kind, names in used.items():
+            names.update(pipeline[kind])
+    assert used == {kind: set(told[kind]) for kind in used}
+
+
 def for_the_exporter(block: Block, folder: Path) -> None:
     text = re.sub(r"/etc/har-exporter(?=/)", str(folder), block.text)
     for path in re.findall(rf"{re.escape(str(folder))}/\S+", text):
@@ -221,6 +239,7 @@ def for_the_endpoints(block: Block, folder: Path) -> None:
 
 YAML_FOR = {
     frozenset({"global", "rule_files", "scrape_configs", "alerting"}): for_prometheus,
+    frozenset({"receivers", "processors", "exporters", "service"}): for_the_collector,
     frozenset(Settings.model_fields): for_the_exporter,
     frozenset({"tls_server_config", "http_server_config", "basic_auth_users", "rate_limit"}): for_the_endpoints,
 }
