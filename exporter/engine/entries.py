@@ -15,9 +15,9 @@ from exporter.engine.discovery import Discovery
 from exporter.engine.listed import filter_of
 from exporter.harness.client import Source
 from exporter.harness.errors import BadShapeError, ForbiddenError, NotFoundError, RefreshError
-from exporter.inventory.firewall import FirewallModes, read_firewall_modes
+from exporter.inventory.firewall import FirewallMode, FirewallModes, read_firewall_modes
 from exporter.inventory.refresh import Failure
-from exporter.inventory.registries import Filter, Registries, read_registries
+from exporter.inventory.registries import Filter, Place, Registries, read_registries
 from exporter.inventory.snapshot import RegistryKey
 from exporter.inventory.sources import AskPage, Reading
 from exporter.inventory.violations import Violations, read_violations
@@ -79,6 +79,7 @@ class EntryReads:
         self._clock = clock
         self._known, self._filters = registries, filters
         self._nothing = Registries(entry.ref, entry.descendants, {}, Reading())
+        self._modes: dict[Place, FirewallMode] = {}
         self._placed_by: Registries | None = None
         self._whole_until = 0.0
 
@@ -117,11 +118,11 @@ class EntryReads:
             RefreshError: they could not be read.
             Stopped: the read was cancelled.
         """
-        rate = self._settings.rate_limit
+        rate, self._modes = self._settings.rate_limit, self._modes or dict(last or {})
         return read_firewall_modes(
             self.asker(cancelled),
             self._known() or self._nothing,
-            last or {},
+            self._modes,
             self._clock.monotonic,
             fresh_for=self._settings.registries_ttl,
             most=rate.tenth().requests if rate else _UNLIMITED,

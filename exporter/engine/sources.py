@@ -70,7 +70,8 @@ class Sources:
         violations = Journal[Dated[Violations]](clock, _violations_facts, source=VIOLATIONS, repeat_after=math.inf)
         self._entries = entries = Entries(settings, clients, clock, self.discovery)
         self._registries = self._refresher(REGISTRIES, self._taken(entries), settings.registries_ttl, self._listed)
-        self._modes = self._refresher(_MODES, entries.firewall_modes, FIREWALL_MODES_TTL, lambda _: None)
+        modes = Journal[FirewallModes](clock, _modes_facts, source=_MODES, repeat_after=math.inf)
+        self._modes = self._refresher(_MODES, entries.firewall_modes, FIREWALL_MODES_TTL, modes.record)
         self._violations = self._refresher(VIOLATIONS, entries.violations, _fresh_for(settings), violations.record)
 
     def start(self) -> list[Future[None]]:
@@ -259,7 +260,9 @@ class Sources:
     def _lacks_modes(self, status: Status[FirewallModes]) -> bool:
         """Return whether there are firewall modes to ask for that were not asked for yet."""
         known = self.discovery.registries(status.space)
-        return known is not None and status.up and len(status.snapshot or ()) < len(dict(known.upstream()))
+        # After a failed read the next one asks for others first.
+        tried_again = sum(status.failures.values()) > 1
+        return known is not None and not tried_again and len(status.snapshot or ()) < len(dict(known.upstream()))
 
     def _merged(
         self, entry: str, registries: Registries, modes: FirewallModes | None
@@ -299,6 +302,10 @@ def _registries_facts(listed: Dated[Registries]) -> Mapping[str, Any]:
         "spaces": len(spaces),
         **_reading_facts(listed.data.reading),
     }
+
+
+def _modes_facts(modes: FirewallModes) -> Mapping[str, Any]:
+    return {"registries": len(modes), "unknown": sum(mode.mode is None for mode in modes.values())}
 
 
 def _violations_facts(listed: Dated[Violations]) -> Mapping[str, Any]:

@@ -590,6 +590,22 @@ def test_a_command_that_takes_long_reads_each_source_once(clock):
     assert (names.count("registries"), names.count("scans")) == (1, 1)
 
 
+def test_a_command_waits_for_the_modes_behind_registries_that_fail(clock):
+    """Three in a row end a read; the next one asks for the others first."""
+    registries = [registry_row(number, path=f"acct/registry-{number}") for number in range(5)]
+    broken = tuple(f"/registry-{number}/+" for number in range(3))
+
+    def fault(request):
+        return reply(500) if request.path.endswith(broken) else None
+
+    with Upstream([], registries=registries, fault=fault) as upstream:
+        app = read_once(settings_of(**settings_for(upstream, spaces="acct", sources="registries")), clock)
+        page = Scrape(app.exposition.render_spaces().decode())
+    modes = page.of("acct", "har_registry_firewall")
+    assert {name.partition('registry="')[2][:10] for name in modes} == {"registry-3", "registry-4"}
+    assert page['har_source_failures_total{reason="server_error",source="registries",space="acct"}'] == 1
+
+
 def test_a_discovery_that_hangs_keeps_no_other_space_waiting(clock):
     """Nor does a reload that names the root alone wait for it."""
     over = threading.Event()
@@ -634,8 +650,8 @@ def test_firewall_modes_that_fail_are_failures_of_their_source_whose_list_is_up(
         app = app_for(upstream, clock, "acct")
         page = scrape(app)
         assert page['har_source_up{source="registries",space="acct"}'] == 1
-        assert page['har_source_failures_total{reason="connect",source="registries",space="acct"}'] == 1
+        assert page['har_source_failures_total{reason="connect",source="registries",space="acct"}'] == 2
         assert not page.of("acct", "har_registry_firewall")
         upstream.fault = None
-        clock.tick(6)
+        clock.tick(VIOLATIONS_TTL)
         assert scrape(app).of("acct", "har_registry_firewall")

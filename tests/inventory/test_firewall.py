@@ -6,6 +6,8 @@ import pytest
 
 from exporter.harness.errors import (
     AuthError,
+    BadJsonError,
+    BadShapeError,
     ClientError,
     ConnectError,
     ForbiddenError,
@@ -45,10 +47,9 @@ class Asked:
         config = {"firewallMode": answer} if answer else {}
         return json.dumps({"status": "SUCCESS", "data": {"config": config}}).encode()
 
-    def read(self, last=None, most=100):
-        return read_firewall_modes(
-            self.ask, self.registries, last or {}, self.clock.monotonic, fresh_for=HOUR, most=most
-        )
+    def read(self, known=None, most=100):
+        known = {} if known is None else dict(known)
+        return read_firewall_modes(self.ask, self.registries, known, self.clock.monotonic, fresh_for=HOUR, most=most)
 
 
 def test_as_many_are_asked_for_as_may_be_and_the_others_next_time():
@@ -77,7 +78,11 @@ def test_a_registry_that_the_server_does_not_tell_of_has_no_mode(error):
     assert [modes[place(number)].mode for number in range(3)] == ["BLOCK", None, "NONE"]
 
 
-@pytest.mark.parametrize("error", [ConnectError("x"), ServerError("x", status=503), RequestTimeout("x")], ids=repr)
+@pytest.mark.parametrize(
+    "error",
+    [ConnectError("x"), ServerError("x", status=503), RequestTimeout("x"), BadJsonError("x"), BadShapeError("x")],
+    ids=repr,
+)
 def test_a_registry_that_cannot_be_asked_for_keeps_its_mode_and_the_others_get_theirs(error):
     asked = Asked(4, {"registry-0": error})
     modes = asked.read({place(0): FirewallMode("WARN", -HOUR)})
@@ -90,6 +95,22 @@ def test_a_server_that_fails_for_all_is_asked_three_times(error):
     with pytest.raises(type(error)):
         asked.read()
     assert len(asked.asked) == 3
+
+
+def test_registries_that_fail_keep_no_others_waiting():
+    """Those that were asked for first are asked for again after all others, although the read failed."""
+    asked, known = Asked(10, {f"registry-{number}": ServerError("x", status=500) for number in range(3)}), {}
+
+    def read():
+        return read_firewall_modes(asked.ask, asked.registries, known, asked.clock.monotonic, fresh_for=HOUR, most=100)
+
+    with pytest.raises(ServerError):
+        read()
+    modes = read()
+    assert [modes[place(number)].mode for number in range(10)] == [None] * 3 + ["BLOCK"] * 7
+    asked.answers.clear()
+    assert {mode.mode for mode in read().values()} == {"BLOCK"}
+    assert len(asked.asked) == 3 + 10 + 3
 
 
 def test_a_server_that_begins_to_fail_is_asked_no_more_and_what_it_told_stays():
