@@ -22,6 +22,8 @@ HELMS = ("helm3", "helm4")
 CI = tuple(sorted((CHART / "ci").glob("*-values.yaml")))
 MINIMUM = {"config": {"spaces": ["my_account"]}, "apiKey": {"existingSecret": {"name": "har-api-key"}}}
 NAMESPACE = "har"
+LOADER = yaml.CSafeLoader
+"""Ten times as fast as the one of safe_load; rules and dashboards are long."""
 
 RULES = """\
 groups:
@@ -80,7 +82,7 @@ def render(values, *, release="r", chart=None, helm="helm4"):
     """Return the objects of a release."""
     done = _attempt(values, release, chart, helm)
     assert done.returncode == 0, done.stderr
-    return [document for document in yaml.safe_load_all(done.stdout) if document]
+    return [document for document in yaml.load_all(done.stdout, LOADER) if document]
 
 
 def refusal(values, *, helm="helm4"):

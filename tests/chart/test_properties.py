@@ -11,7 +11,7 @@ from tests.chart.validity import assert_restricted, check, pod_specs
 
 # Each render starts a process, so shrinking would take minutes and is disabled.
 BOUNDED = runs(
-    max_examples=40,
+    max_examples=30,
     deadline=None,
     derandomize=True,
     phases=[Phase.explicit, Phase.generate],

@@ -94,7 +94,7 @@ def test_a_release_is_scraped_and_survives_a_rotation(helm, cluster: Cluster):
     place = ("pods", CHART, "--namespace", NAMESPACE, "--values", "-", "--wait", "--timeout", "3m")
     cluster.done(helm, "install", *place, given=yaml.safe_dump(VALUES))
     up = f"count(har_up == 1) == {len(SPACES)}"
-    eventually(lambda: asked(cluster, up), 180)
+    eventually(lambda: asked(cluster, up), 300)
     before = pods(cluster)
     give_key(cluster, KEYS[1])
     read = ("python", "-c", f"print(open('{FILE}').read())")
