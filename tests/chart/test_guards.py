@@ -103,6 +103,10 @@ GUARDS = {
         at("service.externalTrafficPolicy", "Local"),
         "service.externalTrafficPolicy has no effect with service.type ClusterIP",
     ),
+    "headless with another port": (
+        at("service", {"port": 80, "clusterIP": "None"}),
+        "service.clusterIP None gives the addresses of the pods, which do not listen on service.port 80; set it to",
+    ),
     "headless and outside": (
         at("service", {"type": "NodePort", "clusterIP": "None"}),
         "service.clusterIP None is not possible with service.type NodePort; set service.type to ClusterIP.",
@@ -126,6 +130,10 @@ GUARDS = {
     "a variable twice": (
         {"extraEnv": [{"name": "HTTPS_PROXY", "value": "b"}], "proxy": {"url": "http://a"}},
         "extraEnv sets HTTPS_PROXY, which the chart sets from proxy; remove it from extraEnv.",
+    ),
+    "a flag in place of a value": (
+        at("extraArgs", ["--listen-address=:1"]),
+        "extraArgs contains --listen-address=:1, which the chart sets from containerPort; remove it from extraArgs.",
     ),
     "a variable in place of a value": (
         at("extraEnv", [{"name": "HAR_EXPORTER_LISTEN_ADDRESS", "value": ":1"}]),

@@ -122,6 +122,9 @@
 {{- if and $values.networkPolicy.enabled $values.proxy.existingSecret.name (not $values.networkPolicy.egressPorts) -}}
 {{- fail "networkPolicy.enabled needs the port of the proxy, which is in proxy.existingSecret; set networkPolicy.egressPorts." -}}
 {{- end -}}
+{{- if and (eq $values.service.clusterIP "None") (ne (int $values.service.port) (int $values.containerPort)) -}}
+{{- fail (printf "service.clusterIP None gives the addresses of the pods, which do not listen on service.port %d; set it to containerPort %d." (int $values.service.port) (int $values.containerPort)) -}}
+{{- end -}}
 {{- if eq $values.service.type "ClusterIP" -}}
 {{- range $name := list "nodePort" "externalTrafficPolicy" -}}
 {{- if get $values.service $name -}}
@@ -157,7 +160,7 @@
 {{- end -}}
 {{- end -}}
 
-{{/* Environment variables that would override what the chart derives from its values. */}}
+{{/* Environment variables and flags that would override what the chart derives from its values. */}}
 {{- define "har-exporter.guardEnv" -}}
 {{- $sources := dict
   "HAR_EXPORTER_CONFIG" "config"
@@ -173,6 +176,12 @@
 {{- range .Values.extraEnv -}}
 {{- if hasKey $sources (toString .name) -}}
 {{- fail (printf "extraEnv sets %s, which the chart sets from %s; remove it from extraEnv." .name (get $sources .name)) -}}
+{{- end -}}
+{{- end -}}
+{{- range .Values.extraArgs -}}
+{{- $name := regexFind "^--[a-z-]+" . | trimPrefix "--" | upper | replace "-" "_" | printf "HAR_EXPORTER_%s" -}}
+{{- if hasKey $sources $name -}}
+{{- fail (printf "extraArgs contains %s, which the chart sets from %s; remove it from extraArgs." . (get $sources $name)) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
