@@ -2,7 +2,7 @@
 
 import re
 import subprocess
-from collections import defaultdict
+from collections import Counter, defaultdict
 from datetime import timedelta
 from pathlib import Path
 
@@ -97,6 +97,13 @@ def test_the_rules_pass_their_unit_tests(unit_tests, name):
 def test_all_rules_together_pass_all_unit_tests():
     done = subprocess.run([find("promtool"), "test", "rules", TEST_FILE], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_no_unit_test_gives_a_series_twice():
+    """Promtool would ignore one of them."""
+    for test in TESTS:
+        names = Counter(series["series"] for series in test["input_series"])
+        assert names.total() == len(names), (test["name"], names.most_common(1))
 
 
 @pytest.mark.parametrize("name", ALERTS)
