@@ -154,7 +154,7 @@ def _owners() -> table.Panel:
     }
     columns(panel, titles, hidden=())
     column(panel, "Owner", 140)
-    column(panel, "Risky in production", 150, thresholds=_limit(CRITICAL), custom__cellOptions=_TINTED)
+    column(panel, "Risky in production", 165, thresholds=_limit(CRITICAL), custom__cellOptions=_TINTED)
     return sorted_by(panel, "Risky in production")
 
 
@@ -242,7 +242,7 @@ def _findings() -> table.Panel:
     columns(panel, titles, hidden=("Value #A", "package_type"))
     column(panel, "Artifact", 150, links=[_PAGE])
     column(panel, "Package URL", 200, links=[_VULNERABILITIES])
-    column(panel, "Seen since", 105, unit="dateTimeFromNow")
+    column(panel, "Seen since", 115, unit="dateTimeFromNow")
     column(panel, "Reason", custom__cellOptions=kinds.TableAutoCellOptions(wrap_text=True))
     column(panel, "Version", 80, unit="string", links=[_PAGE])
     column(
