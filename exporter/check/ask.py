@@ -100,7 +100,8 @@ def check_spaces(
     # Those of roots on this shard are failures of these spaces.
     entries = {space.entry for space in served}
     elsewhere = {entry: error for entry, error in discovery.failed.items() if entry not in entries}
-    warnings = (*(f"{entry}: {error}; {error.hint}" for entry, error in elsewhere.items()), *sources.warnings())
+    failures = ("; ".join(filter(None, (f"{entry}: {error}", error.hint))) for entry, error in elsewhere.items())
+    warnings = (*failures, *sources.warnings())
     return report_on(
         checked, settings, configured=configured, found=found, warnings=warnings, undiscovered=len(elsewhere)
     )

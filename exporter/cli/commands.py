@@ -256,23 +256,29 @@ def findings(settings: Settings, output: str | None, wanted: Mapping[str, Collec
     """
     from exporter.cli import console  # noqa: PLC0415 - see the docstring of the module
     from exporter.cli.findings import Filters, as_csv, as_json, lost, rows_of, unknown_spaces  # noqa: PLC0415
+    from exporter.engine.app import App  # noqa: PLC0415
     from exporter.engine.once import read_once  # noqa: PLC0415
 
-    unlimited = settings.model_copy(update={"findings_limit": sys.maxsize})
+    unlimited, filters = settings.model_copy(update={"findings_limit": sys.maxsize}), Filters(**wanted)
     with console.RefreshBars() as bars:
+
+        def on_start(app: App) -> None:
+            unknown = unknown_spaces(filters.space, [status.space for status in app.refresher.statuses()])
+            # While spaces were not found, nobody knows.
+            if unknown and not app.sources.undiscovered():
+                raise SettingsError(unknown)
+            bars.on_start(app)
+
         log.configure(_quieter(settings.log_level), settings.log_format)
         app = read_once(
             unlimited,
             SystemClock(),
             on_page=bars.on_page,
             on_end=bars.on_end,
-            on_start=bars.on_start,
+            on_start=on_start,
             firewall_modes=False,
         )
-    filters, views, statuses, sources = Filters(**wanted), app.views(), app.refresher.statuses(), app.sources.views()
-    if unknown := unknown_spaces(filters, views):
-        raise SettingsError(unknown)
-    rows = rows_of(views, filters)
+    rows, statuses, sources = rows_of(app.views(), filters), app.refresher.statuses(), app.sources.views()
     if output == "csv":
         print(as_csv(rows), end="")
     elif output == "json":
@@ -280,7 +286,7 @@ def findings(settings: Settings, output: str | None, wanted: Mapping[str, Collec
     else:
         console.print_findings(rows)
     sys.stdout.flush()
-    console.print_failures(statuses)
+    console.print_failures(statuses, sources)
     whole = all(status.up for status in statuses) and not (lost(sources) or app.sources.undiscovered())
     return DONE if whole else SPACE_FAILED
 

@@ -27,7 +27,9 @@ from exporter.check.report import Report, Verdict
 from exporter.cli.dump import Dump
 from exporter.cli.findings import Row, totals
 from exporter.cli.messages import WIDE, console_on, print_text, say
+from exporter.engine.app import App
 from exporter.inventory.refresh import Failure, SpaceStatus
+from exporter.metrics.source_families import SourceView
 from exporter.scopes import first_of, without_scope
 from exporter.texts import format_duration
 
@@ -41,7 +43,8 @@ def print_report(report: Report) -> None:
     if report.spaces:
         _print_spaces(report.spaces)
     else:
-        say("this shard serves no space: check spaces, shard and shards", style="yellow")
+        advice = "" if report.total.failed else ": check spaces, shard and shards"
+        say(f"this shard serves no space{advice}", style="yellow")
     for warning in report.warnings:
         say(warning, style="yellow")
     if report.spaces and sys.stderr.isatty():
@@ -193,8 +196,9 @@ class RefreshBars:
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
 
-    def on_start(self, spaces: int) -> None:
+    def on_start(self, app: App) -> None:
         """Show how many spaces there are."""
+        spaces = len(app.refresher.statuses())
         self._progress.update(self._all, total=spaces, visible=spaces > 1)
 
     def on_page(self, space: str, rows: int, reported: int | None) -> None:
@@ -216,9 +220,15 @@ class _Rate(ProgressColumn):
         return Text(f"{task.speed:,.0f} {unit}/s" if task.speed and unit == "artifacts" else "")
 
 
-def print_failures(statuses: Sequence[SpaceStatus]) -> None:
-    """Print why each failed space failed."""
+def print_failures(statuses: Sequence[SpaceStatus], sources: Sequence[SourceView]) -> None:
+    """Print why each failed space failed, and each source that failed for another reason."""
     failures = [(status.space, _failure_text(status.last_failure)) for status in statuses if status.last_failure]
+    told = {status.last_failure.message for status in statuses if status.last_failure}
+    failures += [
+        (source.entry, f"{source.source}: {_failure_text(source.last_failure)}")
+        for source in sources
+        if source.last_failure and source.last_failure.message not in told
+    ]
     for spaces, text in _by_text(failures):
         say(f"{spaces}: {text}", style="red")
 
@@ -249,7 +259,7 @@ def _finding_cells(row: Row) -> tuple[str, ...]:
 
 def print_dump_summary(dump: Dump) -> None:
     """Print why each failed space failed, and on a terminal a summary."""
-    print_failures(dump.statuses)
+    print_failures(dump.statuses, dump.sources)
     if sys.stderr.isatty():
         incomplete = [status.space for status in dump.statuses if status.snapshot and not status.snapshot.complete]
         if incomplete:

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 
 from exporter.clock import Clock
 from exporter.config.settings import Settings
+from exporter.engine.app import App
 from exporter.engine.generation import OnPage
 from exporter.engine.once import read_once
 from exporter.inventory.refresh import SpaceStatus
+from exporter.metrics.source_families import SourceView
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,12 +20,14 @@ class Dump:
         exposition: the families of the spaces and sources and the version, as text; a space that failed has `har_up` 0
             and no data.
         statuses: the status of every space.
+        sources: the view of every source of every entry.
         seconds: how long it took.
         undiscovered: entries that end in `/**` whose spaces were not found.
     """
 
     exposition: bytes
     statuses: tuple[SpaceStatus, ...]
+    sources: tuple[SourceView, ...]
     seconds: float
     undiscovered: tuple[str, ...]
 
@@ -39,7 +43,7 @@ def dump_spaces(
     *,
     on_page: OnPage,
     on_end: Callable[[SpaceStatus], None],
-    on_start: Callable[[int], None] = lambda _: None,
+    on_start: Callable[[App], None] = lambda _: None,
 ) -> Dump:
     """Refresh every space; the arguments are those of `read_once`.
 
@@ -50,4 +54,5 @@ def dump_spaces(
     app = read_once(settings, clock, on_page=on_page, on_end=on_end, on_start=on_start)
     exposition = app.exposition.render_spaces() + app.exposition.render_version()
     undiscovered = tuple(app.sources.undiscovered())
-    return Dump(exposition, app.refresher.statuses(), clock.monotonic() - began, undiscovered)
+    seconds = clock.monotonic() - began
+    return Dump(exposition, app.refresher.statuses(), app.sources.views(), seconds, undiscovered)

@@ -4,7 +4,7 @@ import csv
 import io
 import json
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
@@ -13,7 +13,7 @@ from exporter.inventory.snapshot import Finding
 from exporter.inventory.violations import NamedViolation
 from exporter.metrics.source_families import SourceView
 from exporter.metrics.space_families import SpaceView
-from exporter.scopes import first_of
+from exporter.scopes import DESCENDANTS, first_of, is_below
 from exporter.texts import quoted
 
 VIOLATION = "violation"
@@ -71,7 +71,7 @@ class Filters(NamedTuple):
     """Which rows are wanted; an empty one means all.
 
     Attributes:
-        space: these spaces; case makes no difference.
+        space: these spaces, as entries of `spaces` name them.
         registry: these registries.
         finding: rows of one of these kinds.
         deployed: rows deployed to one of these, `prod` and `nonprod`.
@@ -86,7 +86,7 @@ class Filters(NamedTuple):
         """Return whether a row is wanted."""
         deployed = {to for to, number in (("prod", row.prod), ("nonprod", row.nonprod)) if number}
         return (
-            (not self.space or row.space.lower() in map(str.lower, self.space))
+            (not self.space or any(_is_in(row.space, entry) for entry in self.space))
             and (not self.registry or row.registry in self.registry)
             and (not self.finding or not {*row.finding.split(",")}.isdisjoint(self.finding))
             and (not self.deployed or not deployed.isdisjoint(self.deployed))
@@ -122,13 +122,12 @@ def lost(sources: Sequence[SourceView]) -> bool:
     return any(not view.up and view.available for view in sources)
 
 
-def unknown_spaces(filters: Filters, views: Sequence[SpaceView]) -> list[str]:
-    """Return an error for each space that is wanted, but was not read."""
-    known = {view.space.lower(): view.space for view in views}
+def unknown_spaces(wanted: Iterable[str], known: Sequence[str]) -> list[str]:
+    """Return an error for each entry that is wanted, but names no space that is read."""
     return [
-        f"--space: {quoted(space)} is none of the spaces: {first_of([*known.values()])}"
-        for space in filters.space
-        if space.lower() not in known
+        f"--space: {quoted(entry)} is not one of the spaces that are read: {first_of(known) or 'none'}"
+        for entry in wanted
+        if not any(_is_in(space, entry) for space in known)
     ]
 
 
@@ -136,6 +135,13 @@ def totals(rows: Sequence[Row]) -> dict[str, int]:
     """Return the number of rows, of those in production, and of each kind; a row can have two kinds."""
     kinds = Counter(kind for row in rows for kind in row.finding.split(","))
     return {"all": len(rows), "prod": sum(bool(row.prod) for row in rows), **dict(sorted(kinds.items()))}
+
+
+def _is_in(space: str, entry: str) -> bool:
+    """Return whether an entry of `spaces` stands for a space; case makes no difference."""
+    if entry.endswith(DESCENDANTS):
+        return is_below(space, entry.removesuffix(DESCENDANTS))
+    return space.lower() == entry.removesuffix("/+").lower()
 
 
 def _failure(failure: Failure) -> Mapping[str, str]:

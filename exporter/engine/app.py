@@ -62,7 +62,7 @@ class App:
             settings: valid settings.
             clock: source of time.
             on_page: called after each page of a walk.
-            on_refresh: called with a space after each refresh; None for the journal in the log.
+            on_refresh: called with a space after each refresh; None to log what spaces and sources do.
             log_lines_dropped: returns how many lines of the log were dropped.
 
         Raises:
@@ -81,7 +81,14 @@ class App:
         self._reload_succeeded, self._reload_time = True, clock.time()
         self.clients = Clients(settings, clock, self._counters)
         # The state of a reload: replaced as a whole, never changed in place.
-        self.sources = Sources(settings, self.clients, clock, on_found=self._spaces_found, on_tried=self._start_roots)
+        self.sources = Sources(
+            settings,
+            self.clients,
+            clock,
+            on_found=self._spaces_found,
+            on_tried=self._start_roots,
+            logged=on_refresh is None,
+        )
         self._now = self._generation(settings)
         self._listed: Mapping[str, Listed] = {}
         self.refresher = self._refresher(self._now.walks, self._now.submit, self._refreshed)
@@ -194,10 +201,10 @@ class App:
 
     def _refreshed(self, status: SpaceStatus) -> None:
         (self._on_refresh or self._journal.record)(status)
+        now = self._now
         # A filter of all spaces below another names registries that each of them need not have.
-        if status.space in self._now.named and status.up and status.snapshot:
-            registries = self._now.spaces[status.space].registries
-            self._journal.record_registries(status.space, registries, status.snapshot)
+        if status.space in now.named and status.space in now.spaces and status.up and status.snapshot:
+            self._journal.record_registries(status.space, now.spaces[status.space].registries, status.snapshot)
 
     def _refresher(
         self, walks: Mapping[str, Walk], submit: Submit, on_refresh: Callable[[SpaceStatus], None]

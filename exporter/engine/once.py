@@ -17,7 +17,7 @@ def read_once(
     *,
     on_page: OnPage = lambda *_: None,
     on_end: Callable[[SpaceStatus], None] = lambda _: None,
-    on_start: Callable[[int], None] = lambda _: None,
+    on_start: Callable[[App], None] = lambda _: None,
     firewall_modes: bool = True,
 ) -> App:
     """Refresh every space, several at once, and return the exporter that holds what was read.
@@ -27,11 +27,11 @@ def read_once(
         clock: source of time.
         on_page: called after each page.
         on_end: called with each space after its refresh, successful or not.
-        on_start: called with the number of spaces, once those below entries were found.
+        on_start: called with the exporter once the spaces below entries were found, before any is refreshed.
         firewall_modes: also read all firewall modes, which takes a request for each UPSTREAM registry.
 
     Raises:
-        SettingsError: a key file can no longer be used.
+        SettingsError: a key file can no longer be used, or `on_start` raised it.
         Stopped: the process is shutting down.
     """
     # The data of the first space must not expire while the last space is refreshed, and nothing is read again: a space
@@ -39,7 +39,7 @@ def read_once(
     endless = dict.fromkeys(("max_stale", "registries_ttl", "violations_ttl"), inf)
     app = App(settings.model_copy(update=endless), clock, on_page, on_refresh=on_end)
     wait(app.sources.start())
-    on_start(len(app.refresher.statuses()))
+    on_start(app)
     wait(app.refresher.scrape(inf))
     app.sources.finish(firewall_modes=firewall_modes)
     return app

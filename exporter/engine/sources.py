@@ -48,6 +48,7 @@ class Sources:
         *,
         on_found: Callable[[], None],
         on_tried: Callable[[], object],
+        logged: bool = True,
     ) -> None:
         """Read nothing yet.
 
@@ -57,6 +58,7 @@ class Sources:
             clock: source of time.
             on_found: called when other spaces were found below an entry than before.
             on_tried: called after each read of registries, well or not.
+            logged: log what the reads of registries and violations found, or why they failed.
 
         Raises:
             SettingsError: a key file can no longer be used.
@@ -66,13 +68,15 @@ class Sources:
         self._lock = threading.Lock()
         self._with_modes: Mapping[str, tuple[object, object, Registries]] = {}
         self._tried: frozenset[str] = frozenset()
-        self._journal = Journal[Dated[Registries]](clock, _registries_facts, source=REGISTRIES, repeat_after=math.inf)
+        registries = Journal[Dated[Registries]](clock, _registries_facts, source=REGISTRIES, repeat_after=math.inf)
         violations = Journal[Dated[Violations]](clock, _violations_facts, source=VIOLATIONS, repeat_after=math.inf)
+        self._record = registries.record if logged else _unlogged
         self._entries = entries = Entries(settings, clients, clock, self.discovery)
         self._registries = self._refresher(REGISTRIES, self._taken(entries), settings.registries_ttl, self._listed)
         modes = Journal[FirewallModes](clock, _modes_facts, source=_MODES, repeat_after=math.inf)
         self._modes = self._refresher(_MODES, entries.firewall_modes, FIREWALL_MODES_TTL, modes.record)
-        self._violations = self._refresher(VIOLATIONS, entries.violations, _fresh_for(settings), violations.record)
+        record = violations.record if logged else _unlogged
+        self._violations = self._refresher(VIOLATIONS, entries.violations, _fresh_for(settings), record)
 
     def start(self) -> list[Future[None]]:
         """Start the first read of everything, and return those that find spaces."""
@@ -245,7 +249,7 @@ class Sources:
 
     def _listed(self, status: Status[Dated[Registries]]) -> None:
         """Start the reads that need the registries of an entry, after they were read."""
-        self._journal.record(status)
+        self._record(status)
         with self._lock:
             self._tried |= {status.space}
         self._follow(status.space)
@@ -280,6 +284,10 @@ class Sources:
             failures={reason: number + modes.failures[reason] for reason, number in status.failures.items()},
             spaces=None if found is None else len(found) - 1,
         )
+
+
+def _unlogged(_status: Status[Any]) -> None:
+    """Do nothing."""
 
 
 def _view_of(source: str, status: Status[Dated[T]]) -> SourceView:

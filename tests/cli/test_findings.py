@@ -59,6 +59,8 @@ def test_production_comes_first_then_what_is_worse_then_names_and_violations_las
     ("arguments", "found"),
     [
         (["--space", "acct/ORG"], [("0", "violation")]),
+        (["--space", "acct/org/+"], [("0", "violation")]),
+        (["--space", "acct/org/**"], [("0", "violation")]),
         (["--registry", "other"], [("4", "quarantined,blocked")]),
         (["--registry", "other", "--registry", "x"], [("4", "quarantined,blocked")]),
         (["--finding", "quarantined"], [("0", "quarantined"), ("4", "quarantined,blocked")]),
@@ -143,7 +145,19 @@ def test_a_space_that_is_none_of_those_read_is_refused():
     with estate() as upstream:
         done = run("findings", "--space", "acct", "--space", "acct/x", **settings_for(upstream, spaces="acct,acct/org"))
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "har-exporter: --space: 'acct/x' is none of the spaces: acct, acct/org\n"
+    assert done.stderr == "har-exporter: --space: 'acct/x' is not one of the spaces that are read: acct, acct/org\n"
+    assert not [request for request in upstream.requests if request.path.endswith("/artifacts")]
+
+
+@pytest.mark.parametrize("shards", ["1", "3"])
+def test_a_failed_discovery_is_told_whatever_is_wanted_of_it(shards):
+    """The space may well exist."""
+    with estate() as upstream:
+        upstream.fault = lambda request: reply(500) if request.path.endswith("/registries") else None
+        settings = settings_for(upstream, spaces="acct/**", sources="registries", shards=shards, log_level="error")
+        done = [run("findings", "--space", "acct/org", **settings, shard=str(n)) for n in range(int(shards))]
+    assert {(one.returncode, one.stdout) for one in done} == {(1, "")}
+    assert all(one.stderr.count("the server returned 500") == 1 for one in done)
 
 
 @pytest.mark.parametrize("command", ["check", "dump", "findings"])
