@@ -1,6 +1,7 @@
 """Discovery of spaces: the registries that were read last, and the spaces that they name."""
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 
 import structlog
@@ -28,6 +29,7 @@ class Discovery:
         self._registries: Mapping[str, Registries] = {}
         self._found: Mapping[str, frozenset[str]] = {}
         self._listed: Mapping[str, Mapping[RegistryKey, Registry]] = {}
+        self._forgotten = Counter[str]()
         self._too_deep = LoggedStates()
 
     @property
@@ -48,31 +50,43 @@ class Discovery:
         before = self._found.get(entry, frozenset())
         return bool(before - _spelled(registries.found, before))
 
-    def take(self, entry: str, registries: Registries, named: frozenset[str] = frozenset()) -> None:
-        """Take note of what a read of an entry found.
+    def times_forgotten(self, entry: str) -> int:
+        """Return how many times an entry was forgotten, by which a read knows whether it is still wanted."""
+        return self._forgotten[entry]
+
+    def take(
+        self, entry: str, registries: Registries, named: frozenset[str] = frozenset(), *, times_forgotten: int = 0
+    ) -> bool:
+        """Take note of what a read of an entry found, and return whether it was still wanted.
 
         Args:
             entry: the entry.
             registries: its registries.
             named: spaces that the read before named, a moment ago.
+            times_forgotten: how many times the entry had been forgotten before the read.
         """
         with self._lock:
+            if self._forgotten[entry] != times_forgotten:
+                return False
             before = self._found.get(entry, frozenset())
             # A space is gone only if every page that could name it was read.
             found = _spelled(registries.found, before) | (
                 before & _spelled(named, before) if registries.whole else before
             )
-            self._set({**self._registries, entry: registries})
+            # First, as what reads violations by the registries needs their spaces.
             if registries.descendants:
                 self._found = {**self._found, entry: found}
+            self._set({**self._registries, entry: registries})
         if self._too_deep.is_new(entry, "too deep", registries.too_deep > 0) and registries.too_deep:
             _log.warning("registries deeper than a project are left out", space=entry, registries=registries.too_deep)
         if registries.descendants and found != before:
             self._on_found()
+        return True
 
     def keep(self, entries: Collection[str]) -> None:
         """Forget all entries but these."""
         with self._lock:
+            self._forgotten.update(self._registries.keys() - entries)
             self._set({entry: known for entry, known in self._registries.items() if entry in entries})
             self._found = {entry: found for entry, found in self._found.items() if entry in entries}
 

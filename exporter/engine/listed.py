@@ -20,10 +20,12 @@ class Listed(NamedTuple):
 
     Attributes:
         lists: the lists.
-        parts: the settings of the space, all its registries, its violations, those with series for artifacts, limit.
+        first: the registries and package types that its artifacts had series for.
+        parts: everything that they were made of.
     """
 
     lists: SpaceLists
+    first: Collection[RegistryKey]
     parts: tuple[object, ...]
 
 
@@ -53,11 +55,13 @@ class Lists(NamedTuple):
 
         def listed(space: Space) -> Listed:
             own, violated = registries.get(space.ref.lower(), {}), violations.get(space.ref.lower())
-            same, known = first.get(space.ref, ()), before.get(space.ref)
+            known = before.get(space.ref)
+            # While there is no snapshot the choice stays.
+            same = first.get(space.ref, known.first if known else ())
             parts = (space, own, violated, same, limit)
             if known and known.parts == parts:
                 return known
-            return Listed(lists_of(own, violated, passes=filter_of(space), first=same, limit=limit), parts)
+            return Listed(lists_of(own, violated, passes=filter_of(space), first=same, limit=limit), same, parts)
 
         return {space.ref: listed(space) for space in spaces}
 

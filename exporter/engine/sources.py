@@ -136,7 +136,7 @@ class Sources:
         before, after = self._entries, Entries(settings, self._clients, self._clock, self.discovery)
         self._entries = after
         # What another server listed says nothing of this one.
-        self.discovery.keep(after.spaces.keys() - after.changed(before, OnReload.RESET))
+        self.discovery.keep(after.registries.keys() - after.changed(before, OnReload.RESET))
         with self._lock:
             self._tried = self._tried.intersection(after.spaces)
         self._apply(self._registries, before, REGISTRIES, self._taken(after), settings.registries_ttl)
@@ -232,15 +232,17 @@ class Sources:
         """Return reads of the registries whose results are taken note of before the read counts as ended."""
 
         def taking(entry: str, read: Read[Dated[Registries]]) -> Read[Dated[Registries]]:
+            times_forgotten = self.discovery.times_forgotten(entry)
+
             def read_and_take(cancelled: threading.Event, last: Dated[Registries] | None) -> Dated[Registries]:
                 listed, named = read(cancelled, last), frozenset[str]()
                 if self.discovery.lacks(entry, listed.data):
                     # A listing that moves while it is read may leave out a row, so a space that is gone is looked for
                     # once more.
                     listed, named = read(cancelled, last), listed.data.found
-                if cancelled.is_set():
+                taken = self.discovery.take(entry, listed.data, named, times_forgotten=times_forgotten)
+                if cancelled.is_set() or not taken:
                     raise Stopped
-                self.discovery.take(entry, listed.data, named)
                 return listed
 
             return read_and_take

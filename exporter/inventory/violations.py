@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from exporter.harness.envelope import ListingPage
+from exporter.harness.errors import TooLargeError
 from exporter.harness.violations import Violation, ViolationsListing, decode_violations
 from exporter.inventory.registries import Filter, Place, Registries
 from exporter.inventory.snapshot import OTHERS, RegistryKey
@@ -21,8 +22,10 @@ NO_EXEMPTION = "NONE"
 NO_STATUS = "UNKNOWN"
 """Scan status of a violation without one."""
 
+_LEAVE_OUT = "leave violations out of sources"
 _ALWAYS_PRESENT = ("BLOCKED", "WARN")
-_MOST_REGISTRIES = 10_000  # of all spaces, with totals of their own while they are read; each takes up to 4 KB
+_MOST_NAMES = 10_000  # of registries that only rows name; each takes up to 4 KB
+_MOST_VIOLATIONS = 1_000_000  # each takes up to 110 bytes while they are read
 
 
 class Verdict(NamedTuple):
@@ -133,7 +136,7 @@ def read_violations(
         size: rows to ask for per page.
 
     Raises:
-        RefreshError: a page could not be read, or too many rows cannot be used.
+        RefreshError: a page could not be read, too many rows cannot be used, or there are too many.
     """
     listing = ViolationsListing(registries.root, descendants=registries.descendants)
 
@@ -155,6 +158,11 @@ class _Places:
     def __init__(self, registries: Registries, spaces: Collection[str]) -> None:
         self._registries = registries
         self._spaces = spaces
+        self._listed = {Place(space.lower(), key) for space, found in registries.spaces.items() for key in found}
+
+    def listed(self, place: Place) -> bool:
+        """Return whether a registry is listed, not only named by rows."""
+        return place in self._listed
 
     def of(self, row: Violation, label: Label) -> Place | None:
         """Return the place of a violation; None if it has none."""
@@ -223,7 +231,7 @@ class _Tally:
 
     def __init__(self, places: _Places, filters: Mapping[str, Filter], limit: int, label: Label) -> None:
         self.misplaced = 0
-        self._registries = 0
+        self._names = 0
         self._places = places
         self._filters = filters
         self._label = label
@@ -231,13 +239,19 @@ class _Tally:
         self._spaces: defaultdict[str, _Space] = defaultdict(lambda: _Space(limit))
 
     def add(self, rows: Iterable[Violation]) -> int:
-        """Add rows, and return how many of them are new."""
+        """Add rows, and return how many of them are new.
+
+        Raises:
+            TooLargeError: there are more violations than are read.
+        """
         before = len(self._seen)
         for row in rows:
             number = len(self._seen)
             self._seen.add(hash(_identity(row)))
             if len(self._seen) > number:
                 self._keep(row)
+        if len(self._seen) > _MOST_VIOLATIONS:
+            raise TooLargeError(f"there are more than {_MOST_VIOLATIONS:,} violations", hint=_LEAVE_OUT)
         return len(self._seen) - before
 
     def spaces(self) -> dict[str, SpaceViolations]:
@@ -249,11 +263,11 @@ class _Tally:
         if place is None:
             self.misplaced += 1
         elif self._filters[place.space](place.key):
-            space = self._spaces[place.space]
-            before = len(space.counts)
-            own = place.key in space.counts or self._registries < _MOST_REGISTRIES
-            space.add(row, place.key, place.key if own else OTHERS, self._label)
-            self._registries += len(space.counts) - before
+            space, key = self._spaces[place.space], place.key
+            if key not in space.counts and not self._places.listed(place):
+                self._names += 1
+                key = key if self._names <= _MOST_NAMES else OTHERS
+            space.add(row, place.key, key, self._label)
 
 
 def _identity(row: Violation) -> tuple[str | None, ...]:

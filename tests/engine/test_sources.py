@@ -530,6 +530,18 @@ def test_the_registries_over_the_limit_are_the_same_for_artifacts_and_lists(cloc
     assert chosen == [{("r0", "r1", "(other)")}, {("r0", "r3", "(other)")}]
 
 
+def test_the_registries_over_the_limit_stay_the_same_while_there_are_no_artifacts(clock):
+    rows = [make_row(number, registryIdentifier=f"r{number // 2}") for number in range(4)]
+    registries = [registry_row(number, identifier=f"r{number}", path=f"acct/r{number}") for number in range(4)]
+    with Upstream({"acct": rows}, registries=registries) as upstream:
+        app = app_for(upstream, clock, "acct", registries_limit="2")
+        scrape(app)
+        upstream.fault = refuse("artifacts", 500)
+        clock.tick(3_700)
+        page = scrape(app)
+    assert [*registries_of(page)] == [(), *[("r0", "r1", "(other)")] * 2]
+
+
 def registries_of(page):
     """Return the registries of each family that describes them, sorted."""
     for name in ("har_artifacts{", "har_registry_packages{", "har_registry_public{"):
@@ -572,6 +584,66 @@ def test_a_read_that_a_reload_made_useless_ends_and_finds_nothing(registries, cl
         wait([*reads, walk], timeout=20)
         assert set(up(scrape(app))) == {"acct"}
         assert [request for request in upstream.requests if is_listing(request, "registries")][1:] == []
+
+
+def test_a_read_of_another_server_is_not_taken_note_of(clock):
+    """Not even one that ends in the moment of the reload: its spaces would be asked of the new server."""
+    with estate("acct", "acct/old") as old, estate("acct", "acct/new") as new:
+        app = app_for(old, clock)
+        late = app.sources.discovery.times_forgotten("acct/**")
+        scrape(app)
+        listed = app.sources.discovery.registries("acct/**")
+        other = {"spaces": "acct/**", "sources": BOTH, "rate_limit": "off"}
+        app.reload(lambda: settings_of(**settings_for(new, **other)))
+        assert not app.sources.discovery.take("acct/**", listed, times_forgotten=late)
+        assert set(up(scrape(app))) == {"acct", "acct/new"}
+
+
+def test_registries_that_are_no_longer_read_place_no_violation_and_tell_no_type(clock):
+    with estate("acct") as upstream:
+        app = app_for(upstream, clock, "acct")
+        scrape(app)
+        assert app.sources.discovery.upstream("acct")
+        app.reload(lambda: app.settings.model_copy(update={"sources": frozenset({"violations"})}))
+        assert not app.sources.discovery.upstream("acct")
+
+
+def test_a_reload_that_serves_other_spaces_reads_their_violations(clock):
+    spaces = [f"acct/o{number}" for number in range(6)]
+    with estate(*spaces) as upstream:
+        upstream.violations = [
+            violation_row(number, registryId=f"uuid-{number}", path=f"{space}/r") for number, space in enumerate(spaces)
+        ]
+        app = app_for(upstream, clock, shard="0", shards="2")
+        scrape(app)
+        app.reload(lambda: app.settings.model_copy(update={"shards": 1}))
+        page = scrape(app)
+    assert all(page.of(space, "har_firewall_violations{") for space in spaces)
+
+
+def test_an_entry_that_is_back_was_not_tried(clock):
+    """Its data is gone, and the exporter is not ready before it was read again."""
+    with estate("acct", "acct/org") as upstream:
+        app = app_for(upstream, clock, sources="registries")
+        scrape(app)
+        roots = app.settings
+        app.reload(lambda: settings_of(**settings_for(upstream, spaces="acct/org", sources="registries")))
+        scrape(app)
+        upstream.hold = threading.Event()
+        app.reload(lambda: roots)
+        assert not app.sources.all_tried()
+        upstream.hold.set()
+        scrape(app)
+        assert app.sources.all_tried()
+
+
+@pytest.mark.parametrize(("entries", "waits"), [(6, True), (7, False)])
+def test_a_scrape_waits_for_no_more_violations_than_may_be_read_at_once(entries, waits, clock):
+    """They would end one after the other, for minutes."""
+    spaces = [f"acct/o{number}" for number in range(entries)]
+    with estate(*spaces) as upstream:
+        app = app_for(upstream, clock, ",".join(spaces), sources="violations", rate_limit="60/m")
+        assert bool(app.sources.refresh(9.0)) is waits
 
 
 def test_a_command_that_takes_long_reads_each_source_once(clock):

@@ -275,13 +275,21 @@ def test_filters_apply_before_the_limit():
 
 def test_violations_without_end_in_sight_fill_no_memory_with_registries(monkeypatch):
     """Names of registries are taken from the rows, which may have a new one each; every violation is counted."""
-    monkeypatch.setattr(violations, "_MOST_REGISTRIES", 3)
+    monkeypatch.setattr(violations, "_MOST_NAMES", 3)
     rows = [violation_row(3 * number, registryId="?", registryName=f"r{number // 2}") for number in range(10)]
-    found = violations_of(rows)[0].spaces["acct/org/p0"]
-    assert {key.registry: sum(of.violations.values()) for key, of in found.registries.items()} == {
-        "r0": 2, "r1": 2, "r2": 2, OTHER: 4
-    }  # fmt: skip
-    assert [of.key.registry for of in found.named] == [row["registryName"] for row in rows]
+    rows += [violation_row(99), violation_row(100), violation_row(102, registryName="registry-0", registryId="?")]
+    found = violations_of(rows, known=[registry_row(0), registry_row(1)])[0].spaces
+    counted = {key.registry: sum(of.violations.values()) for key, of in found["acct/org/p0"].registries.items()}
+    assert counted == {"r0": 2, "r1": 2, "r2": 2, OTHER: 4, "registry-0": 2}
+    assert [of.key.registry for of in found["acct/org/p0"].named[:10]] == [row["registryName"] for row in rows[:10]]
+    # Other spaces do not notice, nor do registries that are listed.
+    assert {key.registry for key in found["acct/org/p1"].registries} == {"registry-1"}
+
+
+def test_a_listing_of_violations_without_end_is_refused_before_it_fills_the_memory(monkeypatch):
+    monkeypatch.setattr(violations, "_MOST_VIOLATIONS", 20)
+    with pytest.raises(TooLargeError):
+        violations_of([violation_row(number) for number in range(21)])
 
 
 def test_none_is_named_if_the_limit_is_zero():
