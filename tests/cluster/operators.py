@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,18 @@ VERSIONS = {
 
 def define(cluster: Cluster, age: str) -> None:
     """Create or replace the definitions in a cluster; skip the test where no Go can download them."""
-    for module, version in VERSIONS[age].items():
+    define_versions(cluster, VERSIONS[age])
+
+
+def define_version(cluster: Cluster, name: str, version: str) -> None:
+    """Create or replace the definitions of a version of one operator, by its name in documents, and of the newest other."""
+    module = {"Prometheus operator": _PROMETHEUS, "Grafana operator": _GRAFANA}[name]
+    define_versions(cluster, VERSIONS["newest"] | {module: f"v{version}"})
+
+
+def define_versions(cluster: Cluster, versions: Mapping[str, str]) -> None:
+    """Create or replace the definitions of some modules."""
+    for module, version in versions.items():
         files = [str(path) for path in sorted(_folder(f"{module}@{version}").glob(_FILES[module]))]
         given = [argument for path in files for argument in ("--filename", path)]
         cluster.done("kubectl", "apply", "--server-side", "--force-conflicts", *given)

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 
 import pytest
 import yaml
@@ -9,7 +10,7 @@ import yaml
 from tests.chart.charts import CHART, CI, HELMS, MINIMUM, at, merged, render
 from tests.chart.stored import STORED, fields
 from tests.chart.validity import pod_specs
-from tests.cluster.operators import VERSIONS, define
+from tests.cluster.operators import VERSIONS, define, define_version
 from tests.cluster.releases import NAMESPACE, Release, prepare
 from tests.cluster.servers import open_cluster
 
@@ -85,6 +86,26 @@ def test_a_switch_leaves_nothing_of_the_other_choice(switch, helm, cluster):
     for values in SWITCHES[switch]:
         release.upgrade(merged(MINIMUM, values))
     release.uninstall()
+
+
+README = (CHART / "README.md").read_text()
+OLDEST = re.findall(r"^\| (`.*`) \| (\w+ operator) ([\d.]+) \|$", README, re.MULTILINE)
+NEEDED = {
+    **{f"{name}.enabled": {} for name in ("serviceMonitor", "podMonitor", "probe", "prometheusRule", "scrapeConfig")},
+    "serviceMonitor.scrapeClass": at("serviceMonitor.enabled", True),
+    "dashboards.grafanaOperator.enabled": at("dashboards.enabled", True),
+}
+
+
+@pytest.mark.parametrize(("names", "operator", "version"), OLDEST)
+@pytest.mark.parametrize("helm", HELMS)
+def test_the_oldest_operator_that_the_readme_names_takes_its_objects(names, operator, version, helm, cluster):
+    define_version(cluster, operator, version)
+    for name in re.findall("`(.*?)`", names):
+        path, value = (f"{name}.enabled", True) if f"{name}.enabled" in NEEDED else (name, "a")
+        release = Release(cluster, helm)
+        release.upgrade(merged(MINIMUM, NEEDED[path], at(path, value)))
+        release.uninstall()
 
 
 def dry(cluster, one):
