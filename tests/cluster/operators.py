@@ -30,7 +30,7 @@ def define(cluster: Cluster, age: str) -> None:
 
 
 def define_version(cluster: Cluster, name: str, version: str) -> None:
-    """Create or replace the definitions of a version of one operator, by its name in documents, and of the newest other."""
+    """Create or replace the definitions of one operator in a version, and those of the newest other one."""
     module = {"Prometheus operator": _PROMETHEUS, "Grafana operator": _GRAFANA}[name]
     define_versions(cluster, VERSIONS["newest"] | {module: f"v{version}"})
 
