@@ -39,9 +39,9 @@ def _exporters() -> stat.Panel:
 def _spaces() -> table.Panel:
     panel = rows(
         "Spaces",
-        "Each space, the oldest data first: whether its last refresh succeeded, how old its data is, why refreshes "
-        "fail, and whether the data is complete. A space without data has no age.",
-        cells(queries.worst_of_space("har_up"), "A"),
+        "Each space, those that fail and the oldest data first: whether its last refresh succeeded, how old its data "
+        "is, why refreshes fail, and whether the data is complete. A space without data has no age.",
+        cells(f"1 - {queries.worst_of_space('har_up')}", "A"),
         cells(queries.age(), "B"),
         cells(queries.worst_of_space("har_snapshot_complete"), "C"),
         cells(queries.of_space("har_refresh_duration_seconds"), "D"),
@@ -59,17 +59,21 @@ def _spaces() -> table.Panel:
     }
     columns(panel, titles, hidden=("Value #F",))
     colored = kinds.TableColorTextCellOptions()
-    column(panel, "State", 90, mappings=[_answer("ok", "failing")], custom__cellOptions=colored)
+    column(panel, "State", 90, mappings=[_answer("ok", "failing", good="0", bad="1")], custom__cellOptions=colored)
     column(panel, "Age", 100, unit="s", decimals=0)
     column(panel, "Reason", 110)
     column(panel, "Complete", 100, mappings=[_answer("yes", "no")], custom__cellOptions=colored)
     column(panel, "Duration", 100, unit="s")
-    return sorted_by(panel, "Age")
+    return sorted_by(panel, "State", "Age")
 
 
-def _answer(yes: str, no: str) -> model.ValueMap:
-    good, bad = (model.ValueMappingResult(text=text, color=color) for text, color in ((yes, GOOD), (no, WARNING)))
-    return model.ValueMap(options={"1": good, "0": bad})
+def _answer(yes: str, no: str, *, good: str = "1", bad: str = "0") -> model.ValueMap:
+    return model.ValueMap(
+        options={
+            good: model.ValueMappingResult(text=yes, color=GOOD),
+            bad: model.ValueMappingResult(text=no, color=WARNING),
+        }
+    )
 
 
 def _failing() -> stat.Panel:

@@ -231,11 +231,11 @@ def _findings() -> table.Panel:
         "Value #E": "Seen since",
         "artifact": "Artifact",
         "version": "Version",
+        "reason": "Reason",
         "Value #C": "Non-prod",
         "registry": "Registry",
         "space": "Space",
         "scan_status": "Scan",
-        "reason": "Reason",
         "Value #D": "Downloads",
         "purl": "Package URL",
     }
@@ -243,7 +243,7 @@ def _findings() -> table.Panel:
     column(panel, "Artifact", 150, links=[_PAGE])
     column(panel, "Package URL", 200, links=[_VULNERABILITIES])
     column(panel, "Seen since", 115, unit="dateTimeFromNow")
-    column(panel, "Reason", custom__cellOptions=kinds.TableAutoCellOptions(wrap_text=True))
+    column(panel, "Reason", 240, custom__cellOptions=kinds.TableAutoCellOptions(wrap_text=True))
     column(panel, "Version", 80, unit="string", links=[_PAGE])
     column(
         panel,

@@ -182,9 +182,9 @@ def columns(panel: table.Panel, titles: dict[str, str], hidden: tuple[str, ...])
     panel.with_transformation(model.DataTransformerConfig(id_val="organize", options=options))
 
 
-def sorted_by(panel: table.Panel, title: str) -> table.Panel:
-    """Sort a table by one column, greatest value first."""
-    return panel.sort_by([common.TableSortByFieldState().display_name(title).desc(desc=True)])
+def sorted_by(panel: table.Panel, *titles: str) -> table.Panel:
+    """Sort a table by columns, greatest value first."""
+    return panel.sort_by([common.TableSortByFieldState().display_name(title).desc(desc=True) for title in titles])
 
 
 def column(panel: table.Panel, title: str, width: int | None = None, **properties: object) -> None:
