@@ -76,7 +76,7 @@ class Verdict:
         refresh_seconds: least seconds of a refresh, by `rate_limit`, or by the fastest page and `concurrency`; never
             less than `seconds`. None if only a refresh can show it.
         series: least number of time series, counted from the page; None without one.
-        series_exact: whether the page holds every artifact, so that the number of series is exact.
+        series_exact: whether the number of series is exact: the page holds every artifact, and no source is read.
         finding_series: the most series that findings on further pages can add.
     """
 
@@ -281,7 +281,7 @@ def _verdict(one: CheckedSpace, key: _Key, settings: Settings) -> Verdict:
         # Its first page took this long, however fast the pages of other spaces are.
         refresh_seconds=None if one.requests is None else max(seconds, round(key.seconds(one.requests), 3)),
         series=one.series,
-        series_exact=more_rows == 0,
+        series_exact=more_rows == 0 and not settings.sources,
         finding_series=forecast.most_finding_series(settings, found=found, more_rows=more_rows),
     )
 

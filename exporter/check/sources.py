@@ -17,6 +17,8 @@ from exporter.harness.violations import ViolationsListing, decode_violations
 from exporter.inventory.registries import Registries
 from exporter.labels import REGISTRIES
 
+_MOST_SPACES = 1_000  # whose registries are counted
+
 
 @dataclass(frozen=True, slots=True)
 class Discovered:
@@ -41,6 +43,9 @@ class SourceQuestions:
             SettingsError: a key file can no longer be used.
         """
         self._settings = settings
+        rate = settings.rate_limit
+        # More would keep the command waiting for minutes.
+        self._spaces_left = rate.tenth().requests // 2 if rate else _MOST_SPACES
         self._clients = clients
         self._clock = clock
 
@@ -58,8 +63,9 @@ class SourceQuestions:
 
     def number_of_registries(self, space: Space) -> int | None:
         """Return how many registries a space has; None if that is not known."""
-        if REGISTRIES not in self._settings.sources:
+        if REGISTRIES not in self._settings.sources or not self._spaces_left:
             return None
+        self._spaces_left -= 1
         try:
             page = self._first_row(space, REGISTRIES)
         except RefreshError:

@@ -46,9 +46,9 @@ class Discovery:
         return {key for key, registry in self._listed.get(space.lower(), {}).items() if registry.upstream}
 
     def lacks(self, entry: str, registries: Registries) -> bool:
-        """Return whether a read of an entry does not name a space that an earlier one did."""
+        """Return whether a read of an entry shows that a space that an earlier one named may be gone."""
         before = self._found.get(entry, frozenset())
-        return bool(before - _spelled(registries.found, before))
+        return registries.whole and bool(before - _spelled(registries.found, before))
 
     def times_forgotten(self, entry: str) -> int:
         """Return how many times an entry was forgotten, by which a read knows whether it is still wanted."""

@@ -16,10 +16,12 @@ class SpaceLists:
     Attributes:
         registries: in sorted order; those over the limit are one entry without a type.
         violations: the violations in the same registries; None if they are not known.
+        dropped: number of registries and package types over the limit.
     """
 
     registries: Mapping[RegistryKey, Registry]
     violations: SpaceViolations | None
+    dropped: int = 0
 
 
 NOT_LISTED = SpaceLists({}, None)
@@ -47,7 +49,7 @@ def lists_of(
     sizes = dict.fromkeys(violations.registries if violations else (), 0)
     sizes |= {key: registry.packages or 0 for key, registry in kept.items()}
     own = _own(sizes, first, limit)
-    return SpaceLists(_limited(kept, own), violations and violations.limited(own))
+    return SpaceLists(_limited(kept, own), violations and violations.limited(own), len(sizes.keys() - own))
 
 
 def _own(sizes: Mapping[RegistryKey, int], first: Collection[RegistryKey], limit: int) -> Collection[RegistryKey]:

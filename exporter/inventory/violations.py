@@ -101,7 +101,7 @@ class Violations:
     """Violations that one read found.
 
     Attributes:
-        spaces: violations by space, in lower case and in sorted order.
+        spaces: violations by space, in lower case and in sorted order; spaces without any are there, too.
         reading: what the read was like; violations without a place are rejected rows.
         first_page: the first page: while it stays the same, the listing is unchanged.
     """
@@ -255,8 +255,8 @@ class _Tally:
         return len(self._seen) - before
 
     def spaces(self) -> dict[str, SpaceViolations]:
-        """Return the violations of all spaces."""
-        return {name: space.violations(self._label) for name, space in sorted(self._spaces.items())}
+        """Return the violations of all spaces, of those without any, too."""
+        return {name: self._spaces[name].violations(self._label) for name in sorted(self._filters)}
 
     def _keep(self, row: Violation) -> None:
         place = self._places.of(row, self._label)

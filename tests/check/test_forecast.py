@@ -87,7 +87,7 @@ class Forecast(NamedTuple):
 
 
 def series_of(listed, *, more_rows=0, **variables):
-    settings = settings_of(**{"spaces": "acct", "api_key": "pat.acct.id.key", **variables})
+    settings = settings_of(**{"spaces": "acct", "api_key": "pat.acct.id.key", "sources": "off", **variables})
     first = FirstPageOf(body_of(listed, itemCount=len(listed) + more_rows), settings)
     (verdict,) = report_on([first.checked], settings).spaces
     return Forecast(verdict.series, verdict.series_exact, verdict.finding_series)

@@ -32,6 +32,24 @@ def test_every_space_that_is_found_is_asked_and_told_with_what_it_costs():
     assert told["discovered_spaces"] == {"acct/**": 2}
 
 
+def test_no_more_empty_spaces_are_looked_into_than_the_rate_allows_at_once():
+    """The others would keep the command waiting for minutes."""
+    spaces = [f"acct/o{number}" for number in range(9)]
+    with Upstream(dict.fromkeys(spaces, ()), key=KEY) as upstream:
+        document(upstream, spaces=",".join(spaces), rate_limit="100/m", sources="registries")
+        asked = [request.path for request in upstream.requests if request.path.endswith("/+/registries")]
+    assert len(asked) == 5 + 1
+
+
+def test_a_series_number_is_exact_only_without_sources():
+    with estate() as upstream:
+        exact = {
+            sources: [one["series_exact"] for one in document(upstream, spaces="acct", sources=sources)[1]["spaces"]]
+            for sources in ("off", "registries")
+        }
+    assert exact == {"off": [True], "registries": [False]}
+
+
 def test_a_terminal_says_how_many_spaces_were_found():
     settings = {"spaces": "acct/**", "sources": BOTH}
     with estate() as upstream, on_terminal("check", **settings_for(upstream, **settings)) as screen:

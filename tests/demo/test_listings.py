@@ -67,7 +67,7 @@ def test_both_listings_have_what_a_space_has_and_what_is_below_if_asked(estate, 
         for rows in (REGISTRIES, VIOLATIONS)
     ]
     assert {name: len(found) for name, found in registries.spaces.items()} == expected[0]
-    assert {name: len(found.named) for name, found in violations.spaces.items()} == expected[1]
+    assert {name: len(found.named) for name, found in violations.spaces.items() if found.named} == expected[1]
     assert registries.reading.complete
     assert violations.reading.complete
     assert violations.reading.rejected.rows == registries.reading.rejected.rows == 0
@@ -143,7 +143,8 @@ def test_a_space_with_neither_has_empty_listings(session):
         ask = ask_page(session, upstream)
         registries = read_registries(ask, "acct", NOW, descendants=True)
         violations = read_violations(ask, registries, NOW, filters=passing("acct"), findings_limit=5)
-    assert (registries.spaces, violations.spaces) == ({}, {})
+    assert registries.spaces == {}
+    assert not violations.spaces["acct"].registries
 
 
 REGISTRIES_PATH = "spaces/acct/+/registries"

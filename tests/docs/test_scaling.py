@@ -13,9 +13,11 @@ from exporter.config.settings import default_text
 from exporter.harness.page import Artifact
 from exporter.inventory.tally import Tally
 from exporter.metrics.exposition import TEXT
-from tests.support.apps import app_of, refreshed
+from exporter.metrics.source_families import LISTED_FAMILIES, SOURCE_FAMILIES
+from tests.support.apps import app_of, refreshed, settled
 from tests.support.clocks import FakeClock
 from tests.support.rules import ALERTS
+from tests.support.sources import registry_row, violation_row
 from tests.support.upstream import ABSENT, Upstream, make_row, make_rows
 from tools.plans import HOUR, MINUTE, Plan, run
 from tools.scaling import (
@@ -142,6 +144,35 @@ def test_findings_make_series_up_to_their_limit_and_no_further(blocked, limit):
 def test_fields_that_are_missing_only_make_fewer(registries, missing):
     rows, cells = listing(registries, {**FULL, **dict.fromkeys(missing, ABSENT)})
     assert exported(rows) <= series_of_space(cells, len(rows), len(rows))
+
+
+VIOLATIONS = st.lists(
+    st.tuples(st.integers(0, 2), st.sampled_from(["BLOCKED", "WARN", "NEW"]), st.sampled_from([ABSENT, "PENDING"])),
+    max_size=12,
+)
+
+
+@settings(max_examples=20)
+@given(st.lists(st.sampled_from(["UPSTREAM", "VIRTUAL"]), min_size=3, max_size=5), VIOLATIONS)
+def test_sources_add_exactly_the_series_of_the_formula(types, violations):
+    registries = [registry_row(number, path=f"acct/registry-{number}", type=kind) for number, kind in enumerate(types)]
+    rows = [
+        violation_row(
+            number, registryId=f"uuid-{registry}", path="acct/r", scanStatus=status, exemptionStatus=exemption
+        )
+        for number, (registry, status, exemption) in enumerate(violations)
+    ]
+    pairs = {violation for violation in violations if violation[1:] not in {("BLOCKED", ABSENT), ("WARN", ABSENT)}}
+    violated = {registry for registry, _, _ in violations}
+    with Upstream([], registries=registries, violations=rows) as upstream:
+        app = app_of(upstream, FakeClock(), spaces="acct/**", sources="registries,violations", findings_limit="7")
+        page = settled(app)
+    names = [family.name for family in (*LISTED_FAMILIES, *SOURCE_FAMILIES)]
+    added = sum(line.startswith(tuple(f"{name}{{" for name in names)) for line in page.splitlines())
+    listed = sum(4 if kind == "UPSTREAM" else 3 for kind in types)
+    # One category in each.
+    of_violations = 1 + (3 + 1) * len(violated) + len(pairs) + min(7, len(violations))
+    assert added == 2 * 20 + 1 + listed + of_violations
 
 
 def test_a_shard_without_spaces_shows_what_the_process_adds():

@@ -433,6 +433,18 @@ def test_rows_without_a_type_are_unscanned_where_the_registry_is_known_to_be_ups
     }
 
 
+def test_a_row_that_cannot_be_used_costs_no_second_look(clock):
+    """No space goes by such a read, however often it is repeated."""
+    with estate("acct", "acct/org") as upstream:
+        app = app_for(upstream, clock, sources="registries")
+        scrape(app)
+        upstream.registries = [upstream.registries[0], registry_row(7, path="acct/r", identifier=ABSENT)]
+        asked = len(upstream.requests)
+        clock.tick(TTL)
+        assert set(up(scrape(app))) == {"acct", "acct/org"}
+    assert sum(is_listing(request, "registries") for request in upstream.requests[asked:]) == 1
+
+
 def test_the_registries_source_describes_registries_and_empty_ones_too(clock):
     registries = [
         registry_row(0, identifier="npm-remote", uuid="new", type="VIRTUAL", path="acct/npm-remote"),
@@ -557,6 +569,7 @@ def test_registries_over_the_limit_are_one(clock):
         f'har_registry_packages{{package_type="{kind}",registry="{name}",space="acct"}}': number
         for kind, name, number in (("NPM", "r9", 9), ("NPM", "r8", 8), ("NPM", "r7", 7), ("(other)", "(other)", 21))
     }
+    assert page['har_registries_dropped{space="acct"}'] == 7
 
 
 def test_registries_deeper_than_a_project_are_left_out_and_logged_once(clock):

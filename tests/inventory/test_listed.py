@@ -36,6 +36,7 @@ def test_all_listings_of_a_space_name_the_same_registries(packages, violated, fi
     assert len(named | first - {OTHERS}) <= max(limit, len(first - {OTHERS}))
     for key in named:
         assert (key in listed.registries, key in listed.violations.registries) == (key in packages, key in violated)
+    assert listed.dropped == len(known - named) + (OTHERS in {*packages} | {*violated})
     assert sum(of.packages for of in listed.registries.values()) == sum(packages.values())
     counted = reduce(
         Counter.__add__, map(Counter, (of.violations for of in listed.violations.registries.values())), Counter()

@@ -246,7 +246,8 @@ def test_a_violation_without_a_time_has_no_newest_one():
 def test_a_violation_is_placed_by_its_registry_and_then_by_organization_and_project(fields, descendants, space, place):
     known = [registry_row(1), registry_row(4, path="acct/gone/r")] if descendants and space == "acct" else []
     violations, _ = violations_of([violation_row(**fields)], known=known, descendants=descendants, space=space)
-    assert [*violations.spaces] == ([place] if place else [])
+    assert {*violations.spaces} == set(SPACES)
+    assert [name for name, found in violations.spaces.items() if found.registries] == ([place] if place else [])
     assert violations.reading.rejected.rows == (place is None)
 
 
