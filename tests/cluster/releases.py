@@ -50,7 +50,7 @@ class Release:
 
     def uninstall(self) -> None:
         """Remove the release, and assert that nothing is left."""
-        self._cluster.done(self._helm, "uninstall", RELEASE, *self._where)
+        self._cluster.done(self._helm, "uninstall", RELEASE, "--ignore-not-found", *self._where)
         assert self.stored() == {}
 
     def rendered(self, values: dict) -> dict:

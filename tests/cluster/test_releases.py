@@ -67,25 +67,28 @@ def operators(request, cluster):
     return cluster
 
 
-@pytest.mark.parametrize("helm", HELMS)
-def test_every_values_file_replaces_the_one_before_it(helm, operators):
-    release = Release(operators, helm)
+@pytest.fixture(params=HELMS)
+def release(request, cluster):
+    """A release of one Helm that leaves nothing behind."""
+    made = Release(cluster, request.param)
+    yield made
+    made.uninstall()
+
+
+@pytest.mark.usefixtures("operators")
+def test_every_values_file_replaces_the_one_before_it(release):
     first, *others = FILES.values()
     release.upgrade(first)
     for values in others:
         release.upgrade(values)
     release.roll_back(1, first)
-    release.uninstall()
 
 
-@pytest.mark.parametrize("helm", HELMS)
 @pytest.mark.parametrize("switch", SWITCHES)
-def test_a_switch_leaves_nothing_of_the_other_choice(switch, helm, cluster):
+def test_a_switch_leaves_nothing_of_the_other_choice(switch, release, cluster):
     define(cluster, "newest")
-    release = Release(cluster, helm)
     for values in SWITCHES[switch]:
         release.upgrade(merged(MINIMUM, values))
-    release.uninstall()
 
 
 README = (CHART / "README.md").read_text()
@@ -98,14 +101,11 @@ NEEDED = {
 
 
 @pytest.mark.parametrize(("names", "operator", "version"), OLDEST)
-@pytest.mark.parametrize("helm", HELMS)
-def test_the_oldest_operator_that_the_readme_names_takes_its_objects(names, operator, version, helm, cluster):
+def test_the_oldest_operator_that_the_readme_names_takes_its_objects(names, operator, version, release, cluster):
     define_version(cluster, operator, version)
     for name in re.findall("`(.*?)`", names):
         path, value = (f"{name}.enabled", True) if f"{name}.enabled" in NEEDED else (name, "a")
-        release = Release(cluster, helm)
         release.upgrade(merged(MINIMUM, NEEDED[path], at(path, value)))
-        release.uninstall()
 
 
 def dry(cluster, one):
