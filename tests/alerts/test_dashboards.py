@@ -11,6 +11,7 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from tests.support import stack
 from tests.support.commands import served
+from tests.support.markdown import blocks, documents, expressions
 from tests.support.rules import ALERTS, FAMILIES, RECORDS, RULE_FILE, metrics_in
 
 DOCUMENTS = {name: json.loads((generate.FOLDER / f"{name}.json").read_text()) for name in generate.BOARDS}
@@ -260,9 +261,30 @@ STEADY = [
 @pytest.mark.parametrize("target", STEADY)
 def test_a_second_replica_changes_no_number(prometheus, target):
     """Two exporters of the same spaces give the same result as one; ages are excluded because they always change."""
-    one = re.sub(r"(har_\w+)\{", r'\1{instance=~"127.0.0.1:.+", ', target["expr"])
+    gives_the_same_with_one(prometheus, target["expr"])
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        pytest.param(query, id=f"{block.place}-{number}")
+        for path in documents()
+        for block in blocks(path)
+        if block.kind == "promql"
+        for number, query in enumerate(expressions(block))
+        if re.search(r"(?<!:)\bhar_\w+(?!:)\b", query)
+        and not re.search(r"time\(\)|har_exporter_|process_|increase", query)
+    ],
+)
+def test_a_second_replica_changes_no_number_of_the_documents(prometheus, query):
+    """Queries of processes, ages and what always changes are left out."""
+    gives_the_same_with_one(prometheus, re.sub(r"(har_\w+)(?=\))", r"\1{}", query))
+
+
+def gives_the_same_with_one(prometheus, query):
+    one = re.sub(r"(har_\w+)\{", r'\1{instance=~"127.0.0.1:.+", ', query)
     deadline = time.monotonic() + 15
-    while values(prometheus(one)) != (found := values(prometheus(target["expr"]))):
+    while values(prometheus(one)) != (found := values(prometheus(query))):
         assert time.monotonic() < deadline, found
         time.sleep(0.2)
 

@@ -15,7 +15,7 @@ from exporter.metrics.exposition import FAMILIES
 from exporter.texts import read_duration
 from exporter.webconfig.file import parse
 from tests.support.commands import free_port, run, served
-from tests.support.markdown import Block, anchors, blocks, code, commands, documents, links
+from tests.support.markdown import Block, anchors, blocks, code, commands, documents, expressions, links
 from tests.support.places import ROOT
 from tests.support.programs import find
 from tests.support.rules import RECORDS, RULE_FILE, metrics_in
@@ -275,11 +275,6 @@ def test_promql_is_parsed_by_promtool(tmp_path):
     ]
     assert groups
     accepted([find("promtool"), "check", "rules"], tmp_path / "rules.yaml", yaml.safe_dump({"groups": groups}))
-
-
-def expressions(block: Block) -> list[str]:
-    """Return the expressions of a block, which lines with comments part."""
-    return [text for text in re.split(r"^#.*\n", block.text, flags=re.MULTILINE) if text.strip()]
 
 
 def accepted(command: list[str], path: Path, text: str) -> None:

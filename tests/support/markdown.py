@@ -123,3 +123,8 @@ def anchors(path: Path) -> set[str]:
         if seen[name]:
             seen[f"{name}-{seen[name]}"] = 0
     return set(seen)
+
+
+def expressions(block: Block) -> list[str]:
+    """Return the expressions of a `promql` block, which lines with comments part."""
+    return [text for text in re.split(r"^#.*\n", block.text, flags=re.MULTILINE) if text.strip()]
