@@ -5,7 +5,8 @@ CHART_VENV ?= .venv-chart
 CHECKOV_VENV ?= .venv-checkov
 SBOM ?= dist
 PACKAGES ?= dist
-IN_PARALLEL := -n 3 --dist loadfile
+# In the order of the files, as those with few tests have the longest ones, and would be left for the end.
+IN_PARALLEL := -n 4 --dist loadfile --no-loadscope-reorder
 CHANGELOG ?= CHANGELOG.md
 VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' exporter/__init__.py)
 
