@@ -177,7 +177,6 @@ class Entries:
         firewall_modes: the read of their firewall modes; likewise.
         violations: the read of the violations of each; likewise.
         at_once: whether the rate allows a request for each of them at once.
-        keeps: the settings that say which of the violations that are read are kept.
     """
 
     def __init__(self, settings: Settings, clients: Clients, clock: Clock, discovery: Discovery) -> None:
@@ -201,7 +200,7 @@ class Entries:
                 settings,
                 clock,
                 registries=partial(discovery.registries, name),
-                filters=partial(self._filters, space),
+                filters=partial(_filters, settings, discovery, space),
             )
             for name, space in self.spaces.items()
         }
@@ -210,11 +209,9 @@ class Entries:
         self.firewall_modes = {name: read.firewall_modes for name, read in listed.items()}
         wanted = reads if VIOLATIONS in settings.sources else {}
         self.violations = {name: read.violations for name, read in wanted.items()}
-        filters = [(space.entry, space.registries, space.package_types) for space in settings.configured]
-        self.keeps = settings.findings_limit, settings.shard, settings.shards, filters
         rate = settings.rate_limit
         self.at_once = rate is None or len(wanted) <= rate.tenth().requests
-        self._clients, self._discovery = clients, discovery
+        self._clients = clients
         # Kept, as the threads of a server and key end with the last reference to them.
         self._workers: dict[tuple[str, str], Workers] = {}
 
@@ -237,16 +234,30 @@ class Entries:
             if self._asked_with(name, on_reload) != before._asked_with(name, on_reload)  # noqa: SLF001 - same class
         }
 
-    def _filters(self, entry: Space) -> Mapping[str, Filter]:
-        """Return the filter of each space that an entry stands for, by its name in lower case."""
-        if not entry.descendants:
-            return {entry.ref.lower(): filter_of(entry)}
-        spaces = self.settings.configured_and(self._discovery.found)
-        return {space.ref.lower(): filter_of(space) if self.settings.serves(space) else _none for space in spaces}
+    def kept_otherwise(self, before: "Entries") -> set[str]:
+        """Return the entries of whose violations others are kept, because settings changed."""
+        return {
+            name
+            for name in self.spaces.keys() & before.spaces.keys()
+            if self._kept_by(name) != before._kept_by(name)  # noqa: SLF001 - same class
+        }
+
+    def _kept_by(self, entry: str) -> tuple[object, ...]:
+        settings, space = self.settings, self.spaces[entry]
+        return settings.findings_limit, settings.shard, settings.shards, space.registries, space.package_types
 
     def _asked_with(self, entry: str, on_reload: OnReload) -> dict[str, object]:
         values = self.settings.values_of(self.spaces[entry], on_reload)
         return {name: value for name, value in values.items() if name not in _OF_ARTIFACTS}
+
+
+# Not a method: the threads of entries that a reload replaces end with the last reference to them.
+def _filters(settings: Settings, discovery: Discovery, entry: Space) -> Mapping[str, Filter]:
+    """Return the filter of each space that an entry stands for, by its name in lower case."""
+    if not entry.descendants:
+        return {entry.ref.lower(): filter_of(entry)}
+    spaces = settings.configured_and(discovery.found)
+    return {space.ref.lower(): filter_of(space) if settings.serves(space) else _none for space in spaces}
 
 
 def is_unavailable(error: RefreshError | Failure) -> bool:

@@ -141,8 +141,8 @@ class Sources:
             self._tried = self._tried.intersection(after.spaces)
         self._apply(self._registries, before, REGISTRIES, self._taken(after), settings.registries_ttl)
         self._apply(self._modes, before, _MODES, after.firewall_modes, FIREWALL_MODES_TTL)
-        kept = self._violations, before, VIOLATIONS, after.violations, _fresh_for(settings)
-        self._apply(*kept, outdated=after.spaces if after.keeps != before.keeps else ())
+        violations = self._violations, before, VIOLATIONS, after.violations, _fresh_for(settings)
+        self._apply(*violations, outdated=after.kept_otherwise(before))
 
     def require(self, root: Space) -> None:
         """Check that the spaces below a root were found; it waits for nothing.

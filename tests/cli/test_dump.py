@@ -46,7 +46,9 @@ def test_a_pipe_gets_no_word_beside_the_metrics_when_all_is_well():
 def test_the_data_of_the_first_space_outlive_a_walk_of_the_last_that_takes_days():
     clock = FakeClock()
     with Upstream({"acct": make_rows(2), "acct/org": make_rows(2)}) as upstream:
-        given = settings_for(upstream, spaces="acct,acct/org", concurrency="1", cache_ttl="1s", max_stale="0")
+        # Both walks may run at once, and neither times out.
+        times = {"cache_ttl": "1s", "max_stale": "0", "refresh_timeout": "20d"}
+        given = settings_for(upstream, spaces="acct,acct/org", concurrency="1", **times)
         settings = settings_of(**given)
         dump = dump_spaces(settings, clock, on_page=lambda *_: None, on_end=lambda _: clock.tick(5 * 86_400.0))
     assert dump.whole

@@ -634,6 +634,17 @@ def test_a_reload_that_serves_other_spaces_reads_their_violations(clock):
     assert all(page.of(space, "har_firewall_violations{") for space in spaces)
 
 
+def test_a_reload_that_adds_a_space_reads_no_violations_of_others_again(clock):
+    """All sources share a tenth of the rate, which reloads must not use up."""
+    with estate("acct", "acct/org") as upstream:
+        app = app_for(upstream, clock, "acct", sources="violations")
+        scrape(app)
+        other = {"spaces": "acct,acct/org", "sources": "violations", "rate_limit": "off"}
+        app.reload(lambda: settings_of(**settings_for(upstream, **other)))
+        scrape(app)
+    assert sum(is_listing(request, "violations") for request in upstream.requests) == 2
+
+
 def test_an_entry_that_is_back_was_not_tried(clock):
     """Its data is gone, and the exporter is not ready before it was read again."""
     with estate("acct", "acct/org") as upstream:
