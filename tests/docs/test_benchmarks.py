@@ -71,6 +71,7 @@ def test_growth_reads_time_memory_and_number_of_a_real_process():
     assert 10 < walked.peak < 200
 
 
+@pytest.mark.long
 def test_scrapes_are_measured_idle_and_while_walking():
     sections = list(scraping.sections(Listing(0, 250, registries=5), Listing(20, 3_000), repetitions=2))
     beside, walking = sections
