@@ -83,12 +83,12 @@ class Discovery:
             self._on_found()
         return True
 
-    def keep(self, entries: Collection[str]) -> None:
-        """Forget all entries but these."""
+    def forget(self, entries: Collection[str]) -> None:
+        """Forget some entries, and what reads of them find that run now."""
         with self._lock:
-            self._forgotten.update(self._registries.keys() - entries)
-            self._set({entry: known for entry, known in self._registries.items() if entry in entries})
-            self._found = {entry: found for entry, found in self._found.items() if entry in entries}
+            self._forgotten.update(entries)
+            self._set({entry: known for entry, known in self._registries.items() if entry not in entries})
+            self._found = {entry: found for entry, found in self._found.items() if entry not in entries}
 
     def _set(self, registries: Mapping[str, Registries]) -> None:
         self._registries = registries

@@ -136,7 +136,7 @@ class Sources:
         before, after = self._entries, Entries(settings, self._clients, self._clock, self.discovery)
         self._entries = after
         # What another server listed says nothing of this one.
-        self.discovery.keep(after.registries.keys() - after.changed(before, OnReload.RESET))
+        self.discovery.forget(before.spaces.keys() - (after.registries.keys() - after.changed(before, OnReload.RESET)))
         with self._lock:
             self._tried = self._tried.intersection(after.spaces)
         self._apply(self._registries, before, REGISTRIES, self._taken(after), settings.registries_ttl)
@@ -240,8 +240,10 @@ class Sources:
                     # A listing that moves while it is read may leave out a row, so a space that is gone is looked for
                     # once more.
                     listed, named = read(cancelled, last), listed.data.found
-                taken = self.discovery.take(entry, listed.data, named, times_forgotten=times_forgotten)
-                if cancelled.is_set() or not taken:
+                # Not taken either if the entry was forgotten in this moment.
+                if cancelled.is_set() or not self.discovery.take(
+                    entry, listed.data, named, times_forgotten=times_forgotten
+                ):
                     raise Stopped
                 return listed
 

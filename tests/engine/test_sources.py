@@ -612,6 +612,24 @@ def test_a_read_of_another_server_is_not_taken_note_of(clock):
         assert set(up(scrape(app))) == {"acct", "acct/new"}
 
 
+def test_a_first_read_of_another_server_is_not_taken_note_of(clock):
+    """It was under way when the settings were read again, and there was nothing to forget yet."""
+    with estate("acct", "acct/old") as old, estate("acct", "acct/new") as new:
+        old.hold = threading.Event()
+        app = app_for(old, clock)
+        late, reads = app.sources.discovery.times_forgotten("acct/**"), app.sources.start()
+        old.wait_for_requests(1)
+        other = {"spaces": "acct/**", "sources": BOTH, "rate_limit": "off"}
+        app.reload(lambda: settings_of(**settings_for(new, **other)))
+        old.hold.set()
+        wait(reads, timeout=20)
+        scrape(app)
+        listed = app.sources.discovery.registries("acct/**")
+        assert not app.sources.discovery.take("acct/**", listed, times_forgotten=late)
+        assert set(up(scrape(app))) == {"acct", "acct/new"}
+        assert not [request for request in new.requests if "/old/" in request.path]
+
+
 def test_registries_that_are_no_longer_read_place_no_violation_and_tell_no_type(clock):
     with estate("acct") as upstream:
         app = app_for(upstream, clock, "acct")
