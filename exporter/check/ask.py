@@ -62,16 +62,24 @@ def check_spaces(
     on_start(len(served))
     client_of = {space.ref: clients.of(space, settings) for space in served}
     requests: Counter[SharedClient] = Counter()
+    named = settings.named
     for space in served:
-        requests[client_of[space.ref]] += _PAGE_REQUESTS + len(space.registries) * (space.ref in settings.named)
+        requests[client_of[space.ref]] += _PAGE_REQUESTS + len(space.registries) * (space.ref in named)
     questions: dict[str, _Question] = {}
     for space in served:
         client = client_of[space.ref]
         # Enough time for all requests of the key, so that none fails because it waits for rate_limit.
         patience = settings.request_timeout + seconds_by_rate(requests[client], settings.rate_limit)
         undiscovered = discovery.failed.get(space.entry)
-        question = _Question(space, client, settings, clock, patience=patience, undiscovered=undiscovered)
-        questions[space.ref] = question
+        questions[space.ref] = _Question(
+            space,
+            client,
+            settings,
+            clock,
+            own_entry=space.ref in named,
+            patience=patience,
+            undiscovered=undiscovered,
+        )
     workers = {space.ref: clients.walk_workers(space, settings) for space in served}
     refresher = Refresher(
         {name: question.first_page for name, question in questions.items()},
@@ -117,6 +125,7 @@ class _Question:
         settings: Settings,
         clock: Clock,
         *,
+        own_entry: bool,
         patience: float,
         undiscovered: RefreshError | None,
     ) -> None:
@@ -127,13 +136,14 @@ class _Question:
             client: its client.
             settings: the settings.
             clock: source of time.
+            own_entry: whether the space has an entry of its own, not one for all spaces below another.
             patience: seconds that each page may take.
             undiscovered: why the spaces below it could not be found; None if they were, or are not wanted.
         """
         self._undiscovered = undiscovered
         self._registries: int | None = None
         self._space = space
-        self._own_entry = space.ref in settings.named
+        self._own_entry = own_entry
         self._client = client
         self._settings = settings
         self._clock = clock

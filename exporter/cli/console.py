@@ -223,11 +223,11 @@ class _Rate(ProgressColumn):
 def print_failures(statuses: Sequence[SpaceStatus], sources: Sequence[SourceView]) -> None:
     """Print why each failed space failed, and each source that failed for another reason."""
     failures = [(status.space, _failure_text(status.last_failure)) for status in statuses if status.last_failure]
-    told = {status.last_failure.message for status in statuses if status.last_failure}
+    messages = {status.last_failure.message for status in statuses if status.last_failure}
     failures += [
         (source.entry, f"{source.source}: {_failure_text(source.last_failure)}")
         for source in sources
-        if source.last_failure and source.last_failure.message not in told
+        if source.last_failure and source.last_failure.message not in messages
     ]
     for spaces, text in _by_text(failures):
         say(f"{spaces}: {text}", style="red")

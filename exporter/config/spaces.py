@@ -87,7 +87,7 @@ class Space:
 
 
 def covers(root: Space, entry: Space) -> bool:
-    """Return whether an entry that ends in `/**` lists everything of another one, for the same key."""
+    """Return whether an entry ends in `/**`, and lists everything that another entry of the same key lists."""
     return root.descendants and root.upstream == entry.upstream and is_below(entry.ref, root.ref)
 
 

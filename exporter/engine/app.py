@@ -6,7 +6,6 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from functools import cache, partial
-from types import MappingProxyType
 
 import structlog
 
@@ -33,7 +32,6 @@ from exporter.texts import SettingsError
 _log = structlog.get_logger()
 _SWITCH_INTERVAL = 0.0002
 
-_NOTHING: Mapping[str, Listed] = MappingProxyType({})
 _JOURNAL_OF_PROBES = 10 * MOST_TARGETS  # spaces, so that one that was dropped for a while is not logged as new
 
 
@@ -258,11 +256,11 @@ class App:
 
     def _space_view(self, space: Space, status: SpaceStatus) -> SpaceView:
         """Return what is exported of a space of /probe."""
-        listed = self._lists_of([space], [status])
+        listed = self._lists_of([space], [status], {})
         return view_of(space, status, self.settings, listed[space.ref].lists)
 
     def _lists_of(
-        self, spaces: Iterable[Space], statuses: Iterable[SpaceStatus], before: Mapping[str, Listed] = _NOTHING
+        self, spaces: Iterable[Space], statuses: Iterable[SpaceStatus], before: Mapping[str, Listed]
     ) -> Mapping[str, Listed]:
         first = {status.space: status.snapshot.inventory.registries for status in statuses if status.snapshot}
         return self.sources.lists().of_spaces(spaces, first, self.settings.registries_limit, before)

@@ -228,19 +228,16 @@ class Entries:
 
     def changed(self, before: "Entries", on_reload: OnReload) -> set[str]:
         """Return the entries that are asked otherwise, because settings with one effect on reload changed."""
-        return {
-            name
-            for name in self.spaces.keys() & before.spaces.keys()
-            if self._asked_with(name, on_reload) != before._asked_with(name, on_reload)  # noqa: SLF001 - same class
-        }
+        return self._differing(before, partial(Entries._asked_with, on_reload=on_reload))
 
     def kept_otherwise(self, before: "Entries") -> set[str]:
         """Return the entries of whose violations others are kept, because settings changed."""
-        return {
-            name
-            for name in self.spaces.keys() & before.spaces.keys()
-            if self._kept_by(name) != before._kept_by(name)  # noqa: SLF001 - same class
-        }
+        return self._differing(before, Entries._kept_by)
+
+    def _differing(self, before: "Entries", settings: Callable[["Entries", str], object]) -> set[str]:
+        """Return the entries of both for which these settings differ."""
+        both = self.spaces.keys() & before.spaces.keys()
+        return {name for name in both if settings(self, name) != settings(before, name)}
 
     def _kept_by(self, entry: str) -> tuple[object, ...]:
         settings, space = self.settings, self.spaces[entry]

@@ -1,7 +1,6 @@
 """What the sources listed, by entry and by space."""
 
 from collections.abc import Collection, Iterable, Mapping
-from types import MappingProxyType
 from typing import NamedTuple, TypeVar
 
 from exporter.config.spaces import Space
@@ -40,7 +39,7 @@ class Lists(NamedTuple):
         spaces: Iterable[Space],
         first: Mapping[str, Collection[RegistryKey]],
         limit: int,
-        before: Mapping[str, Listed] = MappingProxyType({}),
+        before: Mapping[str, Listed],
     ) -> dict[str, Listed]:
         """Return what was listed of each space.
 

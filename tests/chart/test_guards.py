@@ -119,7 +119,7 @@ GUARDS = {
         {"updateStrategy": {"type": "Recreate"}, "sharding": {"enabled": True}},
         "updateStrategy.type Recreate is not one of a StatefulSet; use RollingUpdate or OnDelete.",
     ),
-    "parameters of another strategy": (
+    "rollingUpdate with Recreate": (
         at("updateStrategy", {"type": "Recreate", "rollingUpdate": {"maxSurge": 1}}),
         "updateStrategy.rollingUpdate has no effect with updateStrategy.type Recreate",
     ),

@@ -210,8 +210,8 @@ def for_prometheus(block: Block, folder: Path) -> None:
 
 def for_the_collector(block: Block, folder: Path) -> None:
     """The receiver takes a Prometheus configuration; every component is in use, and every one in use is there."""
-    told = yaml.safe_load(block.text)
-    config = told["receivers"]["prometheus"]["config"]
+    collector = yaml.safe_load(block.text)
+    config = collector["receivers"]["prometheus"]["config"]
     for_prometheus(block._replace(text=yaml.safe_dump(config)), folder)
     for job in config["scrape_configs"]:
         assert read_duration(job["scrape_timeout"]) <= read_duration(job["scrape_interval"])
@@ -219,10 +219,10 @@ def for_the_collector(block: Block, folder: Path) -> None:
         assert ports == {default_text("listen_address").rpartition(":")[2]}
         assert job.get("metrics_path", "/metrics") == "/metrics"
     used = {kind: set() for kind in ("receivers", "processors", "exporters")}
-    for pipeline in told["service"]["pipelines"].values():
+    for pipeline in collector["service"]["pipelines"].values():
         for kind, names in used.items():
             names.update(pipeline[kind])
-    assert used == {kind: set(told[kind]) for kind in used}
+    assert used == {kind: set(collector[kind]) for kind in used}
 
 
 def for_the_exporter(block: Block, folder: Path) -> None:
