@@ -78,6 +78,7 @@ class EntryReads:
         self._settings = settings
         self._clock = clock
         self._known, self._filters = registries, filters
+        self._placed_with: Mapping[str, Filter] = {}
         self._nothing = Registries(entry.ref, entry.descendants, {}, Reading())
         self._modes: dict[Place, FirewallMode] = {}
         self._placed_by: Registries | None = None
@@ -138,12 +139,15 @@ class EntryReads:
         """
         registries, now, asked = self._known() or self._nothing, self._clock.monotonic(), self._clock.time()
         known = last.data if last and registries is self._placed_by and now < self._whole_until else None
+        if known is None:
+            # Not at each read: an account may have thousands of spaces.
+            self._placed_with = self._filters()
         try:
             found = read_violations(
                 self.asker(cancelled),
                 registries,
                 asked,
-                filters=self._filters(),
+                filters=self._placed_with,
                 findings_limit=self._settings.findings_limit,
                 last=known,
                 label=self._client.label,
