@@ -17,6 +17,8 @@ from tests.support.asking import ask_page, milliseconds
 from tests.support.moments import PERIOD, at_any_time
 from tests.support.sources import passing
 
+pytestmark = pytest.mark.simulation
+
 START = 1_000_000 * PERIOD
 
 

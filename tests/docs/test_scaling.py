@@ -34,6 +34,8 @@ from tools.scaling import (
 from tools.simulation import requests_of
 from tools.tables import render
 
+pytestmark = pytest.mark.simulation
+
 BENCHMARKS = PAGE.parent / "benchmarks.md"
 ROWS = [(estate, size) for estate in ESTATES for size in PAGE_SIZES if plan_of(estate, size).fits]
 

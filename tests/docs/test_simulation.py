@@ -12,6 +12,8 @@ from tools.plans import HOUR, Plan, run
 from tools.simulation import Key
 from tools.timeline import Task
 
+pytestmark = pytest.mark.simulation
+
 
 class Page:
     """A page on its way to the real walker; stands in for the future that it waits for."""

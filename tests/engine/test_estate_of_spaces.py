@@ -2,6 +2,8 @@
 
 from collections import Counter
 
+import pytest
+
 from exporter.metrics.exposition import TEXT
 from tests.support.apps import app_of, refreshed
 from tests.support.sources import registry_row, violation_row
@@ -53,6 +55,7 @@ def counted(app):
     return {space: status.snapshot.inventory.artifacts for space, status in refreshed(app).items()}
 
 
+@pytest.mark.simulation
 def test_300_spaces_of_which_20_come_and_go_are_counted_exactly_by_the_requests_of_the_plan(clock):
     estate = Estate()
     with Upstream(estate.rows(), registries=estate.registries, violations=estate.violations) as upstream:

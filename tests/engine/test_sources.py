@@ -104,6 +104,7 @@ def test_a_discovery_that_fails_keeps_the_spaces_that_it_found_last(fault, clock
             assert page['har_discovered_spaces{space="acct/**"}'] == 1
 
 
+@pytest.mark.simulation
 def test_a_space_goes_only_after_a_discovery_that_read_every_page(clock):
     """A count that falls while pages are read may hide a registry."""
     with estate("acct", *(f"acct/o{number:03}" for number in range(150))) as upstream:
@@ -119,6 +120,7 @@ def test_a_space_goes_only_after_a_discovery_that_read_every_page(clock):
         assert len(up(scrape(app))) == 150
 
 
+@pytest.mark.simulation
 def test_a_row_that_moves_past_a_read_drops_no_space(clock):
     """A space that a read does not name is looked for once more at once."""
     with estate("acct", *(f"acct/o{number:03}" for number in range(150))) as upstream:
@@ -347,6 +349,7 @@ def test_a_reload_turns_sources_on_and_off(clock):
             }
 
 
+@pytest.mark.simulation
 def test_violations_cost_one_request_a_minute_while_nothing_changes(clock):
     """All pages are read if the first one changed, and once in `registries_ttl`: exemptions change without a trace."""
     rows = [violation_row(number, registryId="uuid-0", path="acct/registry-0") for number in range(250)]
@@ -387,6 +390,7 @@ def test_a_scrape_each_minute_waits_for_new_violations(clock):
             assert len(page.of("acct", "har_firewall_violation_info")) == number
 
 
+@pytest.mark.simulation
 def test_all_reads_of_a_source_take_a_tenth_of_the_rate_at_most(clock):
     """Firewall modes cost a request each; those that were asked longest ago come first."""
     modes = ["BLOCK", "WARN", "ALLOW"]

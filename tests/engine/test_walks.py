@@ -60,6 +60,7 @@ class Minutes:
             self._done.set()
 
 
+@pytest.mark.simulation
 @pytest.mark.parametrize(
     ("large", "concurrency"),
     [(LARGE[:1], 4), (LARGE[:1], 1), (LARGE, 2)],

@@ -13,10 +13,10 @@ from tests.support.programs import find
 
 @pytest.fixture(scope="session")
 def image(tmp_path_factory):
-    for name in "buildah", "podman", "runc", "catatonit", "debootstrap", "dpkg-deb":
+    for name in "buildah", "podman", "runc", "catatonit", "mmdebstrap", "dpkg-deb":
         find(name)
     if os.geteuid():
-        reason = "debootstrap and a storage of its own need root"
+        reason = "mmdebstrap and a storage of its own need root"
         (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
     folder = tmp_path_factory.mktemp("image")
     try:

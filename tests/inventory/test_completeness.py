@@ -245,6 +245,7 @@ def measured(kinds, walks=WALKS, **knobs):
 
 
 @pytest.mark.parametrize("kinds", [(), ("push",), PUSHES], ids=["still", "pushes", "pushes and records"])
+@pytest.mark.simulation
 def test_walks_over_ties_and_pushes_tell_exactly_whether_they_are_complete(kinds):
     """None says 1 that misses a row that was there throughout, none says 0 that misses no row, none fails."""
     too_much, too_little, ends = shares(kinds)
@@ -253,6 +254,7 @@ def test_walks_over_ties_and_pushes_tell_exactly_whether_they_are_complete(kinds
 
 
 @pytest.mark.parametrize("kinds", [("push", "touch"), ("push", "delete"), CHANGES], ids=["touches", "deletions", "all"])
+@pytest.mark.simulation
 def test_walks_over_touches_and_deletions_never_claim_too_much(kinds):
     """None says 1 that misses a row that was there throughout; how many say 0 that miss no row is printed."""
     too_much, _, ends = shares(kinds)
@@ -266,6 +268,7 @@ def test_walks_over_touches_and_deletions_never_claim_too_much(kinds):
     [{"rows": 2_600, "page_size": 1_000}, {"rows": 2_600, "page_size": 1_000, "capped_after": 2}],
     ids=["1,000 a page", "100 from the third page on"],
 )
+@pytest.mark.simulation
 def test_larger_pages_and_pages_that_shrink_in_mid_walk_claim_no_more(kinds, knobs):
     """None says 1 that misses a row that was there throughout; without deletions, none says 0 that misses none."""
     ends = measured(kinds, walks=60, **knobs)

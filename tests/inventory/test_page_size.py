@@ -38,6 +38,7 @@ SERVERS = {
 
 @pytest.mark.parametrize("server", SERVERS)
 @pytest.mark.parametrize(("number", "at_1000", "at_100"), [(10_000, 14, 104), (20_000, 24, 204)])
+@pytest.mark.simulation
 def test_a_walk_takes_so_many_requests(server, number, at_1000, at_100):
     """At most three more than its pages and page 0 again, whatever the server does with large pages."""
     upstream = Upstream(number, **SERVERS[server])
@@ -104,6 +105,14 @@ def test_a_fault_of_a_large_page_in_the_middle_leads_on_in_small_ones():
     assert set(upstream.asked_sizes) == {100}
 
 
+def test_a_fault_of_a_large_page_at_the_second_reading_of_page_0_leads_on_in_small_ones():
+    upstream = Upstream(5_000)
+    upstream.before = lambda request: setattr(upstream, "refuses_above", 100 if request >= 6 else 10_000)
+    snapshot = walker(upstream, page_size=None, concurrency=1).walk(threading.Event())
+    assert (snapshot.inventory.artifacts, snapshot.complete) == (5_000, True)
+    assert [*zip(upstream.asked, upstream.asked_sizes, strict=True)][-2:] == [(0, 1_000), (0, 100)]
+
+
 def test_an_outage_is_not_the_fault_of_the_size():
     """Where small pages fail as well the walk fails, and the next one begins with large pages."""
     upstream = Upstream(5_000)
@@ -117,6 +126,7 @@ def test_an_outage_is_not_the_fault_of_the_size():
 
 
 @pytest.mark.parametrize("kinds", [(), ("push",)])
+@pytest.mark.simulation
 def test_completeness_is_told_over_a_change_of_the_size(kinds):
     """As with one size: over ties and pushes, with a fault of a large page in mid-walk."""
     for seed in range(60):

@@ -181,6 +181,11 @@ def test_registries_with_equal_labels_are_one(values, together, flags, public):
     assert (registry.packages, registry.size, registry.public) == (together, together, public)
 
 
+def test_a_registry_without_a_uuid_is_listed():
+    registries, _ = registries_of([registry_row(1, uuid=ABSENT)])
+    assert ([*registries.spaces], registries.by_uuid) == (["acct/org/p1"], {})
+
+
 def test_a_uuid_that_several_registries_have_places_nothing():
     registries, _ = registries_of([registry_row(1, uuid="same"), registry_row(2, uuid="same"), registry_row(3)])
     assert [*registries.by_uuid] == ["uuid-3"]

@@ -207,6 +207,7 @@ class Mount:
 
 
 @pytest.mark.parametrize("overlap", [True, False], ids=["old and new are valid for a time", "the old one ends at once"])
+@pytest.mark.simulation
 def test_a_hundred_rotations_under_load_fail_no_refresh_but_those_that_met_the_old_key(overlap, clock, front, tmp_path):
     door, mount = Door("pat.acct.id.0"), Mount(tmp_path, "pat.acct.id.0")
     met = 0

@@ -59,6 +59,7 @@ def test_one_more_shard_takes_its_even_share(shards):
 @pytest.mark.parametrize(
     "pods", [[{}] * 2, [{"shard": str(number), "shards": "3"} for number in range(3)]], ids=["replicas", "shards"]
 )
+@pytest.mark.simulation
 def test_pods_that_divide_the_rate_limit_among_them_cause_no_429(pods):
     """As the Helm chart divides it: together they send no more than the default, well below what the API allows."""
     clock, times = FakeClock(), []
