@@ -9,8 +9,9 @@ from dataclasses import replace
 from math import inf
 from typing import TYPE_CHECKING, Any
 
+from exporter.check.checked import CheckedSpace
 from exporter.check.forecast import seconds_by_rate
-from exporter.check.report import CheckedSpace, Report, report_on
+from exporter.check.report import Report, report_on
 from exporter.check.sample import SampleTally
 from exporter.check.sources import SourceQuestions
 from exporter.clock import Clock

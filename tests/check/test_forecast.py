@@ -11,8 +11,9 @@ from typing import NamedTuple
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from exporter.check.checked import CheckedSpace
 from exporter.check.forecast import least_seconds, seconds_by_rate
-from exporter.check.report import CheckedSpace, report_on
+from exporter.check.report import report_on
 from exporter.engine.generation import new_walker, view_of
 from exporter.harness.counters import ApiCounters
 from exporter.harness.throttle import Throttle

@@ -9,7 +9,8 @@ import time
 import pytest
 
 from exporter.check.ask import check_spaces
-from exporter.check.report import CheckedSpace, as_document, report_on
+from exporter.check.checked import CheckedSpace
+from exporter.check.report import as_document, report_on
 from exporter.clock import SystemClock
 from exporter.config.settings import Settings
 from exporter.demo.catalogue import PREVIEWED
