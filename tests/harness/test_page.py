@@ -669,6 +669,18 @@ def test_long_keys_that_differ_at_their_end_stay_apart(length):
     assert (other_order == keys[0]) == (length < 70_000)
 
 
+def test_keys_that_cannot_be_sorted_are_kept_as_they_are():
+    row = only(decode_page(with_field('{"b":1e999,"a":1}', "artifactKey"), NOW))
+    assert row.artifact_key == '{"b":1e999,"a":1}'
+
+
+def test_keys_that_are_long_by_their_blanks_only_are_not_cut():
+    long_enough = {"a": "x" * (256 - len('{"a":""}'))}
+    row = {"name": "a", "registryIdentifier": "r", "artifactKey": long_enough}
+    body = json.dumps({"status": "SUCCESS", "data": {"artifacts": [row]}}, indent=9)
+    assert only(decode_page(body.encode(), NOW)).artifact_key == json.dumps(long_enough, separators=(",", ":"))
+
+
 QUARANTINED = {"isQuarantined": True}
 
 

@@ -134,14 +134,14 @@ def test_a_fall_by_many_rows_leads_further_back():
     assert (snapshot.inventory.artifacts, snapshot.complete) == (200, True)
 
 
-def hiding(number, hidden):
-    """Return a server that leaves a row out of the usual order, as an order without tie-break does."""
+def hiding(number, *hidden):
+    """Return a server that leaves rows out of the usual order, as an order without tie-break does."""
     listing = rows(number)
     server = Server(listing, count=lambda _: number)
     body = server.body
 
     def body_without(page, size, *, oldest_first):
-        server.listing = listing if oldest_first else [*listing[:hidden], listing[0], *listing[hidden + 1 :]]
+        server.listing = listing if oldest_first else [listing[0 if n in hidden else n] for n in range(number)]
         return body(page, size, oldest_first=oldest_first)
 
     server.body = body_without
@@ -150,10 +150,16 @@ def hiding(number, hidden):
 
 def test_a_second_pass_in_the_opposite_order_finds_what_ties_hide():
     """And it ends once nothing is missing, here on its third page of five."""
-    server = hiding(100, hidden=50)
+    server = hiding(100, 50)
     snapshot = walk(server, page_size=20, concurrency=1)
     assert (snapshot.inventory.artifacts, snapshot.complete, snapshot.duplicates) == (100, True, 1)
     assert server.read == [0, 1, 2, 3, 4, 5, 0, *(0, 1, 2), 0]
+
+
+def test_a_second_pass_goes_on_over_pages_without_a_new_row():
+    """Here its first and its last page have one."""
+    snapshot = walk(hiding(200, 1, 190), page_size=20, concurrency=1)
+    assert (snapshot.inventory.artifacts, snapshot.complete) == (200, True)
 
 
 @pytest.mark.parametrize(
@@ -161,7 +167,7 @@ def test_a_second_pass_in_the_opposite_order_finds_what_ties_hide():
 )
 def test_a_second_pass_that_finds_nothing_twice_is_tried_once_an_hour(gains, second_passes):
     """Where the count is too high for ever, each walk would cost twice as much: here one every 10 minutes."""
-    servers = {"1": hiding(100, hidden=50), "0": Server(rows(100), count=lambda _: 101)}
+    servers = {"1": hiding(100, 50), "0": Server(rows(100), count=lambda _: 101)}
     asked = []
 
     def fetch(query, deadline):
@@ -209,10 +215,10 @@ def test_pushes_that_are_as_fast_as_the_walk_do_not_keep_it_from_ending():
 
 def test_a_failure_of_the_second_pass_leaves_the_first():
     """Its rows are served, and called incomplete."""
-    quiet = hiding(100, hidden=50)
+    quiet = hiding(100, 50)
     walk(quiet, page_size=20)
     second = [reply.oldest_first for reply in quiet.replies].index(True)
-    server = hiding(100, hidden=50)
+    server = hiding(100, 50)
     server.fails = {second + 1: ServerError("broken")}
     snapshot = walk(server, page_size=20)
     assert (snapshot.inventory.artifacts, snapshot.complete) == (99, False)

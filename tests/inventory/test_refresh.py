@@ -43,6 +43,15 @@ def test_a_good_refresh_makes_the_space_fresh_and_up():
     assert status.snapshot is good
 
 
+def test_a_walk_gets_the_last_snapshot():
+    walks = Walks()
+    for scrape in range(3):
+        walks.scrape()
+        walks.finish(snapshot(float(scrape)))
+        walks.clock.tick(TTL)
+    assert [last and last.began for last in walks.lasts] == [None, 0.0, 1.0]
+
+
 def test_a_fresh_space_answers_at_once_and_starts_nothing():
     walks = Walks()
     walks.scrape()
@@ -94,14 +103,14 @@ def test_a_failed_refresh_leaves_the_last_good_snapshot_down_and_counted():
     walks.finish(good)
     walks.clock.tick(TTL)
     walks.scrape()
-    walks.finish(AuthError("no\nsuch key", hint="look"))
+    walks.finish(AuthError("no\nsuch key", hint="look", status=401))
     status = walks.status
     assert (status.state, status.up) == ("failing", False)
     assert status.snapshot is good
     assert status.failures == dict.fromkeys(REASONS, 0) | {"auth": 1}
     failure = status.last_failure
     assert failure is not None
-    assert (failure.reason, failure.message, failure.hint) == ("auth", "no?such key", "look")
+    assert (failure.reason, failure.message, failure.hint, failure.status) == ("auth", "no?such key", "look", 401)
     assert failure.time == walks.clock.monotonic()
 
 

@@ -690,9 +690,13 @@ def test_the_first_reason_is_kept_of_a_row_that_becomes_a_finding_later():
 
 def test_the_reason_is_kept_of_a_finding_that_is_none_for_a_while():
     """It was warned of, is blocked after all, which is not wanted here, and is quarantined in the end."""
-    rows = [row(scanStatus="WARN", quarantineReason="first"), row(scanStatus="BLOCKED"), row(isQuarantined=True)]
-    [found] = inventory(rows, wanted=("quarantined", "warn")).findings
-    assert found.reason == "first"
+    first = {"quarantineReason": "first"}
+    for rows in (
+        [row(scanStatus="WARN", **first), row(scanStatus="BLOCKED"), row(isQuarantined=True)],
+        [row(scanStatus="WARN"), row(scanStatus="BLOCKED", **first), row(isQuarantined=True)],
+    ):
+        [found] = inventory(rows, wanted=("quarantined", "warn")).findings
+        assert found.reason == "first"
 
 
 def test_a_row_that_turns_into_a_finding_is_dropped_beside_those_that_were_ones():

@@ -34,6 +34,7 @@ class Walks:
         self.queued: list[str] = []
         self.walked: list[str] = []
         self.events: list[threading.Event] = []
+        self.lasts: list[Snapshot | None] = []
         self.told: list[SpaceStatus] = []
         self.refresher = Refresher(
             self._walks(*spaces or ("acct",)),
@@ -46,7 +47,7 @@ class Walks:
         )
 
     def _walks(self, *spaces: str) -> dict[str, Walk]:
-        return {space: lambda cancelled, _, space=space: self._walk(space, cancelled) for space in spaces}
+        return {space: partial(self._walk, space) for space in spaces}
 
     def _submit(self, refresh: Callable[[str], None], space: str) -> Future[None]:
         future: Future[None] = Future()
@@ -65,8 +66,9 @@ class Walks:
             max_stale=max_stale,
         )
 
-    def _walk(self, space: str, cancelled: threading.Event) -> Snapshot:
+    def _walk(self, space: str, cancelled: threading.Event, last: Snapshot | None) -> Snapshot:
         self.walked.append(space)
+        self.lasts.append(last)
         self.events.append(cancelled)
         self.clock.tick(self.takes)
         self.meanwhile()
