@@ -71,11 +71,11 @@ def read_firewall_modes(
         return asked(place) <= begun - fresh_for or known[place].failed
 
     error: RefreshError | None = None
-    answered = failed_in_a_row = 0
+    answered, failed_in_a_row = False, 0
     for place in sorted(filter(is_due, upstream), key=asked)[:most]:
         try:
             known[place] = FirewallMode(_mode(ask, upstream[place], label), now())
-            answered, failed_in_a_row = answered + 1, 0
+            answered, failed_in_a_row = True, 0
         except RefreshError as failure:
             known[place] = FirewallMode(known[place].mode if place in known else None, now(), failed=True)
             error, failed_in_a_row = error or failure, failed_in_a_row + 1

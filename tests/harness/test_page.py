@@ -669,6 +669,11 @@ def test_long_keys_that_differ_at_their_end_stay_apart(length):
     assert (other_order == keys[0]) == (length < 70_000)
 
 
+def test_tags_are_read_as_long_as_a_label_can_show_their_beginning():
+    tags = ["a" * 256, "b", "c"]
+    assert only(read(metadata={"tags": tags}, **QUARANTINED)).tags == tuple(tags[:2])
+
+
 def test_keys_that_cannot_be_sorted_are_kept_as_they_are():
     row = only(decode_page(with_field('{"b":1e999,"a":1}', "artifactKey"), NOW))
     assert row.artifact_key == '{"b":1e999,"a":1}'

@@ -44,12 +44,19 @@ class Asked:
         answer = self.answers.get(configuration.identifier, "BLOCK")
         if isinstance(answer, Exception):
             raise answer
+        if answer == "FAILURE":
+            return json.dumps({"status": answer, "message": "no"}).encode()
         config = {"firewallMode": answer} if answer else {}
         return json.dumps({"status": "SUCCESS", "data": {"config": config}}).encode()
 
     def read(self, known=None, most=100):
         known = {} if known is None else dict(known)
         return read_firewall_modes(self.ask, self.registries, known, self.clock.monotonic, fresh_for=HOUR, most=most)
+
+
+def test_an_answer_that_is_a_failure_leaves_the_mode_unknown():
+    modes = Asked(2, {"registry-0": "FAILURE"}).read()
+    assert [(mode.mode, mode.failed) for mode in modes.values()] == [(None, True), ("BLOCK", False)]
 
 
 def test_as_many_are_asked_for_as_may_be_and_the_others_next_time():

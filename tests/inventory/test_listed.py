@@ -51,6 +51,13 @@ def test_the_largest_registries_follow_those_of_the_artifacts():
     assert [*listed.violations.registries] == [OTHERS, a]
 
 
+def test_registries_that_are_empty_or_have_violations_only_follow_by_name():
+    a, b, c = (RegistryKey(name, "NPM") for name in "abc")
+    for packages, violated, first in (({b: 0}, {c: 9}, b), ({b: None}, {a: 9}, a)):
+        listed = lists(packages, violated, limit=1)
+        assert {*listed.registries, *listed.violations.registries} == {first, OTHERS}
+
+
 def test_the_registries_over_the_limit_have_no_mode_and_no_type():
     """They differ, so that one of them would be a lie."""
     (others,) = lists({RegistryKey("a", "NPM"): 1, RegistryKey("b", "NPM"): 2}, {}, limit=0).registries.values()
@@ -65,7 +72,7 @@ def test_filters_leave_registries_out_before_the_limit():
 def test_the_violations_over_the_limit_keep_the_newest_time():
     totals = {
         RegistryKey(name, "NPM"): ViolationTotals({BLOCKED: 0}, {}, time)
-        for name, time in zip("abc", (None, 7, 5), strict=True)
+        for name, time in zip("abcd", (None, 5, 7, None), strict=True)
     }
     listed = lists_of({}, SpaceViolations(totals, (), 0), passes=lambda _: True, first=(), limit=0)
     assert listed.violations.registries == {OTHERS: ViolationTotals({BLOCKED: 0}, {}, 7)}

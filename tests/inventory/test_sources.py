@@ -1,12 +1,15 @@
 """Registries and violations are read completely, and equal a plain count, whatever the listing says of itself."""
 
 from collections import Counter, defaultdict
+from itertools import permutations
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter.harness.errors import BadShapeError, TooLargeError
+from exporter.harness.registries import RegistriesListing
+from exporter.harness.violations import ViolationsListing
 from exporter.inventory import violations
 from exporter.inventory.registries import Place, Registries, read_registries
 from exporter.inventory.snapshot import OTHERS, RegistryKey
@@ -120,16 +123,32 @@ def test_a_listing_of_odd_rows_is_refused():
         registries_of([registry_row(i, identifier="") for i in range(101)], size=200)
 
 
+def test_a_listing_with_few_odd_rows_among_all_that_were_sent_is_not_refused():
+    rows = [registry_row(i) for i in range(9_900)]
+    rows = [*rows, *rows[-150:], *(registry_row(i, identifier="") for i in range(101))]
+    registries, _ = registries_of(rows, size=2_000)
+    assert (registries.reading.rows, registries.reading.duplicates, registries.reading.rejected.rows) == (
+        9_900,
+        150,
+        101,
+    )
+
+
 # Registries
 
 
+@pytest.mark.parametrize("descendants", [True, False])
+def test_registries_are_asked_of_a_space(descendants):
+    _, ask = registries_of([], descendants=descendants)
+    assert ask.asked[0][0] == RegistriesListing("acct", descendants=descendants)
+
+
 def test_a_registry_is_in_the_space_of_its_path_and_an_empty_one_too():
-    registries, ask = registries_of([registry_row(0, artifactsCount=ABSENT, isPublic=True)])
+    registries, _ = registries_of([registry_row(0, artifactsCount=ABSENT, isPublic=True)])
     [registry] = registries.spaces["acct/org/p0"].values()
     assert (registry.packages, registry.size, registry.public, registry.uuid) == (0, 1536, True, "uuid-0")
     assert registries.found == {"acct", "acct/org/p0"}
     assert registries.by_uuid == {"uuid-0": Place("acct/org/p0", NPM0)}
-    assert ask.asked[0][0].descendants
 
 
 @pytest.mark.parametrize(
@@ -141,6 +160,7 @@ def test_a_registry_is_in_the_space_of_its_path_and_an_empty_one_too():
         ("other/o/p/q/r", True, None, 1, 0),
         ("acct2/r", True, None, 1, 0),
         ("acct/b d/r", True, None, 1, 0),
+        ("acct/b d/p/r", True, None, 1, 0),
         (ABSENT, True, None, 1, 0),
         (ABSENT, False, "acct", 0, 0),
         ("Acct/r", False, "acct", 0, 0),
@@ -149,11 +169,11 @@ def test_a_registry_is_in_the_space_of_its_path_and_an_empty_one_too():
     ],
 )
 def test_a_registry_outside_the_space_that_was_asked_is_left_out(path, descendants, space, rejected, too_deep):
-    rows = [registry_row(path=path), registry_row(1, path="acct/good/r" if descendants else "acct/r")]
-    registries, _ = registries_of(rows, descendants=descendants)
     good = "acct/good" if descendants else "acct"
+    rows = [*(registry_row(number, path=path) for number in range(2)), registry_row(2, path=f"{good}/r")]
+    registries, _ = registries_of(rows, descendants=descendants)
     assert list(registries.spaces) == sorted({space or good, good})
-    assert (registries.reading.rejected.rows, registries.too_deep) == (rejected, too_deep)
+    assert (registries.reading.rejected.rows, registries.too_deep) == (2 * rejected, 2 * too_deep)
     assert registries.reading.complete
 
 
@@ -181,9 +201,20 @@ def test_registries_with_equal_labels_are_one(values, together, flags, public):
     assert (registry.packages, registry.size, registry.public) == (together, together, public)
 
 
-def test_a_registry_without_a_uuid_is_listed():
-    registries, _ = registries_of([registry_row(1, uuid=ABSENT)])
-    assert ([*registries.spaces], registries.by_uuid) == (["acct/org/p1"], {})
+def test_a_registry_without_type_and_uuid_is_listed():
+    registries, _ = registries_of([registry_row(1, uuid=ABSENT, type=ABSENT)])
+    [registry] = registries.spaces["acct/org/p1"].values()
+    assert (registry.registry_type, registry.uuid, registries.by_uuid) == ("", "", {})
+
+
+def test_texts_of_a_registry_are_made_label_values():
+    row = registry_row(packageType="npm")
+    registries = read_registries(Listed(registries_body, [row]), "acct", NOW, descendants=True, label=str.upper)
+    [(key, registry)] = registries.spaces["acct/org/p0"].items()
+    assert (key, registry.uuid) == (RegistryKey("REGISTRY-0", "NPM"), "UUID-0")
+    refused = Listed(lambda *_, **__: b'{"status":"ERROR","message":"secret"}', [])
+    with pytest.raises(BadShapeError, match="SECRET"):
+        read_registries(refused, "acct", NOW, label=str.upper)
 
 
 def test_a_uuid_that_several_registries_have_places_nothing():
@@ -225,6 +256,26 @@ def test_a_violation_is_counted_by_status_exemption_and_category():
     assert totals.newest == NOW
 
 
+@pytest.mark.parametrize(("space", "descendants"), [("acct", True), ("acct/org/p0", False)])
+def test_violations_are_asked_of_the_space_of_the_registries(space, descendants):
+    _, ask = violations_of([], space=space, descendants=descendants)
+    assert ask.asked[0][0] == ViolationsListing(space, descendants=descendants)
+
+
+def test_texts_of_a_violation_are_made_label_values():
+    registries, _ = registries_of([])
+    row = violation_row(registryId="?", packageType="npm", exemptionStatus="pending")
+    found = read_violations(
+        Listed(violations_body, [row]), registries, NOW, filters=passing(*SPACES), findings_limit=1, label=str.upper
+    )
+    [named] = found.spaces["acct/org/p0"].named
+    assert (named.key, named.artifact) == (RegistryKey("REGISTRY-0", "NPM"), "PACKAGE-0")
+    assert named.verdict == Verdict("BLOCKED", "PENDING")
+    refused = Listed(lambda *_, **__: b'{"error":{"message":"secret"}}', [])
+    with pytest.raises(BadShapeError, match="SECRET"):
+        read_violations(refused, registries, NOW, filters={}, findings_limit=1, label=str.upper)
+
+
 def test_a_violation_without_a_time_has_no_newest_one():
     assert totals_of(violations_of([violation_row(lastEvaluatedAt=ABSENT)])[0]).newest is None
 
@@ -250,10 +301,11 @@ def test_a_violation_without_a_time_has_no_newest_one():
 )
 def test_a_violation_is_placed_by_its_registry_and_then_by_organization_and_project(fields, descendants, space, place):
     known = [registry_row(1), registry_row(4, path="acct/gone/r")] if descendants and space == "acct" else []
-    violations, _ = violations_of([violation_row(**fields)], known=known, descendants=descendants, space=space)
+    rows = [violation_row(0, **fields), violation_row(3, **fields)]
+    violations, _ = violations_of(rows, known=known, descendants=descendants, space=space)
     assert {*violations.spaces} == set(SPACES)
     assert [name for name, found in violations.spaces.items() if found.registries] == ([place] if place else [])
-    assert violations.reading.rejected.rows == (place is None)
+    assert violations.reading.rejected.rows == 2 * (place is None)
 
 
 def test_the_newest_violations_are_named_up_to_the_limit():
@@ -263,10 +315,26 @@ def test_the_newest_violations_are_named_up_to_the_limit():
     found = violations.spaces["acct/org/p0"]
     assert [of.artifact for of in found.named] == ["package-21", "package-0", "package-3", "package-6"]
     assert found.dropped == 46
+    assert violations_of(rows)[0].spaces["acct/org/p0"].dropped == 0
     verdict = Verdict("BLOCKED", "PENDING")
     assert found.named[1] == NamedViolation(
         NPM0, "package-0", "1.0.0", verdict, "Security", "policy", "pkg:npm/package-0@1.0.0"
     )
+
+
+def test_a_named_violation_has_all_its_categories_and_policy_sets_and_nothing_made_up():
+    sets = [{"policySetName": name, "policySetRef": name} for name in ("p", "q")]
+    fields = {"securityViolationCategories": ["Security", "License"], "policySets": sets}
+    [named] = violations_of([violation_row(version=ABSENT, purl=ABSENT, **fields)])[0].spaces["acct/org/p0"].named
+    assert (named.version, named.purl, named.categories, named.policy_sets) == ("", "", "License,Security", "p,q")
+
+
+def test_of_violations_of_one_time_the_same_ones_are_named_whatever_their_order():
+    same = {"lastEvaluatedAt": ABSENT, "packageName": "a"}
+    rows = [violation_row(3 * number, version=version, **same) for number, version in enumerate((ABSENT, "1", "2"))]
+    for order in permutations(rows):
+        named = violations_of(order, findings_limit=2)[0].spaces["acct/org/p0"].named
+        assert [of.version for of in named] == ["", "1"]
 
 
 def test_filters_apply_before_the_limit():
@@ -294,8 +362,10 @@ def test_violations_without_end_in_sight_fill_no_memory_with_registries(monkeypa
 
 def test_a_listing_of_violations_without_end_is_refused_before_it_fills_the_memory(monkeypatch):
     monkeypatch.setattr(violations, "_MOST_VIOLATIONS", 20)
-    with pytest.raises(TooLargeError):
+    assert violations_of([violation_row(number) for number in range(20)])[0].reading.rows == 20
+    with pytest.raises(TooLargeError, match="more than 20 violations") as refused:
         violations_of([violation_row(number) for number in range(21)])
+    assert "sources" in refused.value.hint
 
 
 def test_none_is_named_if_the_limit_is_zero():
@@ -313,6 +383,14 @@ def test_named_violations_with_equal_labels_are_one():
     violations, _ = violations_of([violation_row(0), violation_row(0, id="other")])
     assert len(violations.spaces["acct/org/p0"].named) == 1
     assert totals_of(violations).violations[Verdict("BLOCKED", "PENDING")] == 2
+
+
+def test_the_most_frequent_labels_are_kept_over_all_that_they_go_with():
+    """By the number of their violations, not of those that share the other label, too."""
+    pairs = [("s-frequent", f"e{n:02}") for n in range(20)] + [(f"s{n:02}", "e-frequent") for n in range(20)]
+    rows = [violation_row(3 * n, scanStatus=s, exemptionStatus=e) for n, (s, e) in enumerate([*pairs, *pairs[:1]])]
+    counted = totals_of(violations_of(rows)[0]).violations
+    assert {"s-frequent", "e-frequent"} <= {text for verdict in counted for text in verdict}
 
 
 def test_labels_over_the_limit_are_added_up():

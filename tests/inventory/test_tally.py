@@ -699,6 +699,11 @@ def test_the_reason_is_kept_of_a_finding_that_is_none_for_a_while():
         assert found.reason == "first"
 
 
+def test_of_findings_with_equal_names_the_same_one_is_kept_whatever_their_order():
+    rows = [row(isQuarantined=True, registryUUID=uuid, purl=uuid) for uuid in ("b", "a")]
+    assert [inventory(order, limit=1).findings[0].purl for order in (rows, rows[::-1])] == ["a", "a"]
+
+
 def test_a_row_that_turns_into_a_finding_is_dropped_beside_those_that_were_ones():
     rows = [row("a", isQuarantined=True), row("b"), row("b", isQuarantined=True)]
     found = inventory(rows, limit=1)
