@@ -17,7 +17,7 @@ from exporter.harness.registries import (
     decode_firewall_mode,
     decode_registries,
 )
-from exporter.harness.values import MAX_COUNT
+from exporter.harness.values import MAX_COUNT, latest_time
 from exporter.harness.violations import ViolationsListing, decode_violations, v3_url
 from tests.support.places import PAYLOADS
 from tests.support.sources import ABSENT, NOW, registries_body, registry_row, violation_row, violations_body
@@ -155,6 +155,7 @@ def test_an_odd_size_is_rejected_and_not_its_row(text):
         ({"artifactsCount": "12"}, "packages", 12, Rejected()),
         ({"artifactsCount": -1}, "packages", None, Rejected(counts=1)),
         ({"artifactsCount": MAX_COUNT + 1}, "packages", None, Rejected(counts=1)),
+        ({"artifactsCount": -1, "isPublic": "true"}, "packages", None, Rejected(counts=2)),
         ({"isPublic": True}, "public", True, Rejected()),
         ({"isPublic": ABSENT}, "public", None, Rejected()),
         ({"isPublic": "true"}, "public", None, Rejected(counts=1)),
@@ -172,6 +173,15 @@ def test_an_odd_value_of_a_registry_is_rejected_and_not_its_row(fields, attribut
     [row] = page.found
     assert page.rejected == rejected
     assert len(row.uuid) <= 256 if value is ... else getattr(row, attribute) == value
+
+
+@pytest.mark.parametrize(
+    ("time", "usable"), [(0, False), (1, True), (latest_time(NOW), True), (latest_time(NOW) + 1, False)]
+)
+def test_a_time_that_is_not_positive_or_more_than_a_day_ahead_is_rejected(time, usable):
+    page = violation(lastEvaluatedAt=time)
+    assert page.found[0].evaluated == (time if usable else None)
+    assert page.rejected == Rejected(times=int(not usable))
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from exporter.harness.errors import BadShapeError, TooLargeError
 from exporter.harness.registries import RegistriesListing
 from exporter.harness.violations import ViolationsListing
-from exporter.inventory import violations
+from exporter.inventory import registries, violations
 from exporter.inventory.registries import Place, Registries, read_registries
 from exporter.inventory.snapshot import OTHERS, RegistryKey
 from exporter.inventory.sources import Reading
@@ -533,12 +533,12 @@ def test_a_result_of_its_own_has_no_uuids():
     assert Registries("acct", descendants=False, spaces={}, reading=Reading()).by_uuid == {}
 
 
-def test_a_listing_of_registries_without_end_is_refused_before_it_fills_the_memory():
-    def ask(_source, page, size):
-        return registries_body([registry_row(page * size + number) for number in range(size)])
-
-    with pytest.raises(TooLargeError, match="more than 20,000 registries"):
-        read_registries(ask, "acct", NOW, descendants=True)
+def test_a_listing_of_registries_without_end_is_refused_before_it_fills_the_memory(monkeypatch):
+    monkeypatch.setattr(registries, "_MOST_REGISTRIES", 20)
+    assert registries_of([registry_row(number) for number in range(20)])[0].reading.rows == 20
+    with pytest.raises(TooLargeError, match="more than 20 registries") as refused:
+        registries_of([registry_row(number) for number in range(21)])
+    assert "spaces" in refused.value.hint
 
 
 def test_registries_of_which_none_names_its_space_are_another_shape():
