@@ -63,7 +63,8 @@ def test_one_more_shard_takes_its_even_share(shards):
 def test_pods_that_divide_the_rate_limit_among_them_cause_no_429(pods):
     """As the Helm chart divides it: together they send no more than the default, well below what the API allows."""
     clock, times = FakeClock(), []
-    limit = settings_of(spaces="acct", api_key="pat.acct.id.key").rate_limit.requests
+    defaults = settings_of(spaces="acct", api_key="pat.acct.id.key")
+    limit, in_flight = defaults.rate_limit.requests, defaults.concurrency * len(pods)
     rows = dict.fromkeys(["acct", "acct/org", "acct/a/b"], make_rows(1_500))
     with Upstream(rows, before=lambda _: times.append(clock.monotonic())) as upstream:
         share = {"rate_limit": f"{limit // len(pods)}/m", "page_size": "10", "refresh_timeout": "10h"}
@@ -72,7 +73,8 @@ def test_pods_that_divide_the_rate_limit_among_them_cause_no_429(pods):
         assert all(status.up for app in apps for status in app.refresher.statuses())
     assert len(times) > 400
     times.sort()
-    assert max(bisect_left(times, time + 60) - number for number, time in enumerate(times)) <= limit
+    # Those in flight arrive later than they were allowed, if another thread has moved the clock meanwhile.
+    assert max(bisect_left(times, time + 60) - number for number, time in enumerate(times)) <= limit + in_flight < 400
 
 
 SPACES = {ref: make_rows(rows) for rows, ref in enumerate(("acct", "acct/org", "acct/a/b", "b", "c/d", "e", "f"), 98)}
