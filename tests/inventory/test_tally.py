@@ -704,6 +704,12 @@ def test_of_findings_with_equal_names_the_same_one_is_kept_whatever_their_order(
     assert [inventory(order, limit=1).findings[0].purl for order in (rows, rows[::-1])] == ["a", "a"]
 
 
+def test_rows_that_are_listed_again_as_quarantined_count_once_each():
+    rows = [row(name, isQuarantined=quarantined) for quarantined in (False, True) for name in "abc"]
+    found = totals(*rows)
+    assert (sum(found.artifacts.values()), sum(found.quarantined.values())) == (3, 3)
+
+
 def test_a_row_that_turns_into_a_finding_is_dropped_beside_those_that_were_ones():
     rows = [row("a", isQuarantined=True), row("b"), row("b", isQuarantined=True)]
     found = inventory(rows, limit=1)
