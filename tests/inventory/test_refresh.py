@@ -445,6 +445,19 @@ def test_a_space_that_is_read_again_is_walked_through_as_the_new_settings_say_th
     assert walks.status.state == "fresh"
 
 
+def test_data_that_is_dropped_leaves_failures_and_their_back_off():
+    walks = failing()
+    walks.refresher.drop_data()
+    status = walks.status
+    assert (status.state, status.up, status.snapshot, status.last_failure.reason) == (
+        "cold",
+        False,
+        None,
+        "server_error",
+    )
+    assert walks.scrape() == []
+
+
 def test_how_long_data_counts_changes_at_once_but_what_has_expired_stays_so():
     walks = Walks("a", "b")
     walks.refresher.start()
