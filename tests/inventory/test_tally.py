@@ -522,6 +522,16 @@ def test_the_largest_registries_have_totals_of_their_own(limit, own):
     assert sum(totals.deleted for totals in found.registries.values()) == 9
 
 
+def test_registries_and_labels_are_chosen_by_all_of_their_rows():
+    """Not by those with equal traits, of which the large ones have two kinds."""
+    statuses = (("a", None), ("a", None), ("b", "WARN"), ("b", "WARN"), ("b", "BLOCKED"))
+    rows = [row(str(n), registryIdentifier=name, scanStatus=status) for n, (name, status) in enumerate(statuses)]
+    assert {key.registry for key in inventory(rows, registries=1).registries} == {"b", "(other)"}
+    rare = [row(str(n), scanStatus=f"s{n:02}", firewallMode=f"m{n:02}") for n in range(20)]
+    often = [row(f"x{n}", scanStatus="z", firewallMode="z", isQuarantined=bool(n)) for n in range(2)]
+    assert Cell("z", "z") in totals(*rare, *often).artifacts
+
+
 def test_the_others_keep_what_they_are_by_themselves():
     """Whether scanning applies is settled for each registry before they are added up."""
     rows = [row(registryIdentifier="a"), row(registryIdentifier="b", registryType="VIRTUAL", deploymentMetadata={})]
