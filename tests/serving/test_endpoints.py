@@ -17,7 +17,11 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from exporter import __version__
 from exporter.harness.errors import ServerError
 from exporter.serving.endpoints import _pieces
+from tests.support import whole
+from tests.support.apps import app_of
 from tests.support.endpoints import served, snapshot
+from tests.support.sources import registry_row
+from tests.support.upstream import Upstream, make_rows
 
 TIMEOUT = "X-Prometheus-Scrape-Timeout-Seconds"
 
@@ -56,6 +60,15 @@ def test_a_scrape_leaves_the_time_that_a_page_takes(running, monkeypatch):
     for _ in range(3):
         assert running.get(headers={TIMEOUT: "10"}).ok
     assert budgets == pytest.approx([9.5, 6.5, 9.5 - 2.7])
+
+
+def test_the_first_scrape_shows_the_spaces_that_are_found_meanwhile(front, clock):
+    rows = {"acct": make_rows(1), "acct/org": make_rows(2)}
+    with Upstream(rows, registries=[registry_row(path="acct/org/npm")]) as upstream:
+        app = app_of(upstream, clock, spaces="acct/**", sources="registries")
+        front.endpoints = whole.endpoints_of(app, clock, app.sources)
+        page = requests.get(f"{front.url}/metrics", headers={TIMEOUT: "30"}, timeout=30)
+    assert 'har_up{space="acct/org"} 1.0' in page.text.splitlines()
 
 
 HOSTILE_TIMEOUTS = r"""

@@ -110,8 +110,9 @@ def front():
         yield front
 
 
-def endpoints_of(app, clock):
-    return Endpoints(app.refresher, app.exposition, app.probes, clock=clock, scrape_timeout_offset=lambda: 0.5)
+def endpoints_of(app, clock, sources=None):
+    pages = app.refresher, app.exposition, app.probes
+    return Endpoints(*pages, clock=clock, scrape_timeout_offset=lambda: 0.5, sources=sources)
 
 
 @contextlib.contextmanager
