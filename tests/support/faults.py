@@ -23,7 +23,7 @@ from tests.support.listings import body_of
 from tests.support.rawserver import HEAD, drips, hangs, sends, stalls
 from tests.support.upstream import make_row, make_rows
 
-SLOW = {"request_timeout": "0.3s"}
+SLOW = {"request_timeout": "1s"}
 """Settings for cases that last until `request_timeout`."""
 
 ALONE = {"concurrency": "1"}
