@@ -533,7 +533,15 @@ def test_a_result_of_its_own_has_no_uuids():
     assert Registries("acct", descendants=False, spaces={}, reading=Reading()).by_uuid == {}
 
 
-def test_a_listing_of_registries_without_end_is_refused_before_it_fills_the_memory(monkeypatch):
+def test_a_listing_of_registries_without_end_is_refused_before_it_fills_the_memory():
+    def ask(_source, page, size):
+        return registries_body([registry_row(page * size + number) for number in range(size)])
+
+    with pytest.raises(TooLargeError, match="more than 20,000 registries"):
+        read_registries(ask, "acct", NOW, descendants=True)
+
+
+def test_as_many_registries_as_may_be_are_read_and_not_one_more(monkeypatch):
     monkeypatch.setattr(registries, "_MOST_REGISTRIES", 20)
     assert registries_of([registry_row(number) for number in range(20)])[0].reading.rows == 20
     with pytest.raises(TooLargeError, match="more than 20 registries") as refused:
