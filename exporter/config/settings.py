@@ -256,8 +256,9 @@ class Settings(BaseSettings):
 
     @property
     def asked_for_sources(self) -> tuple[Space, ...]:
-        """The entries that this process asks for registries and violations."""
-        return asked_for_sources([self.resolve(entry, entry.scope) for entry in self.spaces], self.serves)
+        """The entries that this process asks for registries and violations; none if `sources` is off."""
+        entries = self.spaces if self.sources else ()
+        return asked_for_sources([self.resolve(entry, entry.scope) for entry in entries], self.serves)
 
     @property
     def stale_ages(self) -> dict[str, float]:

@@ -918,6 +918,12 @@ def test_an_entry_without_asterisks_overrides_the_root_of_another(settings_file)
     assert (space.search_term, space.entry) == ("t", "acct/**")
 
 
+@pytest.mark.parametrize(("sources", "asked"), [("off", []), ("violations", ["acct"]), ("registries", ["acct"])])
+def test_entries_are_asked_for_sources_that_are_on(sources, asked):
+    settings = load({"spaces": "acct", "sources": sources}, {"HAR_EXPORTER_API_KEY": "pat.acct.id.k"})
+    assert [space.entry for space in settings.asked_for_sources] == asked
+
+
 def test_an_entry_with_another_key_is_asked_itself(settings_file, files):
     text = f'{{api_key: pat.acct.id.k, spaces: ["acct/**", {{ref: "acct/org/**", api_key_file: {files[0]}}}]}}'
     settings = load(settings_file(text), {})
