@@ -14,8 +14,9 @@ SERIES_OF_SPACE = 35
 SERIES_OF_REGISTRY = 23
 SERIES_OF_CELL = 2
 SERIES_OF_FINDING = 5
-BYTES_OF_ARTIFACT = 230
-BASE_MEBIBYTES = 75
+BYTES_OF_ARTIFACT = 110
+BYTES_OF_IMAGE = 230
+BASE_MEBIBYTES = 85
 
 PAGE_SIZES = (1_000, 100)
 
@@ -59,9 +60,9 @@ def outcome_of(estate: str, page_size: int) -> Outcome:
 
 
 def mebibytes_of(plan: Plan) -> float:
-    """Return the memory that a process needs at most: as many walks as run at the same time, of the largest spaces."""
+    """Return the memory that a process needs at most: while as many walks as may run read the most images."""
     largest = sorted(plan.estate.values(), reverse=True)[: plan.concurrency]
-    return BASE_MEBIBYTES + BYTES_OF_ARTIFACT * sum(largest) / 2**20
+    return BASE_MEBIBYTES + BYTES_OF_IMAGE * sum(largest) / 2**20
 
 
 def _time(seconds: float) -> str:

@@ -6,10 +6,10 @@ from typing import Any
 
 from exporter.config.spaces import Space
 from exporter.harness.page import Artifact
+from exporter.inventory.sums import IMAGES
 from exporter.inventory.tally import Tally
 from exporter.labels import clean
 
-_IMAGES = {"DOCKER", "HELM"}  # package types; HELM_HTTP holds no images
 _DIGEST = re.compile("[a-z0-9]+:[0-9a-f]{32,}")
 _BY_DIGEST = "; the API ignores it for images that are listed by digest"
 
@@ -34,7 +34,7 @@ class SampleTally(Tally):
 
 def images_by(rows: Iterable[Artifact]) -> str:
     """Return how images are listed, which is a flag of the account: `tag` or `digest`; empty without images."""
-    images = [row for row in rows if (row.package_type or "").upper() in _IMAGES]
+    images = [row for row in rows if (row.package_type or "").upper() in IMAGES]
     if any(map(_is_digest, images)):
         return "digest"
     return "tag" if images else ""

@@ -8,6 +8,9 @@ from typing import Self
 from exporter.harness.page import Artifact
 from exporter.inventory.snapshot import RegistryKey
 
+IMAGES = frozenset({"DOCKER", "HELM"})
+"""Package types of images, whose rows have the `uuid` of the image; from the API's public server, August 2026."""
+
 NEVER = sys.maxsize
 """Time of the oldest scan if there is none, milliseconds since the epoch."""
 
@@ -46,7 +49,8 @@ class RegistrySums:
         Args:
             key: the registry and package type.
             stale_before: milliseconds since the epoch, ascending; older scans are stale.
-            images: downloads by image; one dictionary for the space, as one for each registry takes more memory.
+            images: downloads by image, for `IMAGES`; one dictionary for the space, as one for each registry takes more
+                memory.
         """
         self.key = key
         self.scanned = False
@@ -63,7 +67,7 @@ class RegistrySums:
         self.scans = [0] * (len(stale_before) + 1)
         self._stale_before = stale_before
         self._since, self._until, self._age = NEVER, 0, 0
-        self._images = images
+        self._images = images if key.package_type.upper() in IMAGES else None
 
     @classmethod
     def together(cls, key: RegistryKey, registries: Sequence[Self]) -> Self:
@@ -102,8 +106,8 @@ class RegistrySums:
             self._describe(row)
         if (downloads := row.downloads) is not None:
             # All rows of an image repeat its downloads, so only the largest number counts, once.
-            if downloads and (uuid := row.uuid):
-                image, images = hash((uuid, self)), self._images
+            if (images := self._images) is not None and downloads and (uuid := row.uuid):
+                image = hash((uuid, self))
                 if downloads > (known := images.get(image, 0)):
                     images[image] = downloads
                     downloads -= known

@@ -23,6 +23,7 @@ from tools.plans import HOUR, MINUTE, Plan, run
 from tools.scaling import (
     BASE_MEBIBYTES,
     BYTES_OF_ARTIFACT,
+    BYTES_OF_IMAGE,
     ESTATES,
     PAGE,
     PAGE_SIZES,
@@ -190,11 +191,20 @@ def test_a_shard_without_spaces_shows_what_the_process_adds():
 @pytest.mark.parametrize(
     ("fields", "most"),
     [
-        (lambda _: {"registry": "npm"}, 110),
-        (lambda number: {"registry": "npm", "uuid": f"uuid-{number}", "downloads": number}, 230),
+        (lambda _: {"registry": "npm"}, BYTES_OF_ARTIFACT),
+        (lambda number: {"registry": "npm", "uuid": f"uuid-{number}", "downloads": number}, BYTES_OF_ARTIFACT),
+        (
+            lambda number: {
+                "registry": "docker",
+                "package_type": "DOCKER",
+                "uuid": f"uuid-{number}",
+                "downloads": number,
+            },
+            BYTES_OF_IMAGE,
+        ),
         (lambda number: {"registry": f"npm-{number}", "package_type": "NPM", "scanned": 1}, 1_400),
     ],
-    ids=["plain", "images of their own", "registries of their own"],
+    ids=["plain", "with downloads", "images of their own", "registries of their own"],
 )
 def test_an_artifact_is_remembered_in_so_many_bytes(fields, most):
     """At the worst moment: the dictionary has just grown, and the one it grew from is still there."""

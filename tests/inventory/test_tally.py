@@ -381,12 +381,27 @@ def test_add_tells_how_many_rows_are_new():
 
 def test_downloads_of_an_image_count_once_and_at_their_largest():
     """Rows that share an image uuid repeat its downloads; rows without one stand for themselves."""
-    rows = [row(str(i), uuid="image", downloadsCount=number) for i, number in enumerate([3, 9, 0, 5])]
-    assert totals(*rows).downloads == 9
-    assert totals(*rows[::-1]).downloads == 9
-    assert totals(*rows, row("x", uuid="other", downloadsCount=9), row("y", downloadsCount=9)).downloads == 27
-    elsewhere = inventory([*rows, row(registryIdentifier="two", uuid="image", downloadsCount=4)]).registries
+
+    def tag(name, **fields):
+        return row(name, packageType="DOCKER", **fields)
+
+    rows = [tag(str(i), uuid="image", downloadsCount=number) for i, number in enumerate([3, 9, 0, 5])]
+    docker = ("one", "DOCKER")
+    assert totals(*rows, key=docker).downloads == 9
+    assert totals(*rows[::-1], key=docker).downloads == 9
+    rest = tag("x", uuid="other", downloadsCount=9), tag("y", downloadsCount=9)
+    assert totals(*rows, *rest, key=docker).downloads == 27
+    elsewhere = inventory([*rows, tag("x", registryIdentifier="two", uuid="image", downloadsCount=4)]).registries
     assert [each.downloads for each in elsewhere.values()] == [9, 4]
+
+
+@pytest.mark.parametrize(
+    ("package_type", "downloads"), [("docker", 5), ("HELM", 5), ("HELM_HTTP", 8), ("MAVEN", 8), (None, 8)]
+)
+def test_only_docker_and_helm_rows_have_the_uuid_of_an_image(package_type, downloads):
+    """The uuid of other rows is that of the version, whose downloads are its own."""
+    rows = [row(str(number), packageType=package_type, uuid="same", downloadsCount=number) for number in (3, 5)]
+    assert totals(*rows, key=("one", package_type or "UNKNOWN")).downloads == downloads
 
 
 @pytest.mark.parametrize("field", ["downloadsCount", "fileCount", "digestCount", "prodEnvCount", "nonProdEnvCount"])

@@ -361,7 +361,7 @@ def _count_contents(live, add):
         if version["digestCount"] is not None:
             add("har_artifact_digests", version["digestCount"])
         if version["downloadsCount"] is not None:
-            if version["uuid"]:
+            if version["uuid"] and (version["packageType"] or "").upper() in ("DOCKER", "HELM"):
                 images.setdefault(version["uuid"], []).append(version["downloadsCount"])
             else:
                 add("har_artifact_downloads", version["downloadsCount"])
