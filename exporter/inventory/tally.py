@@ -91,10 +91,10 @@ class Tally:
                 if kind.live:
                     kind.registry.add(row, prod, nonprod)
             elif known is not kind:
-                kind = self._merge(identity, row, known, kind)
+                kind = self._merge(identity, known, kind)
             if kind.findings:
                 self._findings.keep(identity, row, kind)
-            elif wanted and row.quarantine_reason:
+            elif known.findings or (wanted and row.quarantine_reason):
                 self._findings.drop(identity, row)
         return number - before
 
@@ -136,7 +136,7 @@ class Tally:
         traits = self._traits.setdefault(traits, traits)
         return self._kinds.setdefault(key, Kind(namespace, registry, traits, self._wanted))
 
-    def _merge(self, identity: int, row: Artifact, known: Kind, again: Kind) -> Kind:
+    def _merge(self, identity: int, known: Kind, again: Kind) -> Kind:
         """Move a row that is listed twice to the kind that has the traits of both, and return that kind."""
         traits = known.traits.merged(again.traits)
         if traits == known.traits:
@@ -145,6 +145,4 @@ class Tally:
         self._kind_of[identity] = kind
         known.rows -= 1
         kind.rows += 1
-        if known.findings and not kind.findings:
-            self._findings.drop(identity, row)
         return kind

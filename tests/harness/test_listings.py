@@ -120,8 +120,8 @@ def test_the_error_of_version_3_has_a_message():
     ("path", "space"),
     [
         ("acct/org/project/r", "acct/org/project"), ("/acct/r/", "acct"), ("acct", None), ("", None), (None, None),
-        (7, None), ("a/" + "o" * 300 + "/r", "a/" + "o" * 300), ("a" * 2000 + "/r", None),
-        ("a/b/c/d/r", "a/b/c/d"),
+        (7, None), ("a/" + "o" * 300 + "/r", "a/" + "o" * 300), ("a/b/c/d/r", "a/b/c/d"),
+        ("a" * 1020 + "/r", "a" * 1020), ("a" * 1021 + "/r", None),
     ],
 )  # fmt: skip
 def test_a_registry_lies_in_the_space_of_its_path(path, space):

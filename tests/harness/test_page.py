@@ -659,14 +659,25 @@ def test_a_key_of_any_type_is_kept_for_comparison(value, key):
     assert only(read(artifactKey=value)).artifact_key == key
 
 
-@pytest.mark.parametrize("length", [10, 300, 70_000])
+_OTHER_BYTES = len('{"b": "1", "a": "1"}')  # of the keys in the next test
+
+
+@pytest.mark.parametrize("length", [10, 300, 2**16 - _OTHER_BYTES, 2**16 - _OTHER_BYTES + 1])
 def test_long_keys_that_differ_at_their_end_stay_apart(length):
     """And take no more memory than a label; the order of names has no effect, unless it is too long to be decoded."""
     keys = [only(read(artifactKey={"b": "x" * length + end, "a": "1"})).artifact_key for end in "12"]
     assert keys[0] != keys[1]
     assert max(map(len, keys)) <= 256
     other_order = only(read(artifactKey={"a": "1", "b": "x" * length + "1"})).artifact_key
-    assert (other_order == keys[0]) == (length < 70_000)
+    assert (other_order == keys[0]) == (length + _OTHER_BYTES <= 2**16)
+
+
+def test_a_key_that_is_too_long_to_be_decoded_is_cut_between_characters():
+    """Wherever it is cut: each of these characters has three bytes."""
+    for start in ("", "x", "xx"):
+        key = only(decode_page(with_field(f'"{start}{"€" * 30_000}"', "artifactKey"), NOW)).artifact_key
+        assert key.startswith(f'"{start}€')
+        assert len(key) <= 256
 
 
 def test_tags_are_read_as_long_as_a_label_can_show_their_beginning():
