@@ -92,7 +92,6 @@ class Transport:
         """
         self._session = requests.Session()
         self._session.trust_env = False  # else ~/.netrc adds credentials, and REQUESTS_CA_BUNDLE replaces ca_file
-        self._session.headers.clear()
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))  # spaces share the session
         for scheme in ("http://", "https://"):
             kept = max(connections, _KEPT_CONNECTIONS)
@@ -131,9 +130,8 @@ class Transport:
             if not exchange.left:
                 raise RequestTimeout(_TOO_LATE)
             try:
-                response = self._session.get(
-                    url,
-                    headers={"Accept-Encoding": "gzip", **headers},
+                response = self._session.send(
+                    _prepared(url, headers),
                     timeout=(timeout / _ADDRESSES, timeout),
                     allow_redirects=False,
                     stream=True,
@@ -155,6 +153,16 @@ class Transport:
         if exchange.expired:  # a body without a length that was cut off looks complete
             raise RequestTimeout(_TOO_LATE)
         return whole
+
+
+def _prepared(url: str, headers: dict[str, str]) -> requests.PreparedRequest:
+    """Return a GET with these headers only; `Session.get` would merge it with settings that this session has not."""
+    request = requests.PreparedRequest()
+    request.prepare_method("GET")
+    request.prepare_url(url, params=None)
+    request.prepare_headers({"Accept-Encoding": "gzip", **headers})
+    request.prepare_hooks(None)
+    return request
 
 
 def _read(raw: BaseHTTPResponse, max_body: int) -> Response:
