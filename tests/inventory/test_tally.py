@@ -26,9 +26,10 @@ PAYLOAD_FILES = sorted(set(PAYLOADS.glob("*.json")) - {PAYLOADS / "new_kinds_202
 RISKS = ("quarantined", "blocked", "warn", "unscanned", "none")
 
 
-def tally(rows, now=NOW, *, wanted=WANTED, limit=500, registries=500, page_size=7):
+def tally(rows, now=NOW, *, wanted=WANTED, limit=500, registries=500, page_size=7, **options):
     """Return the tally of raw rows, read page by page, and what was rejected on the way."""
-    tally = Tally(now, findings=wanted, findings_limit=limit, registries_limit=registries, stale_ages=STALE_AGES)
+    limits = {"findings_limit": limit, "registries_limit": registries}
+    tally = Tally(now, findings=wanted, stale_ages=STALE_AGES, **limits, **options)
     rejected = (0, 0, 0)
     for start in range(0, len(rows), page_size):
         page = decode_page(body_of(rows[start : start + page_size]), now, rows_asked=page_size)
@@ -214,6 +215,15 @@ def test_a_missing_status_means_unscanned_only_where_scanning_applies(registry_t
     assert found == dict.fromkeys([("ALLOWED", "NONE"), ("WARN", "NONE"), ("BLOCKED", "NONE")], 0) | {
         (status, "NONE"): 1
     }
+
+
+@pytest.mark.parametrize(("package_type", "status"), [("NPM", "UNSCANNED"), ("DOCKER", "NOT_APPLICABLE")])
+def test_scanning_applies_to_registries_that_are_known_to_be_upstream(package_type, status):
+    """Whatever their rows say of the type; but not to every package type."""
+    key = ("one", package_type)
+    upstream = [RegistryKey(*key)]
+    found = totals(row(registryType=None, packageType=package_type), key=key, upstream=upstream)
+    assert found.artifacts[status, "NONE"] == 1
 
 
 @pytest.mark.parametrize(
@@ -776,6 +786,24 @@ def test_findings_whose_labels_collide_are_merged():
     rows[0] |= {"deploymentMetadata": {"prodEnvCount": 3}}
     [merged] = inventory(rows, limit=2).findings
     assert (merged.purl, merged.environments) == ("first", {})
+
+
+def test_the_texts_of_a_finding_are_made_into_labels():
+    """Each of them may hold what no label may show, such as the key that the server was sent."""
+    texts = (
+        "packageType",
+        "version",
+        "registryIdentifier",
+        "purl",
+        "uuid",
+        "quarantineReason",
+        "scanStatus",
+        "firewallMode",
+    )
+    canaries = {**dict.fromkeys(texts, "canary"), "metadata": {"tags": ["canary"]}, "isQuarantined": True}
+    [found] = inventory([row("canary", **canaries)], label=lambda text: text.replace("canary", "*")).findings
+    assert "canary" not in repr(found)
+    assert repr(found).count("*") == len(texts) + 2
 
 
 def test_the_texts_of_merged_findings_are_those_of_the_first_version():

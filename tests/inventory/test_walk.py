@@ -1,5 +1,6 @@
 """A walk reads all that a listing has, tells when it may not have, and always comes to an end."""
 
+import itertools
 import math
 import threading
 from concurrent.futures import Future
@@ -208,6 +209,15 @@ def test_the_second_reading_of_page_0_finds_what_moved_to_the_front():
     assert (snapshot.pages, snapshot.duplicates, snapshot.reported, snapshot.complete) == (4, 0, 251, True)
 
 
+@pytest.mark.parametrize("apart", [0, 1])
+def test_page_0_alone_is_read_again_if_nothing_moved(apart):
+    """Whether all rows have one time, or each has its own."""
+    listing = [{**each, "lastModified": 1_700_000_000_000 - apart * i} for i, each in enumerate(rows(350))]
+    server = Server(listing)
+    assert_whole(walk(server), 350)
+    assert server.asked == [0, 1, 2, 3, 0]
+
+
 def test_each_walk_has_its_own_deadline():
     """Every page must be there by the time that the walk may take, measured from its beginning."""
     server = Server(rows(250))
@@ -347,6 +357,14 @@ def test_pages_that_repeat_end_the_walk_soon(count, concurrency, serve, news):
     assert max(server.asked) <= news + 2 + 2 * concurrency
 
 
+def test_a_push_allows_only_as_many_pages_without_news_as_its_rows_fill():
+    """Pages that repeat for ever end the walk, though the count grows with each of them."""
+    counts = itertools.count(500)
+    server = Server([], count=lambda _: next(counts), serve=lambda _, size: rows(500)[:size])
+    with pytest.raises(PaginationError, match="4 in a row, up to page 4, hold no new row"):
+        walk(server, concurrency=1, page_size=20)
+
+
 def test_two_pages_without_news_are_no_loop():
     """A new row on the third proves that the listing goes on."""
     pages = [rows(10), rows(20)[10:], rows(10), rows(20)[10:], rows(30)[20:], rows(10), rows(10), *[[]] * 9]
@@ -453,6 +471,13 @@ def test_a_page_that_is_none_fails_the_walk(request_number):
     for body, error in ((b"<html>", BadJsonError), (b"{}", BadShapeError)):
         with pytest.raises(error):
             walk(Server(rows(250), fails={request_number: body}))
+
+
+def test_what_the_server_says_of_a_failure_is_made_into_a_label():
+    """It may hold the key."""
+    server = Server([], fails={0: b'{"status":"ERROR","message":"no canary"}'})
+    with pytest.raises(BadShapeError, match=r"no \*"):
+        walk(server, label=lambda text: text.replace("canary", "*"))
 
 
 def test_pages_asked_beyond_the_end_are_cancelled():
