@@ -120,7 +120,7 @@ def test_the_error_of_version_3_has_a_message():
     ("path", "space"),
     [
         ("acct/org/project/r", "acct/org/project"), ("/acct/r/", "acct"), ("acct", None), ("", None), (None, None),
-        (7, None), ("a/" + "o" * 300 + "/r", "a/" + "o" * 300), ("a/b/c/d/r", "a/b/c/d"),
+        (7, None), ("a/" + "o" * 300 + "/r", "a/" + "o" * 300), ("a/b/c/d/r", "a/b/c/d"), ("X/r", "X"),
         ("a" * 1020 + "/r", "a" * 1020), ("a" * 1021 + "/r", None),
     ],
 )  # fmt: skip
@@ -266,6 +266,13 @@ def test_an_odd_count_of_the_listing_is_none(decode, body_of, row_of, count):
 @each_listing
 def test_null_is_an_empty_listing_and_a_byte_order_mark_is_skipped(decode, body_of, row_of):  # noqa: ARG001
     assert decode(b"\xef\xbb\xbf" + body_of(None), NOW, rows_asked=1).rows == 0
+
+
+@each_listing
+def test_times_that_cannot_be_are_counted(decode, body_of, row_of):
+    field = "deletedAt" if decode is decode_registries else "lastEvaluatedAt"
+    page = decode(body_of([row_of(number, **{field: -1}) for number in (1, 2)]), NOW, rows_asked=2)
+    assert page.rejected == Rejected(times=2)
 
 
 @each_listing
