@@ -64,6 +64,6 @@ def _limited(registries: Mapping[RegistryKey, Registry], own: Collection[Registr
     limited = {key: registry for key, registry in registries.items() if key in own}
     for key, registry in registries.items():
         if key not in own:
-            unnamed = replace(registry, identifier="", registry_type="", uuid="", firewall_mode=None)
+            unnamed = replace(registry, registry_type="", uuid="", firewall_mode=None)
             limited[OTHERS] = together(limited[OTHERS], unnamed) if OTHERS in limited else unnamed
     return dict(sorted(limited.items()))

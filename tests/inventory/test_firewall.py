@@ -49,9 +49,16 @@ class Asked:
         config = {"firewallMode": answer} if answer else {}
         return json.dumps({"status": "SUCCESS", "data": {"config": config}}).encode()
 
-    def read(self, known=None, most=100):
-        known = {} if known is None else dict(known)
-        return read_firewall_modes(self.ask, self.registries, known, self.clock.monotonic, fresh_for=HOUR, most=most)
+    def read(self, known=None, most=100, **options):
+        known, limits = {} if known is None else dict(known), {"fresh_for": HOUR, "most": most}
+        return read_firewall_modes(self.ask, self.registries, known, self.clock.monotonic, **limits, **options)
+
+
+def test_texts_of_the_server_are_made_into_labels():
+    """They may hold the key."""
+    assert [mode.mode for mode in Asked(1, {"registry-0": "Block"}).read(label=str.upper).values()] == ["BLOCK"]
+    with pytest.raises(BadShapeError, match="NO"):
+        Asked(1, {"registry-0": "FAILURE"}).read(label=str.upper)
 
 
 def test_an_answer_that_is_a_failure_leaves_the_mode_unknown():

@@ -69,6 +69,12 @@ def test_filters_leave_registries_out_before_the_limit():
     assert [*lists({a: 1, b: 2}, {}, limit=1, passes=lambda key: key == a).registries] == [a]
 
 
+def test_registries_are_listed_while_violations_are_not_known():
+    key = RegistryKey("a", "NPM")
+    listed = lists_of({key: registry(1)}, None, passes=lambda _: True, first=(), limit=1)
+    assert ([*listed.registries], listed.violations, listed.dropped) == ([key], None, 0)
+
+
 def test_the_violations_over_the_limit_keep_the_newest_time():
     totals = {
         RegistryKey(name, "NPM"): ViolationTotals({BLOCKED: 0}, {}, time)
