@@ -33,14 +33,12 @@ class RegistrySums:
         registry_uuid: its UUID in the newest row.
         newest_scan: milliseconds since the epoch; 0 if there is none.
         oldest_scan: milliseconds since the epoch; `NEVER` if there is none.
-        rows: number of rows; set when all are counted.
         scans: number of scans by age, the oldest first; the last number counts those that are not stale.
     """
 
     __slots__ = (
         "_age", "_images", "_since", "_stale_before", "_until", "digests", "downloads", "files", "key", "modified",
-        "newest_scan", "nonprod", "oldest_scan", "prod", "registry_type", "registry_uuid", "rows", "scanned",
-        "scans",
+        "newest_scan", "nonprod", "oldest_scan", "prod", "registry_type", "registry_uuid", "scanned", "scans",
     )  # fmt: skip
 
     def __init__(self, key: RegistryKey, stale_before: Sequence[int], images: dict[int, int]) -> None:
@@ -54,7 +52,6 @@ class RegistrySums:
         """
         self.key = key
         self.scanned = False
-        self.rows = 0
         self.files: int | None = None
         self.digests: int | None = None
         self.downloads: int | None = None

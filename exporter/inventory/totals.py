@@ -53,11 +53,10 @@ def _largest(
     """Return the keys of the registries with the most live rows, at most the limit."""
     if len(registries) <= limit:
         return registries.keys()
-    for registry in registries.values():
-        registry.rows = 0
+    rows = dict.fromkeys(registries, 0)
     for kind in kinds:
-        kind.registry.rows += kind.rows * kind.live
-    return largest_of({key: registry.rows for key, registry in registries.items()}, limit)
+        rows[kind.registry.key] += kind.rows * kind.live
+    return largest_of(rows, limit)
 
 
 def largest_of(sizes: Mapping[RegistryKey, int], limit: int) -> Collection[RegistryKey]:

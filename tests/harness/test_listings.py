@@ -297,6 +297,12 @@ def test_what_is_no_page_is_refused(decode, body, error):
         decode(body, NOW, rows_asked=1)
 
 
+@pytest.mark.parametrize("data", [{}, {"registries": "none"}])
+def test_the_error_names_the_field_that_has_no_rows(data):
+    with pytest.raises(BadShapeError, match=r"data\.registries"):
+        decode_registries(json.dumps({"status": "SUCCESS", "data": data}).encode(), NOW, rows_asked=1)
+
+
 @pytest.mark.parametrize(
     ("config", "mode"),
     [
