@@ -197,7 +197,7 @@ class Passes:
                 self._surplus += oldest_first
             if fall:
                 again.extend(self._around_last(paging, fall))
-            del page  # as below
+            del page  # or it would be held while the next one is decoded
             yield
 
     def _arriving(self, paging: Paging, again: deque[int], *, oldest_first: bool) -> Generator[tuple[int, Page]]:
@@ -219,7 +219,7 @@ class Passes:
                 del body  # frees it before the next one arrives
                 self._largest = max(self._largest, page.size)
                 yield number, page
-                del page  # frees its rows before the next one is decoded: they fit into the processor cache
+                del page  # likewise: the rows of two pages do not fit into the processor cache
         finally:
             for _, body in ahead:
                 body.cancel()
