@@ -13,7 +13,7 @@ from tests.support.upstream import Upstream, cut, make_rows, redirect, reply, tr
 _SCRAPES = 20_000
 _WARM_UP = 2_000
 _FAILURES = 500
-_SPACES = 10
+_SPACES = 100
 _SCRAPERS = 4
 _MEBIBYTE = 2**20
 
