@@ -6,7 +6,7 @@ from typing import Any
 
 from exporter.config.spaces import Space
 from exporter.harness.page import Artifact
-from exporter.inventory.sums import IMAGES
+from exporter.inventory.sums import is_image
 from exporter.inventory.tally import Tally
 from exporter.labels import clean
 
@@ -34,7 +34,7 @@ class SampleTally(Tally):
 
 def images_by(rows: Iterable[Artifact]) -> str:
     """Return how images are listed, which is a flag of the account: `tag` or `digest`; empty without images."""
-    images = [row for row in rows if (row.package_type or "").upper() in IMAGES]
+    images = [row for row in rows if is_image(row.package_type or "")]
     if any(map(_is_digest, images)):
         return "digest"
     return "tag" if images else ""

@@ -8,11 +8,18 @@ from typing import Self
 from exporter.harness.page import Artifact
 from exporter.inventory.snapshot import RegistryKey
 
-IMAGES = frozenset({"DOCKER", "HELM"})
-"""Package types of images, whose rows have the `uuid` of the image; from the API's public server, August 2026."""
+_IMAGES = frozenset({"DOCKER", "HELM"})  # HELM_HTTP holds no images
 
 NEVER = sys.maxsize
 """Time of the oldest scan if there is none, milliseconds since the epoch."""
+
+
+def is_image(package_type: str) -> bool:
+    """Return whether rows of a package type are images, and their `uuid` that of the image.
+
+    From the API's public server, August 2026.
+    """
+    return package_type.upper() in _IMAGES
 
 
 class RegistrySums:
@@ -47,8 +54,7 @@ class RegistrySums:
         Args:
             key: the registry and package type.
             stale_before: milliseconds since the epoch, ascending; older scans are stale.
-            images: downloads by image, for `IMAGES`; one dictionary for the space, as one for each registry takes more
-                memory.
+            images: downloads by image; one dictionary for the space, as one for each registry takes more memory.
         """
         self.key = key
         self.scanned = False
@@ -64,7 +70,7 @@ class RegistrySums:
         self.scans = [0] * (len(stale_before) + 1)
         self._stale_before = stale_before
         self._since, self._until, self._age = NEVER, 0, 0
-        self._images = images if key.package_type.upper() in IMAGES else None
+        self._images = images if is_image(key.package_type) else None
 
     @classmethod
     def together(cls, key: RegistryKey, registries: Sequence[Self]) -> Self:

@@ -219,7 +219,7 @@ def test_a_missing_status_means_unscanned_only_where_scanning_applies(registry_t
 
 @pytest.mark.parametrize(("package_type", "status"), [("NPM", "UNSCANNED"), ("DOCKER", "NOT_APPLICABLE")])
 def test_scanning_applies_to_registries_that_are_known_to_be_upstream(package_type, status):
-    """Whatever their rows say of the type; but not to every package type."""
+    """Even if their rows do not name the type of the registry. Scanning does not apply to Docker."""
     key = ("one", package_type)
     upstream = [RegistryKey(*key)]
     found = totals(row(registryType=None, packageType=package_type), key=key, upstream=upstream)
