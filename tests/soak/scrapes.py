@@ -51,12 +51,14 @@ def scrape(address: tuple[str, int], timeout: float = 10.0, tls: ssl.SSLContext 
     return _judged(time.monotonic() - began, bytes(received))
 
 
-def scrape_for(seconds: float, address: tuple[str, int], tls: ssl.SSLContext | None = None) -> list[Scrape]:
+def scrape_for(
+    seconds: float, address: tuple[str, int], tls: ssl.SSLContext | None = None, timeout: float = 10.0
+) -> list[Scrape]:
     """Scrape repeatedly for some time."""
     end = time.monotonic() + seconds
     done = []
     while time.monotonic() < end:
-        done.append(scrape(address, tls=tls))
+        done.append(scrape(address, timeout, tls))
         time.sleep(0.02)
     return done
 
