@@ -2,7 +2,8 @@
 
 The timeouts of requests and urllib3 apply to a single address, handshake or read, and a name look-up has none. Here the
 connection is made on a thread that is waited for until the deadline; from then on a watchdog shuts down the socket of
-an exchange when its time is over, which ends any read or write.
+an exchange when its time is over, which ends any read or write. So sockets need no timeout of their own, which would
+cost two system calls for each read instead of one.
 
 A connection is used again only after a response that ended where it said, with nothing behind it, and only for the same
 space: a response that the server sends twice, or too late, is never taken for one of another space. It may have died
@@ -32,11 +33,9 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, ProxyError, SSLError
-from urllib3.response import HTTPResponse
 
 _CURRENT: ContextVar["Exchange"] = ContextVar("exchange")
 _FEW = 1_000  # entries that are not worth pruning
-_MOMENT = 0.001  # the least timeout: 0 would mean not to wait at all
 _MOST_IDLE = 90.0  # seconds; load balancers forget idle connections after some minutes, without a word
 _OLDEST = 600.0  # seconds that a connection is used, so that a change in the DNS is followed
 _SILENCE = 1 / 3  # of the time that is left, until a connection that was used before counts as dead
@@ -63,13 +62,14 @@ class Watchdog:
             space: the space.
             over_new: use a new connection.
         """
-        exchange = Exchange(time.monotonic() + timeout, space, over_new=over_new)
-        self._waiting.add(exchange.deadline, exchange)
+        now = time.monotonic()
+        exchange = Exchange(now + timeout, space, over_new=over_new)
+        self._waiting.add(now + timeout * _SILENCE, exchange)
         return exchange
 
 
 class _Waiting:
-    """Exchanges by deadline; None stops the watchdog."""
+    """Exchanges by the time at which to look at them; None stops the watchdog."""
 
     def __init__(self) -> None:
         # Reentrant: the garbage collector may run the finalizer of a watchdog in a thread that holds the lock.
@@ -78,14 +78,14 @@ class _Waiting:
         self._order = count()
         self._prune_at = _FEW
 
-    def add(self, deadline: float, exchange: "Exchange | None") -> None:
+    def add(self, when: float, exchange: "Exchange | None") -> None:
         with self.changed:
-            # Exchanges that are over stay in the heap; without pruning they would stay until their deadlines.
+            # Exchanges that are over stay in the heap; without pruning they would stay until their times.
             if len(self.heap) >= self._prune_at:
                 self.heap[:] = [entry for entry in self.heap if entry[2] is None or entry[2]() is not None]
                 heapq.heapify(self.heap)
                 self._prune_at = max(_FEW, 2 * len(self.heap))
-            entry = (deadline, next(self._order), weakref.ref(exchange) if exchange else None)
+            entry = (when, next(self._order), weakref.ref(exchange) if exchange else None)
             heapq.heappush(self.heap, entry)
             if self.heap[0] is entry:
                 self.changed.notify()
@@ -99,9 +99,9 @@ def _watch(waiting: _Waiting) -> None:
             _, _, reference = heapq.heappop(waiting.heap)
         if reference is None:
             return
-        if exchange := reference():
-            exchange.expire()
-        del exchange  # else it would live, with its socket, until the next one expires
+        if (exchange := reference()) and not exchange.end_if_due():
+            waiting.add(exchange.deadline, exchange)
+        del exchange  # else it would live, with its socket, until the next one
 
 
 class Exchange:
@@ -111,6 +111,8 @@ class Exchange:
         deadline: monotonic time at which it ends.
         space: the space that it is about.
         over_new: whether it needs a new connection.
+        over_used: whether its connection was used before.
+        answered: whether a byte of the response has arrived.
         expired: whether its time is over.
         found_dead: whether its connection, which was used before, gave no byte for too long.
     """
@@ -119,8 +121,8 @@ class Exchange:
         self.deadline = deadline
         self.space = space
         self.over_new = over_new
-        self.expired = False
-        self.found_dead = False
+        self.over_used = self.answered = False
+        self.expired = self.found_dead = False
         self._lock = threading.Lock()
         self._connection: HTTPConnection | None = None
         self._sock: socket.socket | None = None
@@ -147,11 +149,14 @@ class Exchange:
             if self.expired:  # between two connections, when there was nothing to shut down
                 _shut_down(self._sock)
 
-    def expire(self) -> None:
-        """End the exchange: its time is over."""
+    def end_if_due(self) -> bool:
+        """End the exchange if its time is over or its connection seems dead; return whether it was ended."""
         with self._lock:
-            self.expired = True
-            _shut_down(self._sock)
+            self.expired = not self.left
+            self.found_dead = self.over_used and not self.answered
+            if self.expired or self.found_dead:
+                _shut_down(self._sock)
+        return self.expired or self.found_dead
 
     def close_connection(self) -> None:
         """Close the connection, so that no other exchange uses it."""
@@ -186,8 +191,9 @@ class _RawReader(io.RawIOBase):
         stopped: nothing more may be read.
     """
 
-    def __init__(self, raw: io.RawIOBase) -> None:
+    def __init__(self, raw: io.RawIOBase, exchange: Exchange) -> None:
         self._raw = raw
+        self._exchange = exchange
         # http.client takes headers that break off for complete ones, and what they say about the body for all of it.
         self.in_head = True
         self.stopped = False
@@ -199,7 +205,9 @@ class _RawReader(io.RawIOBase):
         if self.stopped:
             return 0
         read = self._raw.readinto(buffer)
-        if read == 0 and self.in_head:
+        if read:
+            self._exchange.answered = True
+        elif self.in_head:
             raise ConnectionResetError("the other side closed the connection before its response")
         return read
 
@@ -273,7 +281,7 @@ class _Response(http.client.HTTPResponse):
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - as in the base class
         super().__init__(sock, *args, **kwargs)
         exchange = _CURRENT.get()
-        self._raw_reader = _RawReader(self.fp.detach())
+        self._raw_reader = _RawReader(self.fp.detach(), exchange)
         self.fp = self._reader = _Reader(self._raw_reader, exchange)
 
     def begin(self) -> None:
@@ -321,23 +329,9 @@ class _Connection(HTTPConnection):
         self.exchange = _CURRENT.get()
         self.space = self.exchange.space
         self.exchange.use(self)
-        self._used_before = self.sock is not None
+        self.exchange.over_used = self.sock is not None
         self.used = time.monotonic()
         super().request(*args, **kwargs)
-
-    def getresponse(self) -> HTTPResponse:  # type: ignore[override] # urllib3 returns its own, too
-        """Wait for the response; for its first byte only a part of the time on a connection that was used before."""
-        exchange = _CURRENT.get()
-        if self._used_before:
-            self.timeout = max(exchange.left * _SILENCE, _MOMENT)
-        try:
-            response = super().getresponse()
-        except TimeoutError:
-            exchange.found_dead = self._used_before and not exchange.expired
-            raise
-        if self.sock is not None:
-            self.sock.settimeout(max(exchange.left, _MOMENT))
-        return response
 
     @property
     def sock(self) -> Any:  # noqa: ANN401 - as in the base class
@@ -347,9 +341,9 @@ class _Connection(HTTPConnection):
     @sock.setter
     def sock(self, sock: Any) -> None:  # noqa: ANN401
         self._current_sock = sock
-        # Each address has a share of the time to connect; tunnel, handshake and request have all that is left.
-        if sock is not None and (exchange := _CURRENT.get(None)):
-            sock.settimeout(max(exchange.left, _MOMENT))
+        # Each address has a share of the time to connect; tunnel and handshake have all that is left.
+        if sock is not None:
+            sock.settimeout(None)
 
     def connect(self) -> None:
         """Connect within the time of the exchange.

@@ -21,7 +21,6 @@ from urllib3.exceptions import (
     MaxRetryError,
     NameResolutionError,
     NewConnectionError,
-    ReadTimeoutError,
     SSLError,
 )
 from urllib3.exceptions import ProxyError as UrllibProxyError
@@ -106,7 +105,7 @@ class Transport:
         """Send one GET and read the whole response; redirects are not followed.
 
         Args:
-            url: what to get.
+            url: what to get; valid, and quoted where that is necessary.
             headers: headers to send.
             timeout: seconds that the whole exchange may take, name look-up included.
             space: the space that it is about; a connection is used for one only.
@@ -125,14 +124,13 @@ class Transport:
         return self._exchanged(again, url, headers, max_body)
 
     def _exchanged(self, exchange: Exchange, url: str, headers: dict[str, str], max_body: int) -> Response:
-        timeout = exchange.left
         with exchange:
             if not exchange.left:
                 raise RequestTimeout(_TOO_LATE)
             try:
                 response = self._session.send(
                     _prepared(url, headers),
-                    timeout=(timeout / _ADDRESSES, timeout),
+                    timeout=(exchange.left / _ADDRESSES, None),
                     allow_redirects=False,
                     stream=True,
                     verify=self._verify,
@@ -150,18 +148,16 @@ class Transport:
                 if exchange.expired:  # what was cut off looks like a malformed body
                     raise RequestTimeout(_TOO_LATE) from None
                 raise
-        if exchange.expired:  # a body without a length that was cut off looks complete
+        if exchange.expired or exchange.found_dead:  # a body without a length that was cut off looks complete
             raise RequestTimeout(_TOO_LATE)
         return whole
 
 
 def _prepared(url: str, headers: dict[str, str]) -> requests.PreparedRequest:
-    """Return a GET with these headers only; `Session.get` would merge it with settings that this session has not."""
+    """Return a GET of a URL as it is, with these headers only: this session has nothing to add to a request."""
     request = requests.PreparedRequest()
-    request.prepare_method("GET")
-    request.prepare_url(url, params=None)
+    request.method, request.url = "GET", url
     request.prepare_headers({"Accept-Encoding": "gzip", **headers})
-    request.prepare_hooks(None)
     return request
 
 
@@ -263,7 +259,6 @@ _ERRORS: tuple[tuple[type[Exception], type[RefreshError], str], ...] = (
     (SSLError, TlsError, "no TLS connection"),
     (NewConnectionError, ConnectError, "no connection"),
     (ConnectTimeoutError, RequestTimeout, "no connection in time"),
-    (ReadTimeoutError, RequestTimeout, _TOO_LATE),
     (HTTPError, ConnectError, "the connection broke"),
     (InvalidProxyURL, ProxyError, "the address of the proxy cannot be used"),
     (InvalidSchema, ProxyError, "proxies of this kind cannot be used"),

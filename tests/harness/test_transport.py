@@ -127,11 +127,11 @@ def test_a_request_without_any_time_is_not_sent():
     assert server.requests == []
 
 
-@pytest.fixture
-def swallower():
+@contextlib.contextmanager
+def swallower(port=0):
     """An address of this machine that neither takes a connection nor refuses it: its queue is full."""
     with socket.socket() as listener, contextlib.ExitStack() as waiting:
-        listener.bind(("127.0.0.2", 0))
+        listener.bind(("127.0.0.2", port))
         listener.listen(0)
         for _ in range(3):
             client = waiting.enter_context(socket.socket())
@@ -140,31 +140,37 @@ def swallower():
         yield listener.getsockname()
 
 
-def test_an_address_that_swallows_packets_is_given_up_in_time(swallower):
-    url = "http://{}:{}".format(*swallower)
+def test_an_address_that_swallows_packets_is_given_up_in_time():
     began = time.monotonic()
-    with pytest.raises(RefreshError) as caught:
-        Transport(url, connections=1).get(url, {}, LIMIT, **ASKED)
+    with swallower() as address:
+        url = "http://{}:{}".format(*address)
+        with pytest.raises(RefreshError) as caught:
+            Transport(url, connections=1).get(url, {}, LIMIT, **ASKED)
     assert caught.value.reason == "timeout"
     assert time.monotonic() - began < LIMIT + 1
 
 
-def test_the_next_address_of_a_host_is_tried_when_one_does_not_answer(swallower, monkeypatch):
-    host, port = swallower
-    with socket.create_server(("127.0.0.1", port)) as listener:
-        look_up = socket.getaddrinfo
-        both = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in (host, "127.0.0.1")]
-        monkeypatch.setattr(
-            socket,
-            "getaddrinfo",
-            lambda name, *more, **named: both if name == "har.example" else look_up(name, *more, **named),
-        )
-        with pytest.raises(RefreshError):
-            Transport(f"http://har.example:{port}", connections=1).get(
-                f"http://har.example:{port}/", {}, LIMIT, **ASKED
-            )
-        listener.setblocking(False)
-        listener.accept()[0].close()
+def test_the_next_address_of_a_host_is_tried_when_one_does_not_answer(monkeypatch):
+    """In a share of the time, so that the next one has time to answer."""
+    with RawServer(sends(EMPTY)) as server:
+        port = int(server.address.rpartition(":")[2])
+        with swallower(port) as address:
+            both = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", place) for place in (address, ("127.0.0.1", port))]
+            monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: both)
+            url = f"http://har.example:{port}"
+            assert Transport(url, connections=1).get(url, {}, 1.5, **ASKED).body == b"{}"
+
+
+def test_a_handshake_has_all_the_time_that_is_left(authority, ca_file):
+    """More than the share that an address has to connect."""
+
+    def shakes_hands_late(server, sock):
+        server.over.wait(0.6)
+        with context_of(authority, "127.0.0.1").wrap_socket(sock, server_side=True) as tls:
+            sends(EMPTY)(server, tls)
+
+    with RawServer(shakes_hands_late) as server:
+        assert get(server, "https", 1.5, ca_file=ca_file).body == b"{}"
 
 
 def test_a_body_without_a_length_ends_with_the_connection():
@@ -358,6 +364,43 @@ def test_a_request_over_a_connection_that_died_is_sent_once_more_over_a_new_one(
         server.behave = sends(EMPTY)
         assert transport.get(url, {}, 1.5, **ASKED).body == b"{}"
         assert (len(server.requests), server.connections) == (4, 3)
+
+
+def test_a_connection_that_was_used_before_and_is_slow_is_not_dead():
+    """Its first byte comes in time, and the rest after that."""
+
+    def slow(server, sock):
+        serves(EMPTY)(server, sock)
+        server.read(sock)
+        sock.sendall(EMPTY[:1])
+        server.over.wait(0.6)
+        sock.sendall(EMPTY[1:])
+
+    with RawServer(slow) as server:
+        url = f"http://{server.address}"
+        transport = Transport(url, connections=1)
+        assert [transport.get(url, {}, 1.5, **ASKED).body for _ in range(2)] == [b"{}", b"{}"]
+        assert len(server.requests) == 2
+
+
+def test_a_body_that_came_while_its_connection_was_given_up_is_asked_for_again(monkeypatch):
+    """One without a length looks complete wherever it was cut off."""
+    exchanges = []
+
+    class Recorded(Exchange):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            exchanges.append(self)
+
+    def given_up(server, sock):
+        server.read(sock)
+        exchanges[-1].found_dead = len(exchanges) == 1
+        sock.sendall(HEAD + b"\r\n{}" if exchanges[-1].found_dead else EMPTY)
+
+    monkeypatch.setattr(deadlines, "Exchange", Recorded)
+    with RawServer(given_up) as server:
+        assert get(server).body == b"{}"
+        assert len(server.requests) == 2
 
 
 def test_a_new_connection_that_gives_no_byte_is_waited_for_once():
@@ -657,20 +700,20 @@ def is_open(other_end) -> bool:
 def test_an_exchange_that_is_over_does_not_end_the_next_one_on_its_connection(pair):
     """A body that was read returns its connection to the pool before its exchange ends."""
     connection, other_end = pair
-    exchanges = [Exchange(time.monotonic() + 60, "acct") for _ in range(2)]
+    exchanges = [Exchange(time.monotonic(), "acct") for _ in range(2)]
     for exchange in exchanges:
         exchange.use(connection)
     exchanges[0].use(None)  # as the connection does when its next request begins
-    exchanges[0].expire()
+    exchanges[0].end_if_due()
     assert is_open(other_end)
-    exchanges[1].expire()
+    exchanges[1].end_if_due()
     assert not is_open(other_end)
 
 
 def test_a_deadline_that_passes_while_there_is_no_connection_ends_the_next_one(pair):
     connection, other_end = pair
     exchange = Exchange(time.monotonic(), "acct")
-    exchange.expire()
+    exchange.end_if_due()
     assert is_open(other_end)
     exchange.use(connection)
     assert not is_open(other_end)
@@ -682,7 +725,7 @@ def test_tls_within_the_tls_of_a_proxy_is_shut_down_below(pair):
     connection.sock = SimpleNamespace(socket=connection.sock)
     exchange = Exchange(time.monotonic(), "acct")
     exchange.use(connection)
-    exchange.expire()
+    exchange.end_if_due()
     assert not is_open(other_end)
 
 
