@@ -139,16 +139,13 @@ class _Calls:
 
     def next(self) -> _Call | None:
         """Return the most urgent call when it may run."""
-        with self._turn:
-            call = self._pop()
-            while call and not call.begin():
-                call = self._pop()
-            return call
-
-    def _pop(self) -> _Call | None:
-        self._ready.get()
-        with self._lock:
-            return self._lanes.take()
+        while True:
+            self._ready.get()
+            with self._turn:
+                with self._lock:
+                    call = self._lanes.take()
+                if call is None or call.begin():
+                    return call
 
 
 def repeat(call: Callable[[], object], seconds: float, clock: Clock, *, name: str) -> None:
