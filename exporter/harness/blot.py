@@ -36,7 +36,8 @@ class Blot:
         self._lengths = {min(_RUN, len(spelling)) for spelling in spellings}
         self._parts = {part for spelling in spellings for part in _parts(spelling, min(_RUN, len(spelling)))}
         # Every run holds one of these, and hardly any other text does: most texts are checked in a microsecond.
-        self._clues = {clue for spelling in spellings for clue in (*_parts(spelling, _CLUE),)[:: _RUN - _CLUE + 1]}
+        clues = {clue for spelling in spellings for clue in (*_parts(spelling, _CLUE),)[:: _RUN - _CLUE + 1]}
+        self._clue = re.compile("|".join(map(re.escape, clues)))
 
     def __repr__(self) -> str:
         return "Blot(…)"
@@ -44,7 +45,7 @@ class Blot:
     def __call__(self, text: str) -> str:
         """Return the text with `REPLACEMENT` in place of the keys."""
         folded = _folded(text)
-        if not any(clue in folded for clue in self._clues):
+        if not self._clue.search(folded):
             return text
         return "".join(self._kept(text, self._hits(text, folded)))
 

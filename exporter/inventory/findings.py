@@ -1,8 +1,8 @@
 """Findings of a walk: the artifacts that someone must act on, the most urgent ones only."""
 
-import heapq
+from array import array
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from exporter.harness.page import Artifact
 from exporter.inventory.novelty import Novelty
@@ -15,9 +15,14 @@ _Urgency = tuple[bool | int | str, ...]
 
 
 class Findings:
-    """Collection of the most urgent findings; holds at most twice the limit."""
+    """Collection of the most urgent findings; holds at most twice the limit.
+
+    Attributes:
+        identities: those of all findings, also over the limit; repeated if they are listed repeatedly.
+    """
 
     def __init__(self, limit: int, label: Label, novelty: Novelty) -> None:
+        self.identities = array("q")  # 8 bytes each, as there may be as many as rows
         self._limit = limit
         self._label = label
         self._novelty = novelty
@@ -26,13 +31,9 @@ class Findings:
         # As many findings as the limit are at least as urgent; None if that is not known.
         self._least_urgency: _Urgency | None = None
 
-    @property
-    def identities(self) -> Collection[int]:
-        """Identities of the findings that are held."""
-        return self._found.keys()
-
     def keep(self, identity: int, row: Artifact, kind: Kind) -> None:
         """Keep a row; if it is already kept, replace its kind and add a missing reason."""
+        self.identities.append(identity)
         kept, _ = self._found.get(identity, (row, kind))
         kept.quarantine_reason = self._reasons.get(identity) or kept.quarantine_reason or row.quarantine_reason
         if self._least_urgency is not None and self._urgency((identity, (kept, kind))) > self._least_urgency:
@@ -40,7 +41,7 @@ class Findings:
         self._found[identity] = (kept, kind)
         # Twice the limit, so that the sorting is not repeated for every row.
         if len(self._found) > 2 * self._limit:
-            most_urgent = heapq.nsmallest(self._limit, self._found.items(), key=self._urgency)
+            most_urgent = self._sorted()[: self._limit]
             self._found = dict(most_urgent)
             self._least_urgency = self._urgency(most_urgent[-1]) if most_urgent else ()
 
@@ -57,11 +58,12 @@ class Findings:
     def most_urgent(self) -> tuple[Finding, ...]:
         """Return the findings in order of urgency; rows with equal labels are one finding."""
         alike: defaultdict[tuple[RegistryKey, str, str], list[_Found]] = defaultdict(list)
-        for _, (row, kind) in heapq.nsmallest(self._limit, self._found.items(), key=self._urgency):
-            # Of its own registry, even if the totals of that one are added up with others.
-            key = RegistryKey.of(row.registry, row.package_type, self._label)
-            alike[key, self._label(row.name), self._label(row.version or "")].append((row, kind))
+        for _, (row, kind) in self._sorted()[: self._limit]:
+            alike[kind.registry.key, self._label(row.name), self._label(row.version or "")].append((row, kind))
         return tuple(_finding(*labels, found, self._label) for labels, found in alike.items())
+
+    def _sorted(self) -> list[tuple[int, _Found]]:
+        return sorted(self._found.items(), key=self._urgency)
 
     def _urgency(self, item: tuple[int, _Found]) -> _Urgency:
         """Return the sort key: production first, then new findings, then the kind of finding, then names."""

@@ -108,14 +108,8 @@ class Tally:
             findings=self._findings.most_urgent(),
             findings_dropped=max(0, found - self._findings_limit),
             artifacts=len(self._kind_of),
-            first_seen=self._novelty.first_seen(self._identities(found)),
+            first_seen=self._novelty.first_seen({*self._findings.identities}),
         )
-
-    def _identities(self, found: int) -> Iterable[int]:
-        """Return the identities of all findings, of which there are so many."""
-        kept = self._findings.identities
-        # The long way, through all rows, only if some are not kept.
-        return kept if len(kept) == found else (identity for identity, kind in self._kind_of.items() if kind.findings)
 
     def _new_kind(self, key: int, row: Artifact) -> Kind:
         traits, registry = Traits.of(row, self._statuses.of, self._modes.of), self._registry(row)

@@ -661,13 +661,14 @@ def test_a_new_finding_comes_before_those_that_are_not_in_production_for_an_hour
 
 
 def test_of_the_findings_over_the_limit_none_is_new():
-    """They were findings of the last snapshot as well, in any number."""
+    """They were findings of the last snapshot as well, in any number; those that are listed twice count once."""
     many = [row(f"{number:03}", scanStatus="BLOCKED") for number in range(100)]
     first = found_after(None, many, now=0.0)
     second = found_after(first, [*many, row("new", scanStatus="BLOCKED")], now=60.0)
     assert [each.artifact for each in second.findings] == ["new", "000"]
-    third = found_after(second, many, now=120.0)
+    third = found_after(second, 2 * many, now=120.0)
     assert [each.artifact for each in third.findings] == ["000", "001"]
+    assert [len(each.first_seen.identities) for each in (first, second, third)] == [100, 101, 100]
     assert [each.findings_dropped for each in (first, second, third)] == [98, 99, 98]
 
 
