@@ -134,6 +134,7 @@ class Page(NamedTuple):
 
     Attributes:
         artifacts: the rows that can be used, in the API's order.
+        newest: the latest `lastModified` of these, milliseconds since the epoch; None if none has one.
         rows: number of rows that the API sent, including those that cannot be used.
         item_count: `itemCount`: rows of the whole listing as counted by the API; None if there is no usable count.
         page_size: `pageSize`: the size in force; None if there is no usable one.
@@ -142,6 +143,7 @@ class Page(NamedTuple):
     """
 
     artifacts: list[Artifact]
+    newest: int | None
     rows: int
     item_count: int | None
     page_size: int | None
@@ -252,11 +254,11 @@ def decode_page(body: bytes, now: float, *, rows_asked: int, label: Label = clea
         else:
             answer = _decode_fast(whole, rows_asked) or tolerant.decode(whole)
         rows = _listed(answer, label)
-        artifacts = _with_flags(rows)
-        rejected_times = _finish(artifacts, latest=values.latest_time(now))
+        artifacts, newest, rejected_times = _finished(rows, latest=values.latest_time(now))
     rejected_rows = tolerant.rejected_rows + len(rows) - len(artifacts)
     return Page(
         artifacts=artifacts,
+        newest=newest,
         rows=len(artifacts) + rejected_rows,
         item_count=answer.item_count,
         page_size=answer.page_size,
@@ -285,25 +287,30 @@ def _listed(answer: _Answer, label: Label) -> Sequence[Artifact]:
     return answer.rows
 
 
-def _with_flags(rows: Sequence[Artifact]) -> list[Artifact]:
-    """Return the rows whose `isQuarantined` is a boolean or absent."""
-    # `is False` first: that is the usual value, and isinstance takes longer.
-    return [row for row in rows if row.quarantined is False or isinstance(cast("object", row.quarantined), bool | None)]
-
-
-def _finish(artifacts: Sequence[Artifact], latest: int) -> int:
-    """Read what is still JSON, remove the unusable times, and return their number.
+def _finished(rows: Sequence[Artifact], latest: int) -> tuple[list[Artifact], int | None, int]:
+    """Read what is still JSON in rows, and remove their unusable times.
 
     Args:
-        artifacts: rows.
+        rows: rows.
         latest: milliseconds since the epoch; later times cannot be used, and neither can those that are not positive.
+
+    Returns:
+        The rows whose `isQuarantined` is a boolean or absent, the newest modification of these, and the number of
+        times that were removed.
     """
     # Written out for each field: a loop over the names would cost every row more time.
-    odd = 0
-    for row in artifacts:
-        if (modified := row.modified) is not None and not 0 < modified <= latest:
-            row.modified = None
-            odd += 1
+    artifacts, newest, odd = [], 0, 0
+    for row in rows:
+        # `is False` first: that is the usual value, and isinstance takes longer.
+        if row.quarantined is not False and not isinstance(cast("object", row.quarantined), bool | None):
+            continue
+        artifacts.append(row)
+        if (modified := row.modified) is not None:
+            if not 0 < modified <= latest:
+                row.modified = None
+                odd += 1
+            elif modified > newest:
+                newest = modified
         if (scanned := row.scanned) is not None and not 0 < scanned <= latest:
             row.scanned = None
             odd += 1
@@ -315,7 +322,7 @@ def _finish(artifacts: Sequence[Artifact], latest: int) -> int:
         if row.tags:
             listed = row.quarantined or row.scan_status not in _UNREMARKABLE
             row.tags = values.read_tags(cast("Raw", row.tags)) if listed else ()
-    return odd
+    return artifacts, newest or None, odd
 
 
 class _TolerantDecoder:

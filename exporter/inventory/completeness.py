@@ -34,7 +34,7 @@ class Completeness:
 
     def begin(self, page: Page) -> None:
         """Note the newest time on the first page of the walk: rows that are pushed later have later ones."""
-        self._began = newest(page)
+        self._began = page.newest
 
     def late_rows(self, page: Page, *, front: bool) -> list[Artifact]:
         """Return the rows of a page that may have been pushed after the walk began.
@@ -45,6 +45,8 @@ class Completeness:
         """
         if self._began is None:
             return page.artifacts if front else []
+        if (page.newest or 0) <= self._began:
+            return []
         return [row for row in page.artifacts if row.modified is not None and row.modified > self._began]
 
     def count(self, page: Page, *, late: int, rows: bool) -> int:
@@ -88,8 +90,3 @@ class Completeness:
             deleted = max(deleted, self._falls)
         # More rows than that contradict the count, which then proves nothing.
         return distinct == self.reported + deleted
-
-
-def newest(page: Page) -> int | None:
-    """Return the latest `lastModified` on a page, in milliseconds since the epoch; None if no row has one."""
-    return max((row.modified for row in page.artifacts if row.modified is not None), default=None)

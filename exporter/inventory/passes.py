@@ -15,7 +15,7 @@ from typing import NamedTuple
 from exporter.harness.client import SAFE_PAGE_SIZE as SAFE
 from exporter.harness.errors import RefreshError
 from exporter.harness.page import Page
-from exporter.inventory.completeness import Completeness, newest
+from exporter.inventory.completeness import Completeness
 from exporter.inventory.page_size import is_to_blame
 from exporter.inventory.paging import Paging
 from exporter.inventory.snapshot import Snapshot
@@ -269,7 +269,7 @@ class Passes:
         if self._pages == 0:
             self._completeness.begin(page)
         if front or self._pages == 0:
-            self._front = newest(page)
+            self._front = page.newest
         late = self._tally.add(self._completeness.late_rows(page, front=front))
         new = late + self._tally.add(page.artifacts)
         self._artifacts += new

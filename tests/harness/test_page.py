@@ -146,7 +146,7 @@ def test_no_artifacts_may_be_null_but_not_missing():
     """The server's language spells an empty list so."""
     for message in (b"", b'"message":5,'):
         body = b'{"status":"SUCCESS",%s"data":{"artifacts":null,"itemCount":3}}' % message
-        assert decode_page(body, NOW) == ([], 0, 3, None, NO_ROWS, len(body))
+        assert decode_page(body, NOW) == ([], None, 0, 3, None, NO_ROWS, len(body))
     with pytest.raises(BadShapeError, match=r"has no data\.artifacts"):
         decode_page(b'{"status":"SUCCESS","data":{"itemCount":3}}', NOW)
 
@@ -158,15 +158,15 @@ def test_no_artifacts_may_be_null_but_not_missing():
 )
 def test_the_count_and_the_size_of_a_page_are_usable_or_absent(value, usable):
     """Odd ones reject nothing: they only cannot be used."""
-    page = decode_page(body_of([], itemCount=value, pageSize=value), NOW)
-    assert (page.item_count, page.page_size, page.rejected) == (usable, usable, NO_ROWS)
-    assert decode_page(body_of([5], itemCount=value, pageSize=value), NOW)[2:4] == (usable, usable)
+    for rows in ([], [5]):
+        page = decode_page(body_of(rows, itemCount=value, pageSize=value), NOW)
+        assert (page.item_count, page.page_size, page.rejected) == (usable, usable, (len(rows), 0, 0))
 
 
 def test_a_count_of_thousands_of_digits_cannot_be_used():
     """Python refuses to convert it, which nobody notices."""
     body = b'{"status":"SUCCESS","data":{"artifacts":[],"itemCount":%s}}' % LONG.encode()
-    assert decode_page(body, NOW) == ([], 0, None, None, NO_ROWS, len(body))
+    assert decode_page(body, NOW) == ([], None, 0, None, None, NO_ROWS, len(body))
 
 
 # Size
@@ -432,6 +432,16 @@ def test_each_time_is_rejected_for_itself():
     zero = dict.fromkeys(TIMES, "-62135596800000")
     rows = [{"name": "a", "registryIdentifier": "r", **zero}, {"name": "", "registryIdentifier": "r", **zero}]
     assert decode_page(body_of(rows), NOW).rejected == (1, 0, 3)
+
+
+@pytest.mark.parametrize(
+    ("times", "newest"), [([], None), ([None, "x", 0], None), ([5, "7", None, 6], 7), ([5, (NOW + 2 * DAY) * 1000], 5)]
+)
+def test_the_newest_time_of_a_page_is_a_usable_one(times, newest):
+    """Of the rows that can be used, in any order."""
+    rows = [{"name": "a", "registryIdentifier": "r", "lastModified": time} for time in times]
+    rows += [{"name": "", "registryIdentifier": "r", "lastModified": 9, "isQuarantined": 1}]
+    assert decode_page(body_of(rows), NOW).newest == newest
 
 
 # Odd texts
