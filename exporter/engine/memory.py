@@ -4,7 +4,7 @@ import ctypes
 from contextlib import suppress
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
-_LARGE = 2**19  # bytes; less than the usual page of 1,000 rows
+_LARGE = 2**20  # bytes; more than the usual page of 1,000 rows
 
 
 def return_large_blocks() -> None:
