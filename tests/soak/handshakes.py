@@ -22,8 +22,8 @@ def rows() -> Iterator[Promise]:
     """Scrape over TLS next to handshakes that stall."""
     with tempfile.TemporaryDirectory() as folder, Upstream(make_rows(300)) as upstream:
         config, tls = _tls(Path(folder))
-        settings = {"api_key": upstream.key, "spaces": upstream.space, "web_config_file": str(config)}
-        with exporter(upstream.url, **settings) as running:
+        settings = {"api_key": upstream.key, "spaces": upstream.space, "cache_ttl": "1h"}
+        with exporter(upstream.url, web_config_file=str(config), **settings) as running:
             until(lambda: not scrape(running.address, tls=tls).fault)
             limit = patience(scrape_for(5.0, running.address, tls))
             for clients in (1, 200):
