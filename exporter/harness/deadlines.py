@@ -38,7 +38,7 @@ _CURRENT: ContextVar["Exchange"] = ContextVar("exchange")
 _FEW = 1_000  # entries that are not worth pruning
 _MOST_IDLE = 90.0  # seconds; load balancers forget idle connections after some minutes, without a word
 _OLDEST = 600.0  # seconds that a connection is used, so that a change in the DNS is followed
-_SILENCE = 1 / 3  # of the time that is left, until a connection that was used before counts as dead
+_SILENCE = 1 / 3  # of the time of an exchange, until a connection that was used before counts as dead
 _READ_HEADERS = {
     *(b"connection", b"content-encoding", b"content-length", b"content-type", b"keep-alive", b"proxy-connection"),
     *(b"retry-after", b"transfer-encoding"),
@@ -47,7 +47,7 @@ _LISTS = {b"content-length", b"transfer-encoding"}
 
 
 class Watchdog:
-    """Thread that ends exchanges whose time is over; it stops when the last reference to this object is gone."""
+    """Thread that ends exchanges in time; it stops when the last reference to this object is gone."""
 
     def __init__(self) -> None:
         self._waiting = _Waiting()
@@ -150,7 +150,10 @@ class Exchange:
                 _shut_down(self._sock)
 
     def end_if_due(self) -> bool:
-        """End the exchange if its time is over or its connection seems dead; return whether it was ended."""
+        """End the exchange if its time is over, or its connection seems dead; return whether it was ended.
+
+        For the watchdog, which calls it after a part of the time, and again when all of it is over.
+        """
         with self._lock:
             self.expired = not self.left
             self.found_dead = self.over_used and not self.answered
