@@ -59,7 +59,10 @@ def _decoded(data, way):
         except (BadJsonError, BadShapeError, PaginationError) as error:
             _check_message(str(error))
             return error.reason
-    return [_row(artifact) for artifact in page.artifacts], *page[1:4], tuple(page.rejected)
+    times = [artifact.modified for artifact in page.artifacts if artifact.modified is not None]
+    assert page.newest == max(times, default=None)
+    rows = [_row(artifact) for artifact in page.artifacts]
+    return rows, page.rows, page.item_count, page.page_size, tuple(page.rejected)
 
 
 def _check_message(message):
