@@ -1,6 +1,5 @@
 """Findings of a walk: the artifacts that someone must act on, the most urgent ones only."""
 
-from array import array
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
@@ -15,14 +14,9 @@ _Urgency = tuple[bool | int | str, ...]
 
 
 class Findings:
-    """Collection of the most urgent findings; holds at most twice the limit.
-
-    Attributes:
-        identities: those of all findings, also over the limit; repeated if they are listed repeatedly.
-    """
+    """Collection of the most urgent findings; holds at most twice the limit."""
 
     def __init__(self, limit: int, label: Label, novelty: Novelty) -> None:
-        self.identities = array("q")  # 8 bytes each, as there may be as many as rows
         self._limit = limit
         self._label = label
         self._novelty = novelty
@@ -33,7 +27,6 @@ class Findings:
 
     def keep(self, identity: int, row: Artifact, kind: Kind) -> None:
         """Keep a row; if it is already kept, replace its kind and add a missing reason."""
-        self.identities.append(identity)
         kept, _ = self._found.get(identity, (row, kind))
         kept.quarantine_reason = self._reasons.get(identity) or kept.quarantine_reason or row.quarantine_reason
         if self._least_urgency is not None and self._urgency((identity, (kept, kind))) > self._least_urgency:
@@ -41,7 +34,7 @@ class Findings:
         self._found[identity] = (kept, kind)
         # Twice the limit, so that the sorting is not repeated for every row.
         if len(self._found) > 2 * self._limit:
-            most_urgent = self._sorted()[: self._limit]
+            most_urgent = self._within_limit()
             self._found = dict(most_urgent)
             self._least_urgency = self._urgency(most_urgent[-1]) if most_urgent else ()
 
@@ -58,12 +51,12 @@ class Findings:
     def most_urgent(self) -> tuple[Finding, ...]:
         """Return the findings in order of urgency; rows with equal labels are one finding."""
         alike: defaultdict[tuple[RegistryKey, str, str], list[_Found]] = defaultdict(list)
-        for _, (row, kind) in self._sorted()[: self._limit]:
+        for _, (row, kind) in self._within_limit():
             alike[kind.registry.key, self._label(row.name), self._label(row.version or "")].append((row, kind))
         return tuple(_finding(*labels, found, self._label) for labels, found in alike.items())
 
-    def _sorted(self) -> list[tuple[int, _Found]]:
-        return sorted(self._found.items(), key=self._urgency)
+    def _within_limit(self) -> list[tuple[int, _Found]]:
+        return sorted(self._found.items(), key=self._urgency)[: self._limit]
 
     def _urgency(self, item: tuple[int, _Found]) -> _Urgency:
         """Return the sort key: production first, then new findings, then the kind of finding, then names."""

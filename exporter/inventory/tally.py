@@ -61,6 +61,7 @@ class Tally:
         self._statuses, self._modes = Labels(("", *KNOWN_STATUSES), label), Labels((NO_FIREWALL,), label)
         self._novelty = Novelty(findings, before, began_monotonic)
         self._findings = Findings(findings_limit, label, self._novelty)
+        self._found: list[int] = []  # identities of all findings
         self._upstream = upstream
         self._label = label
 
@@ -85,7 +86,7 @@ class Tally:
                 kind = self._new_kind(key, row)
             identity = hash((kind.namespace, row.name, row.version, row.artifact_key))
             known = kind_of.setdefault(identity, kind)
-            if len(kind_of) > number:
+            if new := len(kind_of) > number:
                 number += 1
                 kind.rows += 1
                 if kind.live:
@@ -93,6 +94,8 @@ class Tally:
             elif known is not kind:
                 kind = self._merge(identity, known, kind)
             if kind.findings:
+                if new or not known.findings:
+                    self._found.append(identity)
                 self._findings.keep(identity, row, kind)
             elif known.findings or (wanted and row.quarantine_reason):
                 self._findings.drop(identity, row)
@@ -108,7 +111,9 @@ class Tally:
             findings=self._findings.most_urgent(),
             findings_dropped=max(0, found - self._findings_limit),
             artifacts=len(self._kind_of),
-            first_seen=self._novelty.first_seen({*self._findings.identities}),
+            first_seen=self._novelty.first_seen(
+                identity for identity in self._found if self._kind_of[identity].findings
+            ),
         )
 
     def _new_kind(self, key: int, row: Artifact) -> Kind:

@@ -1,6 +1,5 @@
 """Violations of the dependency firewall by space, from a complete read of their listing."""
 
-import heapq
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -223,7 +222,7 @@ class _Space:
         )
 
     def _newest(self) -> list[tuple[Violation, RegistryKey]]:
-        return heapq.nsmallest(self._limit, self._rows, key=_age)
+        return sorted(self._rows, key=_age)[: self._limit]
 
 
 class _Tally:

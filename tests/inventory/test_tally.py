@@ -3,6 +3,7 @@
 import copy
 import json
 import random
+import tracemalloc
 from array import array
 from collections import Counter
 from typing import Any
@@ -670,6 +671,36 @@ def test_of_the_findings_over_the_limit_none_is_new():
     assert [each.artifact for each in third.findings] == ["000", "001"]
     assert [len(each.first_seen.identities) for each in (first, second, third)] == [100, 101, 100]
     assert [each.findings_dropped for each in (first, second, third)] == [98, 99, 98]
+
+
+def test_findings_over_the_limit_take_little_memory():
+    """A listing may hold nothing else, and be listed twice."""
+    number = 20_000
+    rows = decode_page(body_of([row(str(n), scanStatus="BLOCKED") for n in range(number)]), NOW, rows_asked=number)
+    counted = Tally(NOW, findings=WANTED, findings_limit=10, registries_limit=10, stale_ages=STALE_AGES)
+    for _ in range(2):
+        counted.add(rows.artifacts)
+    tracemalloc.start()
+    try:
+        counted.inventory()
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak / number < 40
+
+
+def test_what_turned_out_to_be_no_finding_is_new_when_it_is_one():
+    """A version is listed again as blocked, where only warnings are wanted."""
+    warned = [row(name, scanStatus="WARN") for name in "ab"]
+    first = found_after(None, [*warned, row("b", scanStatus="BLOCKED")], now=0.0, wanted=("warn",))
+    second = found_after(first, warned, now=60.0, wanted=("warn",))
+    assert (names(first), names(second)) == ("a", "ba")
+
+
+def test_what_turned_out_to_be_a_finding_is_known_afterwards():
+    """A version is listed again as blocked."""
+    first = found_after(None, [BLOCKED[0], row("b", scanStatus="ALLOWED"), BLOCKED[1]], now=0.0)
+    assert (names(first), names(found_after(first, BLOCKED[:2], now=60.0))) == ("ab", "ab")
 
 
 def test_nothing_is_new_that_other_settings_find():
