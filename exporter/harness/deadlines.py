@@ -140,6 +140,11 @@ class Exchange:
         """Seconds until the deadline, at least 0."""
         return max(0.0, self.deadline - time.monotonic())
 
+    @property
+    def ended(self) -> bool:
+        """Whether the watchdog ended it."""
+        return self.expired or self.found_dead
+
     def use(self, connection: HTTPConnection | None) -> None:
         """Note the connection that the exchange runs over; None while it has none, and when it is over."""
         with self._lock:
@@ -157,9 +162,9 @@ class Exchange:
         with self._lock:
             self.expired = not self.left
             self.found_dead = self.over_used and not self.answered
-            if self.expired or self.found_dead:
+            if self.ended:
                 _shut_down(self._sock)
-        return self.expired or self.found_dead
+        return self.ended
 
     def close_connection(self) -> None:
         """Close the connection, so that no other exchange uses it."""

@@ -148,7 +148,7 @@ class Transport:
                 if exchange.expired:  # what was cut off looks like a malformed body
                     raise RequestTimeout(_TOO_LATE) from None
                 raise
-        if exchange.expired or exchange.found_dead:  # a body without a length that was cut off looks complete
+        if exchange.ended:  # a body without a length that was cut off looks complete
             raise RequestTimeout(_TOO_LATE)
         return whole
 
